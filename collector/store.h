@@ -1,0 +1,139 @@
+/* The recording: one SQLite file (`NAME.pfa`), written by the collector, read by the reports.
+ *
+ * Ids start at 1 and are the caller's: 0 is unknown. Counts are stored raw with the period, readers scale. Schema:
+ * perfagent-recording(5). Written in batches (pa_store_commit every second); killed half-way the file opens and lacks
+ * `ended`. World: plain. */
+#ifndef PA_COLLECTOR_STORE_H
+#define PA_COLLECTOR_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PA_STORE_SCHEMA 1
+#define PA_STORE_APPLICATION_ID 0x50464131 /* "PFA1" */
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+struct pa_store;
+
+/* Creates the recording. Writes go to the file itself (WAL), or, where that cannot work (network file system by
+ * statfs, not a regular file, "-" for stdout), to a temporary that is moved or copied at pa_store_close.
+ * Errors: -errno with a sentence in err (err_size bytes): exists and is no recording, unwritable, full. */
+int pa_store_create(const char *path, struct pa_store **out, char *err, size_t err_size);
+
+struct pa_store_process {
+	uint32_t id;	    /* ours, from 1 */
+	uint32_t pid;	    /* as the collector sees it */
+	uint32_t inner_pid; /* as the target sees it */
+	uint32_t parent;    /* id of the process that forked or exec'ed it, 0: none known */
+	uint64_t start_ns;  /* CLOCK_MONOTONIC */
+	uint64_t end_ns;    /* 0: still running */
+	uint64_t cpu_ns;    /* by the kernel, as far as known */
+	uint64_t agent_ns;  /* time in our handlers and hooks */
+	const char *command; /* argv joined by spaces */
+	const char *exe;
+	const char *how;    /* how it ended: "exit 0", "signal 9", "exec", "running", "unknown" */
+};
+
+struct pa_store_thread {
+	uint32_t id;
+	uint32_t process; /* id */
+	uint32_t tid;
+	uint64_t start_ns;
+	uint64_t end_ns;      /* 0: not seen ending */
+	uint64_t cpu_ns;      /* exact when it was seen ending, else the last reading */
+	uint64_t period_ns;   /* 0: not sampled */
+	uint32_t start_frame; /* frame id of its start routine, 0 unknown */
+	const char *name;
+};
+
+struct pa_store_module {
+	uint32_t id;
+	const char *path;
+	const uint8_t *build_id;
+	size_t build_id_len;
+	uint32_t symbols; /* enum pa_symbol_status */
+};
+
+/* All put functions insert or replace by id. Errors: 0 or -errno (-ENOSPC: disk full; the writer keeps what it has in
+ * memory up to 64 MiB and tries again at the next commit; a gap is recorded in `losses`). */
+int pa_store_put_meta(struct pa_store *s, const char *key, const char *value);
+int pa_store_put_meta_u64(struct pa_store *s, const char *key, uint64_t value);
+int pa_store_put_process(struct pa_store *s, const struct pa_store_process *p);
+int pa_store_put_thread(struct pa_store *s, const struct pa_store_thread *t);
+int pa_store_put_module(struct pa_store *s, const struct pa_store_module *m);
+/* module 0: `address` is a pseudo frame (enum pa_pseudo_frame) or a run-time address in no module (JIT); name may then
+ * name it, else NULL. Otherwise address is an ELF virtual address, already minus 1 for return addresses. */
+int pa_store_put_frame(struct pa_store *s, uint32_t id, uint32_t module, uint64_t address, const char *name);
+/* A stack is a frame on top of a parent stack; parent 0: the frame is the root. The id stands for the leaf. */
+int pa_store_put_stack(struct pa_store *s, uint32_t id, uint32_t parent, uint32_t frame);
+/* Levels of one frame, innermost first (pa_symbol order). */
+struct pa_symbol;
+int pa_store_put_symbols(struct pa_store *s, uint32_t frame, const struct pa_symbol *levels, size_t nr);
+/* One CPU sample. flags: PA_SAMPLE_BLOCKED etc. Buffered into chunk blobs of <= 6 bytes a sample on average. */
+int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, uint32_t stack, uint32_t weight);
+/* Adds to a counter of the loss table. reason: "ring full", "no slot", "truncated", "blocked", "bad record", ... */
+int pa_store_add_loss(struct pa_store *s, uint32_t process, const char *reason, uint64_t count);
+/* A sentence for the report. */
+int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, const char *text);
+/* Ends the batch; called every second by the loop. */
+int pa_store_commit(struct pa_store *s);
+/* clean: writes `ended`, checkpoints and switches to journal_mode=DELETE so that one file stays. Frees s always. */
+int pa_store_close(struct pa_store *s, bool clean);
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+struct pa_recording;
+
+/* Opens for reading only: the file is never changed by a report (a killed one is recovered in a private copy when its
+ * directory or WAL cannot be used as they are).
+ * Errors: -errno with a sentence in err: no such file, not a recording, newer schema (both versions named), damaged. */
+int pa_recording_open(const char *path, struct pa_recording **out, char *err, size_t err_size);
+void pa_recording_close(struct pa_recording *r);
+
+/* NULL when the key is absent. Lent until close. */
+const char *pa_recording_meta(struct pa_recording *r, const char *key);
+uint64_t pa_recording_meta_u64(struct pa_recording *r, const char *key, uint64_t otherwise);
+
+/* Visits rows in id order; a callback returning non-zero ends the visit with that value; -errno on damage. Structs and
+ * strings are lent for the call. */
+int pa_recording_processes(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_process *p), void *arg);
+int pa_recording_threads(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_thread *t), void *arg);
+int pa_recording_modules(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_module *m), void *arg);
+struct pa_store_frame {
+	uint32_t id;
+	uint32_t module;
+	uint64_t address;
+	const char *name; /* NULL: none */
+};
+int pa_recording_frames(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_frame *f), void *arg);
+int pa_recording_stacks(struct pa_recording *r, int (*fn)(void *arg, uint32_t id, uint32_t parent, uint32_t frame),
+			void *arg);
+/* level 0 innermost, levels of a frame in order. */
+struct pa_store_symbol {
+	uint32_t frame;
+	uint32_t level;
+	const char *function;
+	const char *file; /* NULL: unknown */
+	uint32_t line;
+};
+int pa_recording_symbols(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_symbol *s), void *arg);
+struct pa_store_sample {
+	uint32_t thread;
+	uint64_t time_ns;
+	uint32_t stack;
+	uint32_t weight;
+};
+int pa_recording_samples(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_sample *s), void *arg);
+int pa_recording_losses(struct pa_recording *r,
+			int (*fn)(void *arg, uint32_t process, const char *reason, uint64_t count), void *arg);
+int pa_recording_notes(struct pa_recording *r, int (*fn)(void *arg, uint32_t process, uint64_t time_ns, const char *text),
+		       void *arg);
+
+/* Meta keys the collector writes (values as text): "started" (RFC 3339 UTC), "started_mono_ns", "ended" (RFC 3339 UTC;
+ * absent: the collector was killed), "ended_mono_ns", "command", "host", "mode" ("cpu"), "period_ns", "version",
+ * "exit_status" (of the command, as a shell shows it), "cpu_ns" (kernel's figure for the whole tree), "collector_cpu_ns",
+ * "unwinder" ("perfagent", "libunwind" or "compare"). */
+
+#endif

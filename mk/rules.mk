@@ -1,0 +1,45 @@
+# Flags per component, quiet rules, header dependencies.
+
+CC        ?= cc
+ARCH      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+VERSION   := $(shell cat VERSION 2>/dev/null || echo 0)
+
+PREFIX    ?= /usr/local
+BINDIR    ?= $(PREFIX)/bin
+LIBDIR    ?= $(PREFIX)/lib
+MANDIR    ?= $(PREFIX)/share/man
+
+ifeq ($(V),1)
+quiet =
+else
+quiet = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(O)/%,%,$@)';
+endif
+
+WARN  := -Wall -Wextra -Wundef -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wmissing-variable-declarations
+WARN  += -Wpointer-arith -Wno-unused-parameter $(if $(WERROR),-Werror)
+OPT   := $(if $(DEBUG),-O0 -g3,-O2 -g)
+BASE  := -std=gnu11 -D_GNU_SOURCE -I. $(OPT) $(WARN) -MMD -MP -DPA_VERSION='"$(VERSION)"' -DPA_LIBDIR='"$(LIBDIR)"'
+
+# The agent: position independent, no TLS call, no guard that could abort in the host, CFI for every instruction so that
+# cancellation and exceptions pass through its frames, everything bound at load, and nothing needed but libc.
+AGENT_CFLAGS  := $(BASE) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fno-stack-protector -U_FORTIFY_SOURCE
+AGENT_CFLAGS  += -fexceptions -fasynchronous-unwind-tables -fno-strict-aliasing -fno-plt -mno-red-zone
+AGENT_LDFLAGS := -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,--hash-style=both -Wl,--build-id -Wl,-z,nodelete -nostartfiles
+AGENT_LIBS    := -nodefaultlibs -lc
+REFERENCE_LIBS := -nodefaultlibs -lc
+ifneq ($(ARCH),x86_64)
+AGENT_CFLAGS  := $(filter-out -mno-red-zone,$(AGENT_CFLAGS))
+endif
+
+PLAIN_CFLAGS  := $(BASE) -fstack-protector-strong $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+PLAIN_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN)) -rdynamic
+PLAIN_LIBS    := -lunwind-$(ARCH) -lunwind -ldw -lelf -lsqlite3 -lcjson -liberty -lz -lm
+
+# $(call objects,kind,sources): the same source may be built for the agent and for the collector
+objects = $(patsubst %.c,$(O)/obj/$(1)/%.o,$(2))
+
+$(O)/obj/agent/%.o: %.c | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+$(O)/obj/plain/%.o: %.c | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
