@@ -1,0 +1,41 @@
+/* The real functions behind the names the agent interposes: found by dlsym(RTLD_NEXT) at first use or in the
+ * constructor, so that another preloaded library keeps working. A successful dlsym allocates nothing (glibc 2.36).
+ *
+ * To add a hook: a row here, the function in hooks_<area>.c, the name in exports.map. World: hook. */
+#ifndef PA_AGENT_REAL_H
+#define PA_AGENT_REAL_H
+
+#include "common/atomics.h"
+
+/* One row per interposed name. */
+#define PA_REAL_ROWS(X)                                                                                                \
+	X(pthread_create)                                                                                              \
+	X(thrd_create)                                                                                                 \
+	X(dlclose)                                                                                                     \
+	X(sigaction)                                                                                                   \
+	X(signal)                                                                                                      \
+	X(fork)
+
+enum pa_real_name {
+#define X(name) PA_REAL_##name,
+	PA_REAL_ROWS(X)
+#undef X
+	PA_REAL_NR
+};
+
+extern _Atomic(void *) pa_real_table[PA_REAL_NR];
+
+/* Cold half of PA_REAL: resolves and remembers. NULL when libc has no such function (newer than it). */
+void *pa_real_resolve(enum pa_real_name name);
+
+static inline void *pa_real_get(enum pa_real_name name)
+{
+	void *fn = pa_load_relaxed(&pa_real_table[name]);
+
+	return __builtin_expect(fn != NULL, 1) ? fn : pa_real_resolve(name);
+}
+
+/* PA_REAL(sigaction)(sig, act, old) calls the next sigaction in line. */
+#define PA_REAL(name) ((__typeof__(&name))pa_real_get(PA_REAL_##name))
+
+#endif

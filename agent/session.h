@@ -1,0 +1,37 @@
+/* The session with the collector: handshake, the shared mapping, slots. All state hangs off one MADV_WIPEONFORK page:
+ * in a forked child (raw fork too) it reads as zero, and the first hook there makes it anew from the inherited mapping.
+ * World: see each function. */
+#ifndef PA_AGENT_SESSION_H
+#define PA_AGENT_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/thread.h"
+#include "common/wire.h"
+
+/* Connects to the collector in a helper with its own descriptor table and maps the session. Errors: -errno; the agent
+ * then stays dormant.   World: plain (constructor). */
+int pa_session_connect(void);
+
+/* Whether this process is the one the session state was made for: false in a vfork/CLONE_VM child (getpid differs) and
+ * in a forked child that has not been adopted yet. One getpid system call: for hooks that write process-wide state.
+ * World: hook. */
+bool pa_session_is_mine_hook(void);
+
+/* True when a forked child runs without its own session state yet (WIPEONFORK page zero); adopts it.  World: hook. */
+void pa_session_adopt_hook(void);
+
+/* True while samples are wanted. One load. World: signal. */
+bool pa_session_sampling_sig(void);
+
+/* No system call and no clock from now on (seccomp): deletes timers, walker quiet. World: hook. */
+void pa_session_quiet_hook(void);
+
+/* Gives the block a slot of the present session if it has none. Returns false when there is none free (counted).
+ * World: signal. */
+bool pa_session_claim_slot_sig(struct pa_block *block);
+/* The thread has ended: owner becomes (pid, 0). World: hook. */
+void pa_session_release_slot_hook(struct pa_block *block);
+
+#endif
