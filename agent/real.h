@@ -5,6 +5,8 @@
 #ifndef PA_AGENT_REAL_H
 #define PA_AGENT_REAL_H
 
+#include <stddef.h>
+
 #include "common/atomics.h"
 
 /* One row per interposed name. */
