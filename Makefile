@@ -46,6 +46,9 @@ $(O)/perfagentd: $(DAEMON_OBJ) $(O)/libpa.a
 	$(call quiet,LD)$(CC) $(PLAIN_LDFLAGS) -o $@ $(DAEMON_OBJ) $(O)/libpa.a $(PLAIN_LIBS)
 
 include mk/tests.mk
+-include mk/tests-targets.mk
+-include mk/bench.mk
+include mk/check.mk
 include mk/targets.mk
 
 -include $(shell test -d $(O) && find $(O) -name '*.d')

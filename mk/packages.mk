@@ -1,5 +1,35 @@
-# The Debian packages the build and the tests need. As root `make` installs what is missing; otherwise it names them.
-PACKAGES_BUILD := gcc libc6-dev make pkg-config libunwind-dev libelf-dev libdw-dev libcjson-dev zlib1g-dev libsqlite3-dev libiberty-dev
+# The Debian packages each kind of target needs. The stamp below is a makefile: make builds it before anything else and
+# then starts anew, so that nothing is asked of a compiler before there is one. While the stamp stands, no query is made.
+# As root what is missing is installed; otherwise it is named and make stops.
 
-.PHONY: packages
+PACKAGES_BUILD := gcc libc6-dev make pkg-config libunwind-dev libelf-dev libdw-dev libcjson-dev zlib1g-dev libsqlite3-dev
+PACKAGES_BUILD += libiberty-dev
+# compilers and checkers
+PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user musl-tools
+PACKAGES_TEST  += libcmocka-dev bats perl mandoc shellcheck binutils elfutils dwz valgrind gdb strace libc6-dbg
+# programs the tests put the agent into, and tools they look with
+PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 nginx-light jq sqlite3 procps util-linux
+PACKAGES_FORMAT := clang-format
+
+TEST_GOALS   := check check-% unittest unit-programs test-targets fuzz fuzz-% bench bench-% oracle oracle-%
+NO_PACKAGES  := help clean packages packages-list
+GOALS        := $(or $(MAKECMDGOALS),all)
+PACKAGE_KIND := $(if $(filter $(TEST_GOALS),$(GOALS)),test)
+PACKAGE_KIND := $(or $(PACKAGE_KIND),$(if $(filter-out $(NO_PACKAGES) format,$(GOALS)),build),$(if $(filter format,$(GOALS)),format))
+PACKAGES_test   := $(PACKAGES_BUILD) $(PACKAGES_TEST)
+PACKAGES_build  := $(PACKAGES_BUILD)
+PACKAGES_format := $(PACKAGES_FORMAT)
+
+ifneq ($(PACKAGE_KIND),)
+include $(O)/packages-$(PACKAGE_KIND).mk
+endif
+
+$(O)/packages-%.mk: mk/packages.mk mk/packages.sh
+	@mkdir -p $(@D) && sh mk/packages.sh $(PACKAGES_$*)
+	@echo '# every package of "$*" was there when this was made' > $@
+
+# objects name this as an order-only prerequisite; by the time a rule runs the stamp has done the work
+.PHONY: packages packages-list
 packages:
+packages-list: ## the packages that the build and the tests need
+	@echo build: $(PACKAGES_BUILD); echo test: $(PACKAGES_TEST); echo format: $(PACKAGES_FORMAT)

@@ -1,7 +1,7 @@
 # Flags per component, quiet rules, header dependencies.
 
 CC        ?= cc
-ARCH      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+ARCH      := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null || uname -m)))
 VERSION   := $(shell cat VERSION 2>/dev/null || echo 0)
 
 PREFIX    ?= /usr/local
@@ -9,14 +9,17 @@ BINDIR    ?= $(PREFIX)/bin
 LIBDIR    ?= $(PREFIX)/lib
 MANDIR    ?= $(PREFIX)/share/man
 
+# $(call cc-option,-Wx): the option, if this compiler has it
+cc-option = $(shell $(CC) -Werror $(1) -x c -E /dev/null >/dev/null 2>&1 && echo $(1))
+
 ifeq ($(V),1)
 quiet =
 else
 quiet = @printf '  %-5s %s\n' '$(1)' '$(patsubst $(O)/%,%,$@)';
 endif
 
-WARN  := -Wall -Wextra -Wundef -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wmissing-variable-declarations
-WARN  += -Wpointer-arith -Wno-unused-parameter $(if $(WERROR),-Werror)
+WARN  := -Wall -Wextra -Wundef -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
+WARN  += -Wpointer-arith -Wno-unused-parameter $(call cc-option,-Wmissing-variable-declarations) $(if $(WERROR),-Werror)
 OPT   := $(if $(DEBUG),-O0 -g3,-O2 -g)
 BASE  := -std=gnu11 -D_GNU_SOURCE -I. $(OPT) $(WARN) -MMD -MP -DPA_VERSION='"$(VERSION)"' -DPA_LIBDIR='"$(LIBDIR)"'
 

@@ -1,12 +1,28 @@
-# Unit tests: one program per tests/unit/test_*.c, linked with everything but main functions.
-UNIT_SRC   := $(wildcard tests/unit/test_*.c)
+# Unit tests: one program per tests/unit/test_*.c. Fuzzers: one per tests/fuzz/fuzz_*.c. Both are linked with everything
+# but main functions, and with those files of the agent that run outside a session.
+UNIT_SRC   ?= $(wildcard tests/unit/test_*.c)
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
+FUZZ_SRC   ?= $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_BIN   := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(FUZZ_SRC))
 AGENT_UNITS := $(filter agent/walk_sig.c agent/cfi_sig.c agent/ring_sig.c agent/arch/$(ARCH)/%.c,$(AGENT_SRC))
 AGENT_UNIT_OBJ := $(call objects,plain,$(AGENT_UNITS))
+TOOLS_UNIT_OBJ := $(call objects,plain,$(filter-out tools/main.c,$(TOOLS_SRC)))
+UNIT_LINK  := $(AGENT_UNIT_OBJ) $(TOOLS_UNIT_OBJ) $(O)/libpa.a
 
-$(O)/tests/unit/%: tests/unit/%.c $(AGENT_UNIT_OBJ) $(O)/libpa.a
-	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(AGENT_UNIT_OBJ) $(O)/libpa.a $(PLAIN_LDFLAGS) -lcmocka $(PLAIN_LIBS)
+$(O)/tests/unit/%: tests/unit/%.c $(UNIT_LINK)
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(UNIT_LINK) $(PLAIN_LDFLAGS) -lcmocka $(PLAIN_LIBS)
 
-.PHONY: unittest
-unittest: $(UNIT_BIN) ## unit tests; T=name runs one
-	@set -e; for t in $(if $(T),$(O)/tests/unit/test_$(T),$(UNIT_BIN)); do echo "# $$t"; $$t; done
+# only in a build made for it, see `fuzz` below
+$(O)/tests/fuzz/%: tests/fuzz/%.c $(UNIT_LINK)
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(UNIT_LINK) $(PLAIN_LDFLAGS) -fsanitize=fuzzer $(PLAIN_LIBS)
+
+.PHONY: unittest unit-programs fuzz fuzz-programs
+unit-programs: $(UNIT_BIN)
+fuzz-programs: $(FUZZ_BIN)
+
+unittest: $(if $(T),$(O)/tests/unit/test_$(T),$(UNIT_BIN)) ## unit tests; T=name runs one
+	@fail=0; for t in $^; do echo "# $$t"; $$t || fail=1; done; exit $$fail
+
+fuzz: ## every fuzzer over its stored inputs and on for FUZZ_SECONDS=; FUZZ=name runs one
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/fuzz CC=clang SAN=address,undefined,fuzzer-no-link fuzz-programs
+	@tests/fuzz/run $(O)/fuzz $(FUZZ_SECONDS) $(if $(FUZZ),fuzz_$(FUZZ),$(patsubst tests/fuzz/%.c,%,$(FUZZ_SRC)))

@@ -1,0 +1,49 @@
+# The layers of `make check`. Each is a target of its own; tests/check runs them all, goes on after a failure, and ends
+# with one line of totals. A layer prints TAP through prove, or is a build that either works or does not.
+JOBS     ?= 2
+PROVE     = PA_TAP_DIR=$(O)/check/tap O=$(O) prove -j$(JOBS) --timer
+SANITIZERS := address,undefined
+FUZZ_SECONDS ?= 3
+
+.PHONY: check check-long check-build check-clang check-units check-sanitizers check-threads check-worlds check-words
+.PHONY: check-e2e check-survive check-aarch64 check-fuzz
+check: ## everything that must hold before a commit: all layers below, under 15 minutes on two cores
+	@MAKE='$(MAKE)' O='$(O)' JOBS='$(JOBS)' tests/check build clang units sanitizers threads worlds words aarch64 fuzz e2e survive
+
+check-build: ## gcc, warnings are errors
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O) WERROR=1 all
+
+check-clang: ## clang, warnings are errors
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/clang CC=clang WERROR=1 all
+
+check-units: ## unit tests
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O) WERROR=1 unit-programs
+	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap ""' $(UNIT_BIN)
+
+check-sanitizers: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/asan SAN=$(SANITIZERS) unit-programs
+	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap ""' $(patsubst $(O)/%,$(O)/asan/%,$(UNIT_BIN))
+
+check-threads: ## the ring under ThreadSanitizer
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/tsan SAN=thread unit-programs UNIT_SRC="$(wildcard tests/unit/test_ring*.c)"
+	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap ""' $(patsubst tests/unit/%.c,$(O)/tsan/tests/unit/%,$(wildcard tests/unit/test_ring*.c))
+
+check-worlds: all ## who may call what: symbols, exports, stack use
+	@$(PROVE) --exec 'tests/tap bats --tap' tests/worlds/*.bats
+
+check-words: ## manual pages and shell scripts
+	@mandoc -Tlint -W warning $(wildcard man/*.[1-9])
+	@shellcheck $$(git ls-files -co --exclude-standard '*.sh') tests/check tests/tap .ci/run
+
+check-e2e: all test-targets ## the command line, end to end
+	@$(PROVE) --exec 'tests/tap bats --tap' tests/e2e/*.bats
+
+check-survive: all test-targets ## programs with and without the agent behave the same
+	@$(PROVE) --exec 'tests/tap bats --tap' tests/survive/*.bats
+
+CROSS := aarch64-linux-gnu-gcc
+check-aarch64: ## the agent for aarch64 compiles and links
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/aarch64 CC=$(CROSS) WERROR=1 $(O)/aarch64/libperfagent.so
+
+check-fuzz: ## every fuzzer over its corpus and a few seconds on
+	@$(MAKE) --no-print-directory O=$(O) FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz
