@@ -30,6 +30,13 @@ extern _Atomic(void *) pa_real_table[PA_REAL_NR];
 /* Cold half of PA_REAL: resolves and remembers. NULL when libc has no such function (newer than it). */
 void *pa_real_resolve(enum pa_real_name name);
 
+/* Any other function of libc or the loader by name; NULL when there is none. A failed look-up allocates in the host on
+ * some glibc versions: only for names that exist, or once in the constructor. World: plain. */
+void *pa_real_lookup(const char *name);
+
+/* Resolves every row. World: plain (constructor). */
+void pa_real_init(void);
+
 static inline void *pa_real_get(enum pa_real_name name)
 {
 	void *fn = pa_load_relaxed(&pa_real_table[name]);

@@ -10,9 +10,19 @@
 #include "agent/thread.h"
 #include "common/wire.h"
 
+/* Makes the page that marks this process. Errors: -errno: no session then. World: plain (constructor). */
+int pa_session_state_init(void);
+
 /* Connects to the collector in a helper with its own descriptor table and maps the session. Errors: -errno; the agent
- * then stays dormant.   World: plain (constructor). */
-int pa_session_connect(void);
+ * then stays dormant.   Shapes: path as in PERFAGENT_SOCKET ('@': abstract); options at most PA_OPTIONS_MAX bytes;
+ * flags PA_HELLO_*.   Units: deadline_ms.   World: plain (constructor). handshake.c. */
+struct pa_connect {
+	const char *path;
+	const char *options;
+	uint32_t flags;
+	uint32_t deadline_ms;
+};
+int pa_session_connect(const struct pa_connect *how);
 
 /* Whether this process is the one the session state was made for: false in a vfork/CLONE_VM child (getpid differs) and
  * in a forked child that has not been adopted yet. One getpid system call: for hooks that write process-wide state.
@@ -21,6 +31,9 @@ bool pa_session_is_mine_hook(void);
 
 /* True when a forked child runs without its own session state yet (WIPEONFORK page zero); adopts it.  World: hook. */
 void pa_session_adopt_hook(void);
+
+/* In the child, by the fork hook where the kernel does not wipe the page: makes pa_session_adopt_hook do its work. */
+void pa_session_forget_hook(void);
 
 /* True while samples are wanted. One load. World: signal. */
 bool pa_session_sampling_sig(void);

@@ -2,7 +2,7 @@
  * through the timer's sigval (so that threads which share a TLS block by raw clone stay apart), and a few words of
  * initial-exec TLS for the hooks.
  *
- * Blocks are mmap'ed in batches, never freed, reused after the thread's end. World: see each function. */
+ * Blocks come from arena.c and are reused after the thread's end. World: see each function. */
 #ifndef PA_AGENT_THREAD_H
 #define PA_AGENT_THREAD_H
 
@@ -21,30 +21,30 @@ enum pa_block_state {
 #define PA_ROOT_FRAMES 31
 
 struct pa_block {
-	_Atomic uint32_t state;	   /* enum pa_block_state, by compare-and-swap */
-	uint32_t pid;		   /* process and thread it belongs to, as the target counts */
+	_Atomic uint32_t state;	  /* enum pa_block_state, by compare-and-swap; first: the rest is zeroed when taken */
+	_Atomic int32_t timer_id; /* kernel timer id, -1: none. The handler ignores signals of any other timer */
+	uint32_t pid;		  /* process and thread it belongs to, as the target counts */
 	uint32_t tid;
-	_Atomic int32_t timer_id;  /* kernel timer id, -1: none. The handler ignores signals of any other timer */
 	uint32_t timer_signal;
-	uint64_t period_ns;
-	uint64_t first_ns;	   /* random phase, uniform in (0, period] */
-	uint64_t armed_cpu_ns;	   /* CPU clock when armed */
-	uint64_t delivered;	   /* periods delivered so far (weights) */
-	uint64_t start_routine;
-	struct pa_stack_bounds stack;
-	/* the slot; NULL producers until the first record */
-	uint32_t session;	   /* epoch of the session the slot belongs to, 0: none */
+	bool raw;		  /* armed from the collector's list: nobody will tell us of its end */
+	bool announced;		  /* THREAD_START written into its slot */
+	bool has_slot;
+	bool tick_running;	  /* the handler is at work for this block: a second tick would nest */
 	uint32_t slot;
-	bool announced;		   /* THREAD_START written */
-	bool handshake_main;	   /* the thread that ran the constructor */
+	uint32_t nr_root;
+	uint64_t period_ns;
+	uint64_t first_ns;	  /* random phase, uniform in (0, period] */
+	uint64_t armed_cpu_ns;	  /* CPU clock when armed; written by the arming thread before the timer runs */
+	uint64_t delivered;	  /* periods delivered so far (weights); handler only */
+	uint64_t start_routine;
+	void *start_arg;	  /* for the wrapper of pthread_create, between parent and child */
+	bool inherit_blocks[2];	  /* the creator's pa_tls.host_blocks */
+	struct pa_stack_bounds stack;
+	struct pa_ring_producer *signal_out; /* counters of the slot, NULL until it has one */
 	struct pa_ring signal_ring;
 	struct pa_ring hook_ring;
-	/* the root of the last complete stack, for stacks deeper than PA_FRAMES_LEAF */
-	uint32_t nr_root;
-	uint64_t root[PA_ROOT_FRAMES];
-	struct pa_block *next;	   /* list of all blocks, push only */
-	uint64_t frames[PA_FRAMES_LEAF]; /* the handler's scratch: keeps its stack frame under 1 KiB */
-	struct pa_walk_info info;
+	uint64_t root[PA_ROOT_FRAMES]; /* the root of the last complete stack, for stacks deeper than PA_FRAMES_LEAF */
+	struct pa_walk_info info;      /* the handler's scratch: keeps its stack frame small */
 };
 
 /* The words of a thread that hooks test. At most 256 bytes of initial-exec TLS in all. */
@@ -58,9 +58,12 @@ struct pa_tls {
 
 extern __thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec")));
 
-/* A thread enters (hook world): takes a block, arms the timer when the session samples. start_routine 0: unknown.
- * Errors: none visible; refused timers are noted in the recording. */
-void pa_thread_enter_hook(uint64_t start_routine, uint64_t stack_size);
+/* This thread enters with the block its creator took for it (NULL: takes one): arms the timer when the session samples.
+ * Errors: none visible; refused timers are noted in the recording. World: hook. */
+void pa_thread_enter_hook(struct pa_block *block);
+/* Arms a thread the agent did not see start, by its id. Returns false when it is gone or there is no block.
+ * World: signal. */
+bool pa_thread_arm_other_sig(uint32_t tid);
 /* A thread leaves: deletes its timer, accounts for undelivered periods, releases slot and block. Idempotent. */
 void pa_thread_leave_hook(void);
 

@@ -60,4 +60,8 @@ void pa_walk_flush_sig(void);
  * quiet: no system call at all from now on (seccomp strict). World: signal. */
 void pa_walk_set_quiet_sig(bool quiet);
 
+/* The mapping of the module that covers an address, by _dl_find_object. Returns false, and leaves the results alone, when
+ * there is none. World: signal. */
+bool pa_walk_module_at_sig(uint64_t address, uint64_t *start, uint64_t *end);
+
 #endif

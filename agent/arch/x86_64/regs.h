@@ -2,7 +2,10 @@
 #ifndef PA_AGENT_ARCH_X86_64_REGS_H
 #define PA_AGENT_ARCH_X86_64_REGS_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 
 #define PA_ARCH_NR_REGS 17 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip: DWARF order */
@@ -51,6 +54,49 @@ static inline uint64_t pa_arch_sp(const ucontext_t *uc)
 static inline uint64_t pa_arch_fp(const ucontext_t *uc)
 {
 	return (uint64_t)uc->uc_mcontext.gregs[REG_RBP];
+}
+
+/* Whether the pc stands just behind a system call other than the one that changes masks: a tick delivered there came
+ * late because of the call. The bytes are read only when their page answers. */
+static inline bool pa_arch_in_syscall(const ucontext_t *uc)
+{
+	uint64_t pc = pa_arch_pc(uc);
+	const uint8_t *code = (const uint8_t *)pc;
+	uint32_t nr;
+
+	if (pa_arch_syscall(SYS_rt_sigprocmask, -1, (long)(pc - 7), 0, 8, 0, 0) != -22 || code[-2] != 0x0f ||
+	    code[-1] != 0x05)
+		return false;
+	memcpy(&nr, code - 6, sizeof(nr));
+	return !(code[-7] == 0xb8 && nr == SYS_rt_sigprocmask);
+}
+
+/* clone() of a process that runs fn(arg) on its own stack and exits with 0; flags carry no exit signal. With CLONE_VFORK
+ * it returns after the helper is gone. Returns its pid or -errno. */
+static inline long pa_arch_clone_helper(unsigned long flags, void *stack_top, int (*fn)(void *), void *arg)
+{
+	long ret;
+	register long r10 __asm__("r10") = 0;
+	register long r8 __asm__("r8") = 0;
+	register void *r12 __asm__("r12") = arg;
+	register int (*r13)(void *) __asm__("r13") = fn;
+
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "mov %%r12, %%rdi\n\t"
+			 "call *%%r13\n\t"
+			 "xor %%edi, %%edi\n\t"
+			 "mov %[exit], %%eax\n\t"
+			 "syscall\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"(SYS_clone), "D"(flags), "S"((uintptr_t)stack_top & ~15ul), "d"(0), "r"(r10), "r"(r8),
+			   "r"(r12), "r"(r13), [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory", "cc");
+	return ret;
 }
 
 #endif

@@ -1,0 +1,19 @@
+/* Tells the collector about modules the walker has met, once each, with build-id: a library that lives for a
+ * millisecond still gets its name. World: signal. */
+#ifndef PA_AGENT_ANNOUNCE_SIG_H
+#define PA_AGENT_ANNOUNCE_SIG_H
+
+#include "agent/thread.h"
+
+/* Writes a MODULE record into the block's signal ring for each module of block->info that is new to this process. */
+void pa_announce_modules_sig(struct pa_block *block, uint64_t time_ns);
+
+/* After dlclose: what lies at an address has to be looked at again. */
+void pa_announce_recheck_sig(void);
+
+/* Finds the GNU build-id of a mapped module.
+ * Shapes: start..end is the mapping, out has PA_BUILD_ID_MAX bytes. Returns its length, 0: none. Every page is probed
+ * before it is read. */
+uint32_t pa_build_id_sig(uint64_t start, uint64_t end, uint8_t *out);
+
+#endif

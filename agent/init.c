@@ -1,0 +1,122 @@
+/* The constructor: from "just loaded" to "dormant" or "sampling". Everything that may allocate or take a lock of the
+ * loader's happens here or never. World: plain. */
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "agent/hooks_thread.h"
+#include "agent/real.h"
+#include "agent/reference.h"
+#include "agent/sandbox.h"
+#include "agent/session.h"
+#include "agent/signal.h"
+#include "agent/slots_sig.h"
+#include "agent/sysdep.h"
+#include "agent/thread.h"
+#include "agent/walk_sig.h"
+
+#define RUN_SOCKET "/run/perfagent/collector.sock"
+#define USER_SOCKET "/perfagent/collector.sock"
+#define DEADLINE_MS 20		/* a default socket: whoever listens there must be quick */
+#define DEADLINE_NAMED_MS 1000	/* PERFAGENT_SOCKET was set: this recording was asked for, a busy machine may wait */
+#define MAIN_STACK_UNLIMITED (64ull << 20)
+
+static const char *env_get(char *const *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; env && *env; env++) {
+		if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
+			return *env + len + 1;
+	}
+	return NULL;
+}
+
+/* The main thread's stack: from the arguments the kernel put at its top down to its limit. */
+static struct pa_stack_bounds main_stack(char *const *env)
+{
+	struct rlimit limit = { .rlim_cur = RLIM_INFINITY };
+	uint64_t hi = (uint64_t)env;
+	uint64_t bytes;
+
+	pa_sys(SYS_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
+	bytes = limit.rlim_cur == RLIM_INFINITY ? MAIN_STACK_UNLIMITED : limit.rlim_cur;
+	return (struct pa_stack_bounds){ .lo = hi > bytes ? hi - bytes : 4096, .hi = hi };
+}
+
+/* Tries the sockets in their order; the first that is named by the environment is the only one. */
+static int connect_session(char *const *env, uint32_t flags)
+{
+	const char *named = env_get(env, "PERFAGENT_SOCKET");
+	const char *runtime = env_get(env, "XDG_RUNTIME_DIR");
+	struct pa_connect how = {
+		.path = named, .options = env_get(env, "PERFAGENT_OPTIONS"), .flags = flags, .deadline_ms = DEADLINE_MS
+	};
+	char path[108];
+
+	if (named) {
+		how.deadline_ms = DEADLINE_NAMED_MS;
+		return pa_session_connect(&how);
+	}
+	if (runtime && runtime[0] == '/' && strlen(runtime) + sizeof(USER_SOCKET) <= sizeof(path)) {
+		strcpy(path, runtime);
+		strcat(path, USER_SOCKET);
+		how.path = path;
+		if (pa_session_connect(&how) == 0)
+			return 0;
+	}
+	how.path = RUN_SOCKET;
+	return pa_session_connect(&how);
+}
+
+static uint32_t choose_unwinder(char *const *env)
+{
+	const char *wanted = env_get(env, "PERFAGENT_UNWINDER");
+
+	if (wanted && *wanted)
+		pa_reference_init(wanted);
+	return pa_unwinder == PA_UNWINDER_REFERENCE ? PA_HELLO_REFERENCE
+	       : pa_unwinder == PA_UNWINDER_COMPARE ? PA_HELLO_COMPARE
+						    : 0;
+}
+
+static void start_sampling(char *const *env, bool has_find_object)
+{
+	struct pa_block *block;
+
+	if (pa_signal_install() != 0) {
+		return;
+	}
+	pa_thread_enter_hook(NULL);
+	block = pa_tls.block;
+	if (!block)
+		return;
+	block->stack = main_stack(env);
+	pa_hooks_thread_watch_main();
+	if (!has_find_object)
+		pa_thread_note_hook(PA_NOTE_NO_FIND_OBJECT, 0, 0);
+}
+
+__attribute__((constructor)) static void init(int argc, char **argv, char **env)
+{
+	const char *disable = env_get(env, "PERFAGENT_DISABLE");
+	bool has_find_object;
+	uint32_t flags;
+
+	(void)argc;
+	(void)argv;
+	pa_real_init();
+	if ((disable && strcmp(disable, "0") != 0 && *disable) || !pa_sandbox_allows() || pa_session_state_init() != 0)
+		return;
+	pa_hooks_thread_init();
+	has_find_object = pa_walk_init() == 0;
+	flags = choose_unwinder(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
+	if (connect_session(env, flags) == 0)
+		start_sampling(env, has_find_object);
+}
+
+/* Late in exit(): the exact CPU time goes on record. Nothing is torn down; destructors that come later still run. */
+__attribute__((destructor)) static void fini(void)
+{
+	pa_thread_process_end_hook(PA_PROCESS_EXIT);
+}

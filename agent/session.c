@@ -1,0 +1,81 @@
+/* Session state of this process. What must not survive a fork hangs off one page the kernel wipes in the child; the
+ * mapping itself (slots_sig.c) is inherited and stays good. Callers: init.c, every hook. World: hook. */
+#include "agent/session.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "agent/signal.h"
+#include "agent/slots_sig.h"
+#include "agent/sysdep.h"
+#include "agent/walk_sig.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* On a page of its own; all zero in a child that nobody has adopted yet. */
+struct own {
+	_Atomic uint32_t pid;	   /* the process this state belongs to */
+	_Atomic uint32_t adopting; /* one thread of the child does it */
+	_Atomic uint32_t quiet;
+};
+
+static struct own fallback; /* until the page is there: dormant */
+static struct own *own = &fallback;
+static bool quiet_inherited; /* seccomp filters stay with the children */
+
+int pa_session_state_init(void)
+{
+	long at = pa_sys(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at < 0 && at > -4096)
+		return (int)at;
+	/* an older kernel refuses: then the fork hook alone tells a child from its parent */
+	pa_sys(SYS_madvise, at, 4096, MADV_WIPEONFORK);
+	own = (struct own *)at;
+	pa_store_release(&own->pid, (uint32_t)pa_sys(SYS_getpid));
+	return 0;
+}
+
+bool pa_session_is_mine_hook(void)
+{
+	return pa_load_acquire(&own->pid) == (uint32_t)pa_sys(SYS_getpid);
+}
+
+void pa_session_adopt_hook(void)
+{
+	if (__builtin_expect(pa_load_acquire(&own->pid) != 0, 1) || !pa_mapping.control)
+		return;
+	if (!pa_claim_u32(&own->adopting, 0, 1))
+		return;
+	pa_store_relaxed(&own->quiet, quiet_inherited);
+	pa_store_release(&own->pid, (uint32_t)pa_sys(SYS_getpid));
+	if (!quiet_inherited)
+		pa_thread_after_fork_hook();
+}
+
+void pa_session_forget_hook(void)
+{
+	pa_store_release(&own->pid, 0);
+	pa_store_release(&own->adopting, 0);
+}
+
+bool pa_session_sampling_sig(void)
+{
+	struct pa_control *control = pa_mapping.control;
+
+	return control && !pa_load_relaxed(&own->quiet) &&
+	       pa_load_relaxed(&control->state) == PA_SESSION_SAMPLING;
+}
+
+void pa_session_quiet_hook(void)
+{
+	if (!pa_mapping.control || pa_load_relaxed(&own->quiet))
+		return;
+	pa_thread_note_hook(PA_NOTE_SECCOMP, 0, 0);
+	pa_store_release(&own->quiet, 1);
+	quiet_inherited = true;
+	pa_thread_move_timers_hook(0);
+	pa_walk_set_quiet_sig(true);
+}

@@ -1,0 +1,210 @@
+/* Threads entering and leaving, and the process-wide walks over all of them. World: hook. */
+#include "agent/thread.h"
+
+#include <string.h>
+
+#include "agent/arena.h"
+#include "agent/ring_sig.h"
+#include "agent/session.h"
+#include "agent/signal.h"
+#include "agent/slots_sig.h"
+#include "agent/sysdep.h"
+#include "agent/timer_sig.h"
+
+__thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec")));
+
+/* Uniform in 1..period: the phase of a thread's first tick. Source: splitmix64 over clock, tid and address; quality
+ * beyond "unrelated to the program" is not needed. */
+static uint64_t random_phase(const struct pa_block *block, uint64_t period_ns)
+{
+	uint64_t x = pa_now_sig() + ((uint64_t)block->tid << 32) + (uintptr_t)block;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	x ^= x >> 31;
+	return 1 + x % period_ns;
+}
+
+static void arm(struct pa_block *block)
+{
+	int signal = pa_signal_current_sig();
+	int err;
+
+	if (!signal || !pa_session_sampling_sig())
+		return;
+	block->period_ns = pa_mapping.period_ns;
+	block->first_ns = random_phase(block, block->period_ns);
+	err = pa_timer_arm_sig(block, signal);
+	if (err)
+		pa_record_note_sig(block, &block->hook_ring, PA_NOTE_TIMER_REFUSED, (uint64_t)-err, block->tid);
+}
+
+void pa_thread_enter_hook(struct pa_block *block)
+{
+	if (!block)
+		block = pa_arena_take_hook();
+	if (!block) {
+		if (pa_mapping.control)
+			pa_add_relaxed(&pa_mapping.control->lost_no_slot, 1);
+		return;
+	}
+	block->pid = (uint32_t)pa_sys(SYS_getpid);
+	block->tid = (uint32_t)pa_sys(SYS_gettid);
+	memcpy(pa_tls.host_blocks, block->inherit_blocks, sizeof(pa_tls.host_blocks));
+	pa_tls.block = block;
+	pa_signal_thread_arm_hook();
+	arm(block);
+}
+
+/* The block of a thread that ended without telling us: its timer would stay for ever. */
+static void reap_raw(struct pa_block *block, void *arg)
+{
+	(void)arg;
+	if (pa_load_relaxed(&block->state) != PA_BLOCK_LIVE || !block->raw ||
+	    pa_sys(SYS_tgkill, block->pid, block->tid, 0) != -3 /* ESRCH */ ||
+	    !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
+		return;
+	pa_timer_disarm_sig(block);
+	pa_session_release_slot_hook(block);
+	pa_arena_put_hook(block);
+}
+
+bool pa_thread_arm_other_sig(uint32_t tid)
+{
+	struct pa_block *block;
+
+	pa_arena_each_hook(reap_raw, NULL);
+	block = pa_arena_take_hook();
+	if (!block)
+		return false;
+	block->pid = (uint32_t)pa_sys(SYS_getpid);
+	block->tid = tid;
+	block->raw = true;
+	arm(block);
+	if (pa_load_relaxed(&block->timer_id) < 0) {
+		pa_arena_put_hook(block);
+		return false;
+	}
+	return true;
+}
+
+static void write_end(struct pa_block *block)
+{
+	uint64_t cpu_ns = pa_thread_cpu_sig(block->tid);
+	uint32_t undelivered = pa_timer_undelivered_sig(block, cpu_ns);
+	struct pa_thread_end *end;
+
+	/* a thread that never had a tick nor missed one says nothing: it needs no slot */
+	if (!block->announced && !undelivered)
+		return;
+	end = pa_record_begin_sig(block, &block->hook_ring, PA_REC_THREAD_END, sizeof(*end), pa_now_sig(), undelivered);
+	if (!end)
+		return;
+	end->tid = block->tid;
+	end->undelivered = undelivered;
+	end->start_routine = block->start_routine;
+	end->cpu_ns = cpu_ns;
+	pa_ring_commit(&block->hook_ring);
+}
+
+void pa_thread_leave_hook(void)
+{
+	struct pa_block *block = pa_tls.block;
+
+	if (!block || block->pid != (uint32_t)pa_sys(SYS_getpid))
+		return;
+	/* whoever moves timers at this moment should be done with ours first; it has four system calls to go */
+	for (int i = 0; !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING) && i < 1000; i++)
+		pa_sys(SYS_sched_yield);
+	pa_tls.block = NULL;
+	pa_timer_disarm_sig(block);
+	write_end(block);
+	pa_session_release_slot_hook(block);
+	pa_arena_put_hook(block);
+}
+
+static void forget(struct pa_block *block, void *arg)
+{
+	if (block != arg && pa_load_relaxed(&block->state) != PA_BLOCK_FREE)
+		pa_arena_put_hook(block);
+}
+
+void pa_thread_after_fork_hook(void)
+{
+	struct pa_block *block = pa_tls.block;
+
+	pa_arena_each_hook(forget, block);
+	if (!block)
+		block = pa_arena_take_hook();
+	if (!block)
+		return;
+	/* timers are not inherited; the slot is the parent's */
+	pa_store_relaxed(&block->timer_id, -1);
+	pa_store_relaxed(&block->state, PA_BLOCK_LIVE);
+	block->has_slot = false;
+	block->announced = false;
+	block->tick_running = false;
+	block->raw = false;
+	block->signal_out = NULL;
+	block->delivered = 0;
+	block->pid = (uint32_t)pa_sys(SYS_getpid);
+	block->tid = (uint32_t)pa_sys(SYS_gettid);
+	pa_tls.block = block;
+	arm(block);
+}
+
+static void move_timer(struct pa_block *block, void *arg)
+{
+	int signal = *(int *)arg;
+	uint64_t cpu_ns;
+	uint32_t undelivered;
+
+	if (pa_load_relaxed(&block->timer_id) < 0 || !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
+		return;
+	pa_timer_disarm_sig(block);
+	if (signal) {
+		/* periods due so far and not delivered go along: the new timer starts as if they had been its own */
+		cpu_ns = pa_thread_cpu_sig(block->tid);
+		undelivered = pa_timer_undelivered_sig(block, cpu_ns);
+		block->first_ns = random_phase(block, block->period_ns);
+		if (pa_timer_arm_sig(block, signal) == 0 && undelivered)
+			block->armed_cpu_ns -= undelivered * block->period_ns;
+	}
+	pa_store_release(&block->state, PA_BLOCK_LIVE);
+}
+
+void pa_thread_move_timers_hook(int signal)
+{
+	pa_arena_each_hook(move_timer, &signal);
+}
+
+void pa_thread_process_end_hook(uint32_t kind)
+{
+	struct pa_block *block = pa_tls.block;
+	struct pa_process_end *end;
+
+	if (!kind || !block || !pa_mapping.control || pa_tls.in_hook || !pa_session_is_mine_hook())
+		return;
+	pa_tls.in_hook++;
+	end = pa_record_begin_sig(block, &block->hook_ring, PA_REC_PROCESS_END, sizeof(*end), pa_now_sig(), 0);
+	if (end) {
+		end->pid = block->pid;
+		end->kind = kind;
+		end->cpu_ns = pa_process_cpu_sig();
+		pa_ring_commit(&block->hook_ring);
+	}
+	pa_tls.in_hook--;
+}
+
+void pa_thread_note_hook(uint32_t code, uint64_t a, uint64_t b)
+{
+	struct pa_block *block = pa_tls.block;
+
+	if (!block || !pa_mapping.control)
+		return;
+	if (pa_tls.in_hook++)
+		pa_add_relaxed(&pa_mapping.control->hook_busy, 1);
+	else
+		pa_record_note_sig(block, &block->hook_ring, code, a, b);
+	pa_tls.in_hook--;
+}
