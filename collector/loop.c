@@ -1,0 +1,140 @@
+#include "collector/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS_AT_ONCE 64
+
+struct pa_loop {
+	int epoll_fd;
+	bool stop;
+	struct pa_timer *timers; /* sorted by at_ns; a handful, so a list will do */
+	struct epoll_event events[EVENTS_AT_ONCE];
+	int nr_events; /* of the batch being delivered */
+};
+
+uint64_t pa_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct pa_loop *pa_loop_new(void)
+{
+	struct pa_loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return NULL;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0) {
+		free(loop);
+		return NULL;
+	}
+	return loop;
+}
+
+void pa_loop_free(struct pa_loop *loop)
+{
+	if (!loop)
+		return;
+	close(loop->epoll_fd);
+	free(loop);
+}
+
+int pa_loop_watch(struct pa_loop *loop, struct pa_watch *watch, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = watch};
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) ? -errno : 0;
+}
+
+void pa_loop_unwatch(struct pa_loop *loop, struct pa_watch *watch)
+{
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	/* events of the present batch that are still to be delivered must not reach a freed watch */
+	for (int i = 0; i < loop->nr_events; i++)
+		if (loop->events[i].data.ptr == watch)
+			loop->events[i].data.ptr = NULL;
+}
+
+void pa_loop_disarm(struct pa_loop *loop, struct pa_timer *timer)
+{
+	if (!timer->on)
+		return;
+	for (struct pa_timer **at = &loop->timers; *at; at = &(*at)->next) {
+		if (*at == timer) {
+			*at = timer->next;
+			break;
+		}
+	}
+	timer->on = false;
+}
+
+void pa_loop_arm(struct pa_loop *loop, struct pa_timer *timer, uint64_t in_ns)
+{
+	struct pa_timer **at = &loop->timers;
+
+	pa_loop_disarm(loop, timer);
+	timer->at_ns = pa_now_ns() + in_ns;
+	while (*at && (*at)->at_ns <= timer->at_ns)
+		at = &(*at)->next;
+	timer->next = *at;
+	timer->on = true;
+	*at = timer;
+}
+
+void pa_loop_stop(struct pa_loop *loop)
+{
+	loop->stop = true;
+}
+
+static int wait_ms(const struct pa_loop *loop)
+{
+	uint64_t now = pa_now_ns();
+
+	if (!loop->timers)
+		return -1;
+	if (loop->timers->at_ns <= now)
+		return 0;
+	/* rounded up: waking early would only spin */
+	return (int)((loop->timers->at_ns - now + 999999) / 1000000);
+}
+
+static void run_timers(struct pa_loop *loop)
+{
+	uint64_t now = pa_now_ns();
+
+	/* a timer that arms itself anew lands behind `now` and waits for the next round */
+	while (!loop->stop && loop->timers && loop->timers->at_ns <= now) {
+		struct pa_timer *timer = loop->timers;
+
+		pa_loop_disarm(loop, timer);
+		timer->fn(timer);
+	}
+}
+
+int pa_loop_run(struct pa_loop *loop)
+{
+	loop->stop = false;
+	while (!loop->stop) {
+		int nr = epoll_wait(loop->epoll_fd, loop->events, EVENTS_AT_ONCE, wait_ms(loop));
+
+		if (nr < 0 && errno != EINTR)
+			return -errno;
+		loop->nr_events = nr > 0 ? nr : 0;
+		for (int i = 0; i < loop->nr_events && !loop->stop; i++) {
+			struct pa_watch *watch = loop->events[i].data.ptr;
+
+			if (watch)
+				watch->fn(watch, loop->events[i].events);
+		}
+		loop->nr_events = 0;
+		run_timers(loop);
+	}
+	return 0;
+}

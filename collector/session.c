@@ -1,0 +1,194 @@
+#include "collector/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/atomics.h"
+
+#define PAGE_BYTES 4096u
+
+static bool ring_size_ok(uint32_t bytes)
+{
+	return bytes >= PAGE_BYTES && bytes <= (1u << 20) && (bytes & (bytes - 1)) == 0;
+}
+
+static bool geometry_ok(const struct pa_geometry *g)
+{
+	return g->nr_slots >= 1 && g->nr_slots <= 65536 && ring_size_ok(g->signal_ring_bytes) &&
+	       ring_size_ok(g->hook_ring_bytes) && g->period_ns > 0;
+}
+
+static void lay_out(struct pa_session *s)
+{
+	const struct pa_geometry *g = &s->geometry;
+	uint64_t slots_bytes = (uint64_t)g->nr_slots * sizeof(struct pa_slot);
+
+	s->slots_offset = PA_CONTROL_BYTES;
+	s->rings_offset = (s->slots_offset + slots_bytes + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
+	s->file_size = s->rings_offset + (uint64_t)g->nr_slots * (g->signal_ring_bytes + g->hook_ring_bytes);
+}
+
+static void write_constants(struct pa_session *s)
+{
+	struct pa_control *c = s->control;
+
+	c->magic = PA_WIRE_MAGIC;
+	c->major = PA_WIRE_MAJOR;
+	c->minor = PA_WIRE_MINOR;
+	c->slot_bytes = sizeof(struct pa_slot);
+	c->nr_slots = s->geometry.nr_slots;
+	c->slots_offset = s->slots_offset;
+	c->rings_offset = s->rings_offset;
+	c->signal_ring_bytes = s->geometry.signal_ring_bytes;
+	c->hook_ring_bytes = s->geometry.hook_ring_bytes;
+	c->file_size = s->file_size;
+	c->period_ns = s->geometry.period_ns;
+	pa_store_release(&c->state, PA_SESSION_SAMPLING);
+}
+
+static int make_file(struct pa_session *s)
+{
+	struct stat st;
+	void *map;
+
+	s->fd = memfd_create(PA_SESSION_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (s->fd < 0)
+		return -errno;
+	if (ftruncate(s->fd, (off_t)s->file_size) || fstat(s->fd, &st))
+		return -errno;
+	s->inode = st.st_ino;
+	map = mmap(NULL, s->rings_offset, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+	if (map == MAP_FAILED)
+		return -errno;
+	s->control = map;
+	s->slots = (struct pa_slot *)((char *)map + s->slots_offset);
+	write_constants(s);
+	/* sealed: no peer can make a read of ours raise SIGBUS by shrinking it */
+	if (fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return -errno;
+	return 0;
+}
+
+int pa_session_create(const struct pa_geometry *geometry, struct pa_session **out)
+{
+	struct pa_session *s;
+	int err;
+
+	if (!geometry_ok(geometry))
+		return -EINVAL;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return -ENOMEM;
+	s->fd = -1;
+	s->geometry = *geometry;
+	lay_out(s);
+	s->in = calloc(geometry->nr_slots, sizeof(*s->in));
+	err = s->in ? make_file(s) : -ENOMEM;
+	if (err) {
+		pa_session_free(s);
+		return err;
+	}
+	*out = s;
+	return 0;
+}
+
+void pa_session_free(struct pa_session *s)
+{
+	if (!s)
+		return;
+	if (s->control) {
+		pa_store_release(&s->control->state, PA_SESSION_ENDED);
+		munmap(s->control, s->rings_offset);
+	}
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->in);
+	free(s);
+}
+
+uint64_t pa_session_ring_offset(const struct pa_session *s, uint32_t slot, bool hook)
+{
+	uint64_t pair = (uint64_t)s->geometry.signal_ring_bytes + s->geometry.hook_ring_bytes;
+
+	return s->rings_offset + slot * pair + (hook ? s->geometry.signal_ring_bytes : 0);
+}
+
+void pa_session_each_slot(struct pa_session *s, void (*fn)(void *arg, uint32_t slot), void *arg)
+{
+	off_t end = (off_t)(s->slots_offset + (uint64_t)s->geometry.nr_slots * sizeof(struct pa_slot));
+	off_t at = (off_t)s->slots_offset;
+
+	while (at < end) {
+		off_t data = lseek(s->fd, at, SEEK_DATA);
+		off_t hole;
+
+		if (data < 0 || data >= end)
+			return;
+		hole = lseek(s->fd, data, SEEK_HOLE);
+		if (hole < 0 || hole > end)
+			hole = end;
+		/* pages hold whole slots and start at slots_offset: extents begin and end at a slot */
+		for (at = data; at < hole; at += (off_t)sizeof(struct pa_slot))
+			fn(arg, (uint32_t)((uint64_t)(at - (off_t)s->slots_offset) / sizeof(struct pa_slot)));
+	}
+}
+
+struct release {
+	struct pa_session *s;
+	uint32_t pid;
+	uint32_t nr;
+};
+
+static void release_slot(void *arg, uint32_t slot)
+{
+	struct release *r = arg;
+	_Atomic uint64_t *owner = &r->s->slots[slot].signal_in.owner;
+	uint64_t now = pa_load_acquire(owner);
+
+	if (now >> 32 != r->pid || now == 0)
+		return;
+	if (pa_claim_u64(owner, now, 0)) {
+		r->s->in[slot].pid = 0;
+		r->s->in[slot].tid = 0;
+		r->nr++;
+	}
+}
+
+uint32_t pa_session_release_pid(struct pa_session *s, uint32_t inner_pid)
+{
+	struct release r = {s, inner_pid, 0};
+
+	pa_session_each_slot(s, release_slot, &r);
+	return r.nr;
+}
+
+bool pa_session_arm(struct pa_session *s, uint32_t inner_pid, uint32_t inner_tid)
+{
+	uint64_t want = PA_OWNER(inner_pid, inner_tid);
+
+	for (int i = 0; i < PA_ARM_MAX; i++)
+		if (pa_load_relaxed(&s->control->arm[i]) == want)
+			return true;
+	for (int i = 0; i < PA_ARM_MAX; i++) {
+		if (!pa_claim_u64(&s->control->arm[i], 0, want))
+			continue;
+		/* pairs with the acquire of the tick that compares arm_seq with arm_done: the entry is visible */
+		pa_store_release(&s->control->arm_seq, pa_load_relaxed(&s->control->arm_seq) + 1);
+		return true;
+	}
+	return false;
+}
+
+void pa_session_bump_cache(struct pa_session *s)
+{
+	pa_store_release(&s->control->cache_generation, pa_load_relaxed(&s->control->cache_generation) + 1);
+}
+
+void pa_session_set_state(struct pa_session *s, uint32_t state)
+{
+	pa_store_release(&s->control->state, state);
+}
