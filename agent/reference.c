@@ -45,6 +45,7 @@ int pa_reference_init(const char *wanted)
 				: strcmp(wanted, "libunwind") == 0 ? PA_UNWINDER_REFERENCE
 								   : PA_UNWINDER_OWN;
 	char path[512];
+	int (*ready)(void);
 	void *handle;
 
 	if (mode == PA_UNWINDER_OWN)
@@ -52,10 +53,11 @@ int pa_reference_init(const char *wanted)
 	handle = open && sym && beside_us(path, sizeof(path)) ? open(path, RTLD_NOW | RTLD_LOCAL) : NULL;
 	if (!handle)
 		return -ENOENT;
-	pa_reference_walk = (pa_reference_walk_fn *)sym(handle, "pa_reference_walk");
-	pa_reference_flush = (void (*)(void))sym(handle, "pa_reference_flush");
-	if (!pa_reference_walk)
+	ready = (int (*)(void))sym(handle, "pa_unwind_ready");
+	if (!ready || !ready())
 		return -ENOENT;
+	pa_reference_walk = (pa_reference_walk_fn *)sym(handle, "pa_unwind_walk");
+	pa_reference_flush = (void (*)(void))sym(handle, "pa_unwind_flush");
 	pa_unwinder = mode;
 	return 0;
 }
