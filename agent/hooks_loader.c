@@ -30,7 +30,7 @@ static void record_unmap(uint64_t start, uint64_t end)
 	pa_tls.in_hook--;
 }
 
-int dlclose(void *handle)
+PA_EXPORT int dlclose(void *handle)
 {
 	const volatile struct link_map *map = handle; /* libc declares it nonnull; hosts pass NULL all the same */
 	uint64_t start = 0, end = 0;

@@ -127,7 +127,7 @@ static int run_thrd(void *arg)
 	return ret;
 }
 
-int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
+PA_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
 {
 	struct pa_block *block = prepare((uint64_t)start, arg, attr);
 	int err;
@@ -140,7 +140,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)
 	return err;
 }
 
-int thrd_create(thrd_t *thread, thrd_start_t start, void *arg)
+PA_EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *arg)
 {
 	struct pa_block *block = prepare((uint64_t)start, arg, NULL);
 	int err;

@@ -18,6 +18,9 @@
 	X(signal)                                                                                                      \
 	X(fork)
 
+/* On every interposed function, beside its line in exports.map. */
+#define PA_EXPORT __attribute__((visibility("default")))
+
 enum pa_real_name {
 #define X(name) PA_REAL_##name,
 	PA_REAL_ROWS(X)
