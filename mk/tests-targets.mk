@@ -1,0 +1,57 @@
+# Target programs of the survive and e2e tests: built with -g -O2 into $(O)/tests/targets.
+#   NAME.c, NAME.cpp      a program        lib_NAME.c, lib_NAME.cpp   a shared library lib_NAME.so
+# A program that needs more than that has a line of its own below.
+TARGET_C    := $(filter-out tests/targets/make_recording.c,$(wildcard tests/targets/*.c))
+TARGET_CXX  := $(wildcard tests/targets/*.cpp)
+TARGET_LIB  := $(patsubst tests/targets/%,$(O)/tests/targets/%.so,$(basename $(filter tests/targets/lib_%,$(TARGET_C) $(TARGET_CXX))))
+TARGET_BIN  := $(patsubst tests/targets/%,$(O)/tests/targets/%,$(basename $(filter-out tests/targets/lib_%,$(TARGET_C) $(TARGET_CXX))))
+TARGET_OPT  := -g -O2 -I. -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter -Wno-unknown-warning-option -Wno-infinite-recursion -MMD -MP
+TARGET_LIBS := -lpthread -ldl -lm
+CXX         ?= c++
+
+$(O)/tests/targets/lib_%.so: tests/targets/lib_%.c | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) -std=gnu11 $(TARGET_OPT) -fPIC -shared -o $@ $< $(TARGET_LIBS)
+
+$(O)/tests/targets/lib_%.so: tests/targets/lib_%.cpp | packages
+	$(call quiet,CXX)mkdir -p $(@D) && $(CXX) -std=gnu++17 $(TARGET_OPT) -fPIC -shared -o $@ $< $(TARGET_LIBS)
+
+$(O)/tests/targets/%: tests/targets/%.c | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) -std=gnu11 $(TARGET_OPT) $(TARGET_FLAGS) -o $@ $< $(TARGET_EXTRA) $(TARGET_LIBS)
+
+$(O)/tests/targets/%: tests/targets/%.cpp | packages
+	$(call quiet,CXX)mkdir -p $(@D) && $(CXX) -std=gnu++17 $(TARGET_OPT) $(TARGET_FLAGS) -o $@ $< $(TARGET_EXTRA) $(TARGET_LIBS)
+
+TARGET_RPATH = -L$(O)/tests/targets -Wl,-rpath,'$$ORIGIN'
+
+# a C program that needs a C++ library which throws, and no libstdc++ of its own (who provides _Unwind_RaiseException?)
+$(O)/tests/targets/cmain: TARGET_EXTRA = $(TARGET_RPATH) -l:lib_throw.so
+$(O)/tests/targets/cmain: $(O)/tests/targets/lib_throw.so
+# initialised before the agent: its constructor loads, unloads, forks and starts a thread
+$(O)/tests/targets/early: TARGET_EXTRA = $(TARGET_RPATH) -Wl,--no-as-needed -l:lib_early.so
+$(O)/tests/targets/early: $(O)/tests/targets/lib_early.so
+$(O)/tests/targets/lib_symbolic.so: TARGET_OPT += -Wl,-Bsymbolic -Wl,-z,now
+# names for the symbol tables of the split and of the walker: no tail calls, no merging
+$(O)/tests/targets/split: TARGET_FLAGS = -fno-optimize-sibling-calls -fno-ipa-icf
+$(O)/tests/targets/loader: TARGET_EXTRA = -Wl,--enable-new-dtags -Wl,-rpath,'$$ORIGIN'
+$(O)/tests/targets/hostile_names: TARGET_FLAGS = -rdynamic
+
+# programs that cannot be preloaded
+$(O)/tests/targets/hello_static: tests/targets/hello.c | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) $(TARGET_OPT) -static -o $@ $<
+$(O)/tests/targets/hello_32: tests/targets/hello32.S | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) -m32 -nostdlib -static -o $@ $<
+TARGET_BIN += $(O)/tests/targets/hello_static $(if $(filter x86_64,$(ARCH)),$(O)/tests/targets/hello_32)
+ifneq ($(shell command -v musl-gcc),)
+$(O)/tests/targets/hello_musl: tests/targets/hello.c | packages
+	$(call quiet,CC)mkdir -p $(@D) && musl-gcc -O2 -o $@ $<
+TARGET_BIN += $(O)/tests/targets/hello_musl
+endif
+
+# plug-ins for the loader storms: eight distinct libraries of one source
+TARGET_PLUGS := $(patsubst %,$(O)/tests/targets/plug%.so,0 1 2 3 4 5 6 7)
+$(TARGET_PLUGS): $(O)/tests/targets/plug%.so: tests/targets/plug.cpp.in | packages
+	$(call quiet,CXX)mkdir -p $(@D) && $(CXX) -x c++ -std=gnu++17 $(filter-out -MMD -MP,$(TARGET_OPT)) -DPLUG=$* -fPIC -shared -o $@ $<
+TARGET_LIB += $(TARGET_PLUGS)
+
+.PHONY: test-targets
+test-targets: $(TARGET_LIB) $(TARGET_BIN) ## build the target programs of the tests

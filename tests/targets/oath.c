@@ -1,0 +1,236 @@
+/* What a program can see of itself: threads, descriptors, heap, signals, children, environment. Each mode prints it, and
+ * the bytes must be the same with the agent. */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/single_threaded.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "tests/targets/target.h"
+
+extern char **environ;
+
+static int count_entries(const char *dir)
+{
+	DIR *d = opendir(dir);
+	int nr = 0;
+
+	target_need(d != NULL, dir);
+	for (struct dirent *e = readdir(d); e; e = readdir(d))
+		nr += e->d_name[0] != '.';
+	closedir(d);
+	return nr;
+}
+
+static int mode_threads(int argc, char **argv)
+{
+	target_burn_ms(200);
+	printf("threads %d\n", count_entries("/proc/self/task"));
+	printf("single threaded %d\n", (int)__libc_single_threaded);
+	return 0;
+}
+
+/* Every open descriptor and what kind of file it is; the next free number too. */
+static int mode_fds(int argc, char **argv)
+{
+	target_burn_ms(100);
+	for (int fd = 0; fd < 1024; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) == 0)
+			printf("fd %d type %o flags %#x\n", fd, st.st_mode & S_IFMT, fcntl(fd, F_GETFD));
+	}
+	printf("next %d\n", dup(0));
+	return 0;
+}
+
+/* With lib_countmalloc.so preloaded: how often the allocator was called, by whomever. */
+static int mode_heap(int argc, char **argv)
+{
+	unsigned long (*calls)(void) = (unsigned long (*)(void))dlsym(RTLD_DEFAULT, "countmalloc_calls");
+	unsigned long at_main = calls ? calls() : 0, after;
+	struct mallinfo2 before = mallinfo2(), info;
+
+	target_burn_ms(300);
+	after = calls ? calls() : 0;
+	info = mallinfo2();
+	printf("calls at main %lu, while sampled %lu\n", at_main, after - at_main);
+	printf("arena %zu used %zu mapped %zu; at main %zu %zu %zu\n", info.arena, info.uordblks, info.hblkhd, before.arena,
+	       before.uordblks, before.hblkhd);
+	return 0;
+}
+
+static void *heap_thread(void *arg)
+{
+	target_burn_ms(30);
+	return NULL;
+}
+
+/* The same with threads that come and go: starting one may not allocate more than it does without the agent. */
+static int mode_heap_threads(int argc, char **argv)
+{
+	unsigned long (*calls)(void) = (unsigned long (*)(void))dlsym(RTLD_DEFAULT, "countmalloc_calls");
+	unsigned long before = calls ? calls() : 0;
+
+	for (int i = 0; i < 10; i++) {
+		pthread_t t;
+
+		target_need(pthread_create(&t, NULL, heap_thread, NULL) == 0, "pthread_create");
+		pthread_join(t, NULL);
+	}
+	printf("calls for ten threads %lu\n", calls ? calls() - before : 0);
+	return 0;
+}
+
+/* errno keeps whatever the program put there, at every moment. */
+static int mode_errno(int argc, char **argv)
+{
+	uint64_t end = target_clock_ns(CLOCK_THREAD_CPUTIME_ID) + 400000000u;
+	unsigned long wrong = 0;
+
+	while (target_clock_ns(CLOCK_THREAD_CPUTIME_ID) < end) {
+		for (int i = 1; i < 200; i++) {
+			errno = 1000 + i;
+			target_spin(200);
+			wrong += errno != 1000 + i;
+		}
+	}
+	printf("errno wrong %lu times\n", wrong);
+	return 0;
+}
+
+static int mode_environ(int argc, char **argv)
+{
+	for (char **e = environ; *e; e++)
+		if (strncmp(*e, "LD_PRELOAD=", 11) && strncmp(*e, "PERFAGENT_", 10) && strncmp(*e, "PWD=", 4) &&
+		    strncmp(*e, "OLDPWD=", 7))
+			printf("%s\n", *e);
+	return 0;
+}
+
+/* What the kernel only grants to a process with one thread and a mapping nobody shares. */
+static int mode_unshare(int argc, char **argv)
+{
+	int fd, r;
+
+	target_burn_ms(100);
+	errno = 0;
+	r = unshare(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD);
+	printf("unshare vm %d errno %d\n", r, errno);
+	errno = 0;
+	r = unshare(CLONE_NEWUSER);
+	printf("unshare user %d errno %d\n", r, errno);
+	errno = 0;
+	r = unshare(CLONE_NEWNS);
+	printf("unshare mount %d errno %d\n", r, errno);
+	fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	errno = 0;
+	r = setns(fd, CLONE_NEWNS);
+	printf("setns mount %d errno %d\n", r, errno);
+	target_burn_ms(100);
+	return 0;
+}
+
+static volatile sig_atomic_t nr_chld;
+
+static void on_chld(int sig)
+{
+	nr_chld++;
+}
+
+/* No child of the agent's is ever to be seen, no signal, no resource use of one. */
+static int mode_children(int argc, char **argv)
+{
+	struct rusage use;
+	int status;
+	pid_t pid;
+
+	signal(SIGCHLD, on_chld);
+	target_burn_ms(150);
+	errno = 0;
+	pid = waitpid(-1, &status, WNOHANG | __WALL);
+	printf("wait %d errno %d, SIGCHLD %d\n", (int)pid, errno, (int)nr_chld);
+	getrusage(RUSAGE_CHILDREN, &use);
+	printf("children cpu %ld.%06ld\n", use.ru_utime.tv_sec + use.ru_stime.tv_sec,
+	       use.ru_utime.tv_usec + use.ru_stime.tv_usec);
+	return 0;
+}
+
+static int mode_signals(int argc, char **argv)
+{
+	struct sigaction old;
+	sigset_t set;
+	stack_t alt;
+
+	target_burn_ms(100);
+	sigprocmask(SIG_BLOCK, NULL, &set);
+	for (int sig = 1; sig < NSIG; sig++) {
+		if (sigaction(sig, NULL, &old) == 0 && old.sa_handler != SIG_DFL)
+			printf("signal %d: %s\n", sig, old.sa_handler == SIG_IGN ? "ignored" : "handled");
+		if (sigismember(&set, sig) == 1)
+			printf("signal %d blocked\n", sig);
+	}
+	sigpending(&set);
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sigismember(&set, sig) == 1)
+			printf("signal %d pending\n", sig);
+	sigaltstack(NULL, &alt);
+	printf("altstack flags %d size %zu\n", alt.ss_flags, alt.ss_size);
+	return 0;
+}
+
+/* Sleeps of all kinds end when they should and with success: an idle thread gets no signal. */
+static int mode_idle(int argc, char **argv)
+{
+	struct timespec ts = {.tv_sec = 0, .tv_nsec = 20000000};
+	int interrupted = 0;
+
+	for (int i = 0; i < 20; i++) {
+		target_burn_ms(5);
+		interrupted += nanosleep(&ts, NULL) != 0;
+	}
+	printf("interrupted %d times, sleep %u\n", interrupted, sleep(1));
+	return 0;
+}
+
+/* What the agent costs in memory, for the test: sums over /proc/self/smaps, written to a file. */
+static int mode_memory(int argc, char **argv)
+{
+	FILE *in, *out;
+	char line[4096], name[4096] = "";
+	unsigned long start, end, kib, size = 0, rss = 0, ring_size = 0, ring_rss = 0;
+
+	target_burn_ms(300);
+	in = fopen("/proc/self/smaps", "re");
+	out = fopen("memory.txt", "we");
+	target_need(in && out, "smaps");
+	while (fgets(line, sizeof line, in)) {
+		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %4000[^\n]", &start, &end, name) >= 2 && line[0] != 'S') {
+			if (!strchr(line, '/'))
+				name[0] = 0;
+			size += (end - start) / 1024;
+			ring_size += strstr(name, "memfd:") ? (end - start) / 1024 : 0;
+		} else if (sscanf(line, "Rss: %lu kB", &kib) == 1) {
+			rss += kib;
+			ring_rss += strstr(name, "memfd:") ? kib : 0;
+		}
+	}
+	fprintf(out, "size=%lu rss=%lu ring_size=%lu ring_rss=%lu\n", size, rss, ring_size, ring_rss);
+	return fclose(out) || fclose(in);
+}
+
+static const struct target_mode modes[] = {
+	{"threads", mode_threads},   {"fds", mode_fds},		{"heap", mode_heap},	   {"heap_threads", mode_heap_threads},
+	{"errno", mode_errno},	     {"environ", mode_environ}, {"unshare", mode_unshare}, {"children", mode_children},
+	{"signals", mode_signals},   {"idle", mode_idle},	{"memory", mode_memory},   {0},
+};
+
+int main(int argc, char **argv)
+{
+	return target_main(modes, argc, argv);
+}
