@@ -119,7 +119,7 @@ static struct pa_sample *begin_sample(struct pa_block *block, uint64_t time_ns, 
 		return NULL;
 	sample->tid = block->tid;
 	sample->weight = weight;
-	sample->reserved = 0;
+	sample->self_ns = block->last_self_ns;
 	return sample;
 }
 
@@ -210,8 +210,11 @@ static void tick(struct pa_block *block, uint32_t weight, const ucontext_t *uc)
 	take_sample(block, start, weight, flags, uc);
 	arm_listed(block);
 	if (block->signal_out) {
+		uint64_t self_ns = pa_now_sig() - start;
+
 		pa_bump(&block->signal_out->ticks, 1);
-		pa_bump(&block->signal_out->self_ns, pa_now_sig() - start);
+		pa_bump(&block->signal_out->self_ns, self_ns);
+		block->last_self_ns = self_ns < UINT32_MAX ? (uint32_t)self_ns : UINT32_MAX;
 	}
 }
 
@@ -226,7 +229,7 @@ void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context)
 		tick(block, 1 + (uint32_t)(info->si_overrun > 0 ? info->si_overrun : 0), context);
 		block->tick_running = false;
 	} else if (!ours) {
-		pa_signal_foreign_sig(sig, info);
+		pa_signal_foreign_sig(sig, info, context);
 	}
 	errno = saved;
 }

@@ -13,6 +13,7 @@
 #include "agent/slots_sig.h"
 #include "agent/sysdep.h"
 #include "agent/thread.h"
+#include "agent/timer_sig.h"
 #include "agent/walk_sig.h"
 
 #define RUN_SOCKET "/run/perfagent/collector.sock"
@@ -80,25 +81,26 @@ static uint32_t choose_unwinder(char *const *env)
 						    : 0;
 }
 
-static void start_sampling(char *const *env, bool has_find_object)
+static void start_sampling(char *const *env, bool has_find_object, uint64_t entered_ns)
 {
 	struct pa_block *block;
 
-	if (pa_signal_install() != 0) {
+	if (pa_signal_install() != 0)
 		return;
-	}
 	pa_thread_enter_hook(NULL);
 	block = pa_tls.block;
 	if (!block)
 		return;
 	block->stack = main_stack(env);
 	pa_hooks_thread_watch_main();
+	pa_thread_note_hook(PA_NOTE_STARTED, pa_now_sig() - entered_ns, 0);
 	if (!has_find_object)
 		pa_thread_note_hook(PA_NOTE_NO_FIND_OBJECT, 0, 0);
 }
 
 __attribute__((constructor)) static void init(int argc, char **argv, char **env)
 {
+	uint64_t entered_ns = pa_now_sig();
 	const char *disable = env_get(env, "PERFAGENT_DISABLE");
 	bool has_find_object;
 	uint32_t flags;
@@ -112,7 +114,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **env)
 	has_find_object = pa_walk_init() == 0;
 	flags = choose_unwinder(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
 	if (connect_session(env, flags) == 0)
-		start_sampling(env, has_find_object);
+		start_sampling(env, has_find_object, entered_ns);
 }
 
 /* Late in exit(): the exact CPU time goes on record. Nothing is torn down; destructors that come later still run. */

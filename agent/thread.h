@@ -32,6 +32,7 @@ struct pa_block {
 	bool tick_running;	  /* the handler is at work for this block: a second tick would nest */
 	uint32_t slot;
 	uint32_t nr_root;
+	uint32_t last_self_ns;	  /* how long the handler took last time; travels in the next sample */
 	uint64_t period_ns;
 	uint64_t first_ns;	  /* random phase, uniform in (0, period] */
 	uint64_t armed_cpu_ns;	  /* CPU clock when armed; written by the arming thread before the timer runs */

@@ -220,7 +220,7 @@ struct pa_sample {
 	uint32_t weight;    /* periods this sample stands for: 1 + si_overrun */
 	uint16_t nr_frames; /* 0..PA_FRAMES_MAX */
 	uint16_t stop;	    /* enum pa_stop */
-	uint32_t reserved;
+	uint32_t self_ns;   /* how long the handler took for the sample before this one of the same thread; 0: none */
 	uint64_t frames[];  /* nr_frames: leaf first; the leaf and frames above a signal frame are exact pcs, the rest
 			     * return addresses. Bit 63 set: exact pc (look up as is); clear: look up pc - 1 */
 };
@@ -284,6 +284,7 @@ enum pa_note_code {
 	PA_NOTE_NO_FIND_OBJECT = 6, /* glibc without _dl_find_object: walks use frame pointers only */
 	PA_NOTE_HANDLER_REPLACED = 7, /* somebody took our signal behind the hooks */
 	PA_NOTE_EXEC_DROPPED = 8,   /* exec of a program that cannot be preloaded: b: ELF class/machine */
+	PA_NOTE_STARTED = 9,	    /* a: ns from the constructor's entry until the main thread's timer was armed */
 	PA_NOTE_CODES
 };
 
