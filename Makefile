@@ -33,6 +33,9 @@ all: $(PROGRAMS) ## build the agent, the collector and the tools
 $(O)/libperfagent.so: $(AGENT_OBJ) agent/exports.map
 	$(call quiet,LD)$(CC) $(AGENT_LDFLAGS) -Wl,--version-script=agent/exports.map -o $@ $(AGENT_OBJ) $(AGENT_LIBS)
 
+.PHONY: agent-objects
+agent-objects: $(AGENT_OBJ)
+
 $(O)/libperfagent-unwind.so: $(REFERENCE_OBJ) agent/reference/exports.map
 	$(call quiet,LD)$(CC) $(AGENT_LDFLAGS) -Wl,--version-script=agent/reference/exports.map -o $@ $(REFERENCE_OBJ) $(REFERENCE_LIBS)
 

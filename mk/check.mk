@@ -28,7 +28,8 @@ check-threads: ## the ring under ThreadSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/tsan SAN=thread unit-programs UNIT_SRC="$(wildcard tests/unit/test_ring*.c)"
 	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap ""' $(patsubst tests/unit/%.c,$(O)/tsan/tests/unit/%,$(wildcard tests/unit/test_ring*.c))
 
-check-worlds: all ## who may call what: symbols, exports, stack use
+check-worlds: $(O)/libperfagent.so ## who may call what: symbols, exports, stack use
+	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/worlds CC=gcc CFLAGS=-fcallgraph-info=su agent-objects
 	@$(PROVE) --exec 'tests/tap bats --tap' tests/worlds/*.bats
 
 check-words: ## manual pages and shell scripts

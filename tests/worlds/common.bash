@@ -1,0 +1,31 @@
+# For the checks of what the agent's objects and its library may contain. O is the build directory.
+: "${O:=build}"
+LIB=$O/libperfagent.so
+OBJ=$O/obj/agent
+WORLDS=tests/worlds
+
+# Words of a list file: comments, blank lines and further columns dropped.
+words() {
+	sed -E 's/#.*//; s/^[[:space:]]+//; s/[[:space:]].*//; /^$/d' "$@" | sort -u
+}
+
+# Names the agent puts in front of libc's, as committed.
+exported_names() {
+	words $WORLDS/exports.list
+}
+
+# nm of one object: undefined names, without versions.
+undefined() {
+	nm -u --format=posix "$1" | awk '{ sub(/@.*/, "", $1); print $1 }' | sort -u
+}
+
+# Names that the objects given define for others.
+defined() {
+	nm -g --defined-only --format=posix "$@" 2>/dev/null | awk 'NF > 1 && $2 != "U" { print $1 }' | sort -u
+}
+
+# fail TEXT...: ends the test with a message.
+fail() {
+	printf '%s\n' "$@" >&2
+	return 1
+}

@@ -1,0 +1,61 @@
+# What the host gets to see of libperfagent.so.
+load common
+
+@test "the library needs libc.so.6 and nothing else" {
+	local needed
+	needed=$(readelf -dW "$LIB" | awk '/\(NEEDED\)/ { gsub(/[][]/, "", $NF); print $NF }')
+	[ "$needed" = libc.so.6 ] || fail "needed: $needed"
+}
+
+@test "the exported names are the committed list, in the version script and in the library" {
+	local script library
+	script=$(sed -E 's|/\*.*\*/||; /local:/,$d' agent/exports.map | grep -oE '[A-Za-z_][A-Za-z0-9_]*;' | tr -d ';' | sort -u)
+	library=$(nm -D --defined-only --format=posix "$LIB" | awk '{ sub(/@.*/, "", $1); print $1 }' | sort -u)
+	[ -n "$library" ] || fail "nothing exported: the check looks in the wrong place"
+	diff <(exported_names) <(echo "$script") || fail "agent/exports.map differs from tests/worlds/exports.list"
+	diff <(exported_names) <(echo "$library") || fail "libperfagent.so differs from tests/worlds/exports.list"
+}
+
+@test "every exported name is one that libc has" {
+	local libc bad='' name
+	libc=$(ldd "$LIB" | awk '/libc\.so\.6/ { print $3 }')
+	for name in $(exported_names); do
+		nm -D --defined-only --format=posix "$libc" | grep -qE "^$name@" || bad+=" $name"
+	done
+	[ -z "$bad" ] || fail "not libc's:$bad"
+}
+
+@test "no symbol version above GLIBC_2.17 is needed" {
+	local versions above
+	versions=$(readelf -VW "$LIB" | grep -oE 'Name: GLIBC_[0-9.]+' | sed 's/.*GLIBC_//' | sort -uV)
+	[ -n "$versions" ] || fail "no version at all: the check looks in the wrong place"
+	above=$(printf '%s\n2.17\n' "$versions" | sort -V | sed '1,/^2\.17$/d' | grep -vx 2.17 || true)
+	[ -z "$above" ] || fail "needs GLIBC_" "$above"
+	! readelf -VW "$LIB" | grep -E 'Name: GLIBC_PRIVATE'
+}
+
+@test "thread-local storage is initial-exec and at most 256 bytes" {
+	local size
+	size=$(readelf -lW "$LIB" | awk '$1 == "TLS" { print $6 }')
+	[ -n "$size" ] || fail "no TLS segment: the check looks in the wrong place"
+	[ $((size)) -le 256 ] || fail "$((size)) bytes"
+	! readelf -rW "$LIB" | grep -E 'DTPMOD|DTPOFF|TLSDESC' || fail "a dynamic TLS model"
+	! undefined "$LIB" | grep -x __tls_get_addr
+}
+
+@test "everything is bound at load, nothing in the text is relocated, no stack becomes executable" {
+	local dynamic
+	dynamic=$(readelf -dW "$LIB")
+	grep -qE '\(FLAGS(_1)?\).*NOW' <<<"$dynamic" || fail "lazy binding"
+	! grep -E 'TEXTREL|\(RPATH\)|\(RUNPATH\)' <<<"$dynamic"
+	readelf -lW "$LIB" | grep -E 'GNU_STACK.* RW ' || fail "GNU_STACK is not RW"
+	! readelf -lW "$LIB" | grep -E 'LOAD.* RWE '
+}
+
+@test "no relocation calls into the library at load (IFUNC)" {
+	! readelf -rW "$LIB" | grep IRELATIV
+}
+
+@test "nothing that prints, exits, aborts or allocates is called" {
+	! undefined "$LIB" | grep -xE '(f|v|d|s)?printf|v?fprintf|puts|fputs|perror|abort|exit|_exit|__assert_fail|malloc|calloc|realloc|free|__stack_chk_fail|__.*_chk'
+}

@@ -1,0 +1,67 @@
+# Who may call what, object by object (nm) and function by function (gcc's call graph, callgraph.py).
+load common
+
+# $1: suffix pattern of function names of the world's own, $2: allow file; rest: objects
+expect_only_allowed() {
+	local own=$1 allow=$2 object bad='' name
+	shift 2
+	[ $# -gt 0 ] || fail "no objects of this world: the check looks in the wrong place"
+	for object; do
+		for name in $(comm -23 <(undefined "$object") <(words "$allow")); do
+			# another object's function of this world or one above it
+			[[ $name =~ $own ]] && grep -qxF -e "$name" <(defined "$OBJ"/agent/*.o "$OBJ"/agent/arch/*/*.o "$OBJ"/common/*.o) && continue
+			bad+="${object#"$OBJ"/}: $name"$'\n'
+		done
+	done
+	[ -z "$bad" ] || fail "not in ${allow##*/}:" "$bad"
+}
+
+@test "signal objects refer only to signal functions and to names in signal.allow" {
+	expect_only_allowed '^pa_.*_sig$' $WORLDS/signal.allow "$OBJ"/agent/*_sig.o "$OBJ"/common/wire.o
+}
+
+@test "hook objects refer only to hook and signal functions and to names in hook.allow" {
+	local objects
+	objects=$(ls "$OBJ"/agent/hooks_*.o "$OBJ"/agent/*_hook.o 2>/dev/null)
+	# shellcheck disable=SC2086
+	expect_only_allowed '^pa_.*_(sig|hook)$' <(words $WORLDS/signal.allow $WORLDS/hook.allow) $objects
+}
+
+@test "no object of the agent refers to an interposed name" {
+	local object bad=''
+	for object in "$OBJ"/agent/*.o "$OBJ"/common/*.o; do
+		bad+=$(comm -12 <(undefined "$object") <(exported_names) | sed "s|^|${object##*/}: |")
+	done
+	[ -z "$bad" ] || fail "called past real.h:" "$bad"
+}
+
+@test "every function reachable from a signal function is of the signal world" {
+	python3 $WORLDS/callgraph.py world "$O"/worlds signal $WORLDS
+}
+
+@test "every function reachable from a hook is of the hook or signal world" {
+	python3 $WORLDS/callgraph.py world "$O"/worlds hook $WORLDS
+}
+
+@test "no function of the agent calls an interposed name that the agent itself defines" {
+	python3 $WORLDS/callgraph.py interposed "$O"/worlds $WORLDS
+}
+
+@test "the handler needs less than 1 KiB of the thread's stack" {
+	run python3 $WORLDS/callgraph.py stack "$O"/worlds pa_cpu_handler_sig 1024 $WORLDS
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
+@test "global functions of signal and hook files carry their world in the name" {
+	local bad='' object
+	for object in "$OBJ"/agent/*_sig.o; do
+		bad+=$(nm -g --defined-only --format=posix "$object" | awk '$2 == "T" && $1 !~ /_sig$/ { print $1 }')
+	done
+	for object in "$OBJ"/agent/hooks_*.o "$OBJ"/agent/*_hook.o; do
+		[ -e "$object" ] || continue
+		bad+=$(comm -23 <(nm -g --defined-only --format=posix "$object" | awk '$2 == "T" && $1 !~ /_hook$/ { print $1 }' | sort) \
+			<(words $WORLDS/exports.list $WORLDS/plain.list))
+	done
+	[ -z "$bad" ] || fail "no world in the name:" "$bad"
+}
