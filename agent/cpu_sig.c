@@ -226,6 +226,7 @@ void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context)
 
 	if (block && !block->tick_running) {
 		block->tick_running = true;
+		pa_signal_tick_sig(context);
 		tick(block, 1 + (uint32_t)(info->si_overrun > 0 ? info->si_overrun : 0), context);
 		block->tick_running = false;
 	} else if (!ours) {

@@ -110,6 +110,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **env)
 	pa_real_init();
 	if ((disable && strcmp(disable, "0") != 0 && *disable) || !pa_sandbox_allows() || pa_session_state_init() != 0)
 		return;
+	pa_timer_init();
 	pa_hooks_thread_init();
 	has_find_object = pa_walk_init() == 0;
 	flags = choose_unwinder(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);

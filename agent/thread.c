@@ -25,6 +25,18 @@ static uint64_t random_phase(const struct pa_block *block, uint64_t period_ns)
 	return 1 + x % period_ns;
 }
 
+/* A thread without a timer is accounted for all the same: at its end everything is undelivered. One note a process. */
+static void refused(struct pa_block *block, int err)
+{
+	static _Atomic uint32_t told_pid;
+	uint32_t told = pa_load_relaxed(&told_pid);
+
+	block->armed_cpu_ns = pa_thread_cpu_sig(block->tid);
+	block->delivered = 0;
+	if (told != block->pid && pa_claim_u32(&told_pid, told, block->pid))
+		pa_record_note_sig(block, &block->hook_ring, PA_NOTE_TIMER_REFUSED, (uint64_t)-err, block->tid);
+}
+
 static void arm(struct pa_block *block)
 {
 	int signal = pa_signal_current_sig();
@@ -36,7 +48,7 @@ static void arm(struct pa_block *block)
 	block->first_ns = random_phase(block, block->period_ns);
 	err = pa_timer_arm_sig(block, signal);
 	if (err)
-		pa_record_note_sig(block, &block->hook_ring, PA_NOTE_TIMER_REFUSED, (uint64_t)-err, block->tid);
+		refused(block, err);
 }
 
 void pa_thread_enter_hook(struct pa_block *block)
@@ -133,6 +145,7 @@ void pa_thread_after_fork_hook(void)
 {
 	struct pa_block *block = pa_tls.block;
 
+	pa_timer_forget_all();
 	pa_arena_each_hook(forget, block);
 	if (!block)
 		block = pa_arena_take_hook();

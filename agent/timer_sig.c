@@ -1,8 +1,10 @@
 /* POSIX timers on threads' CPU clocks. Callers: thread.c, cpu_sig.c. World: signal. */
 #include "agent/timer_sig.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "agent/sysdep.h"
@@ -45,32 +47,57 @@ static struct timespec to_timespec(uint64_t ns)
 	return (struct timespec){ .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
 }
 
+/* Timers of this process; each takes one of the user's queued signals (RLIMIT_SIGPENDING), of which the host needs its
+ * own: we stop at half. */
+static _Atomic uint32_t nr_armed;
+static uint32_t max_armed = UINT32_MAX;
+
+void pa_timer_init(void)
+{
+	struct rlimit limit;
+
+	if (pa_sys(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit) == 0 && limit.rlim_cur < UINT32_MAX)
+		max_armed = (uint32_t)limit.rlim_cur / 2;
+}
+
+void pa_timer_forget_all(void)
+{
+	pa_store_relaxed(&nr_armed, 0);
+}
+
+static int start(struct pa_block *block, int32_t id)
+{
+	struct itimerspec when = { .it_value = to_timespec(block->first_ns), .it_interval = to_timespec(block->period_ns) };
+
+	return (int)pa_sys(SYS_timer_settime, id, 0, &when, NULL);
+}
+
 int pa_timer_arm_sig(struct pa_block *block, int signal)
 {
 	struct sigevent event;
-	struct itimerspec when;
 	int32_t id = -1;
-	long ret;
+	int ret;
 
+	if (pa_load_relaxed(&nr_armed) >= max_armed)
+		return -EAGAIN;
 	memset(&event, 0, sizeof(event));
 	event.sigev_notify = SIGEV_THREAD_ID;
 	event.sigev_signo = signal;
 	event.sigev_value.sival_ptr = block;
 	event._sigev_un._tid = (pid_t)block->tid;
-	ret = pa_sys(SYS_timer_create, thread_clock(block->tid), &event, &id);
+	ret = (int)pa_sys(SYS_timer_create, thread_clock(block->tid), &event, &id);
 	if (ret < 0)
-		return (int)ret;
+		return ret;
+	pa_add_relaxed(&nr_armed, 1);
 	block->timer_signal = (uint32_t)signal;
 	block->armed_cpu_ns = pa_thread_cpu_sig(block->tid);
 	block->delivered = 0;
 	/* the handler looks at the id: it must know the timer before the first tick */
 	pa_store_release(&block->timer_id, id);
-	when.it_value = to_timespec(block->first_ns);
-	when.it_interval = to_timespec(block->period_ns);
-	ret = pa_sys(SYS_timer_settime, id, 0, &when, NULL);
+	ret = start(block, id);
 	if (ret < 0)
 		pa_timer_disarm_sig(block);
-	return (int)ret;
+	return ret;
 }
 
 void pa_timer_disarm_sig(struct pa_block *block)
@@ -81,6 +108,7 @@ void pa_timer_disarm_sig(struct pa_block *block)
 		return;
 	pa_store_release(&block->timer_id, -1);
 	pa_sys(SYS_timer_delete, id);
+	pa_add_relaxed(&nr_armed, (uint32_t)-1);
 }
 
 uint32_t pa_timer_undelivered_sig(const struct pa_block *block, uint64_t cpu_ns)

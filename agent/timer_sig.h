@@ -11,8 +11,15 @@ uint64_t pa_thread_cpu_sig(uint32_t tid);
 uint64_t pa_process_cpu_sig(void);
 uint64_t pa_now_sig(void); /* CLOCK_MONOTONIC, ns */
 
+/* Reads how many timers the host can spare. World: plain (constructor). */
+void pa_timer_init(void);
+
+/* In a forked child: timers are not inherited. World: hook. */
+void pa_timer_forget_all(void);
+
 /* Creates and starts the block's timer with a first expiry of block->first_ns.
- * Shapes: block->tid, period_ns and first_ns are set.   Errors: -errno of timer_create or timer_settime. */
+ * Shapes: block->tid, period_ns and first_ns are set.   Errors: -errno of timer_create or
+ * timer_settime; -EAGAIN: half of RLIMIT_SIGPENDING is in use. */
 int pa_timer_arm_sig(struct pa_block *block, int signal);
 
 /* Deletes it. Ticks still on their way are ignored by the handler: they carry the old id. */
