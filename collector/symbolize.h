@@ -9,12 +9,12 @@
 
 enum pa_symbol_status {
 	PA_SYMBOLS_UNKNOWN = 0,
-	PA_SYMBOLS_FULL = 1,	 /* DWARF, from the file itself or a separate debug file of the same build-id */
-	PA_SYMBOLS_SYMTAB = 2,	 /* .symtab (or .gnu_debugdata), no lines */
-	PA_SYMBOLS_DYNSYM = 3,	 /* exported names only */
-	PA_SYMBOLS_NONE = 4,	 /* stripped */
+	PA_SYMBOLS_FULL = 1,     /* DWARF, from the file itself or a separate debug file of the same build-id */
+	PA_SYMBOLS_SYMTAB = 2,   /* .symtab (or .gnu_debugdata), no lines */
+	PA_SYMBOLS_DYNSYM = 3,   /* exported names only */
+	PA_SYMBOLS_NONE = 4,     /* stripped */
 	PA_SYMBOLS_MISMATCH = 5, /* the file at that path is another one now: never used */
-	PA_SYMBOLS_MISSING = 6,	 /* no such file any more */
+	PA_SYMBOLS_MISSING = 6,  /* no such file any more */
 };
 
 /* "full", "symtab", "dynsym", "none", "mismatch", "missing", "unknown". */
@@ -29,9 +29,9 @@ struct pa_symbol {
 };
 
 struct pa_module_ref {
-	const char *path;	 /* as in the target: absolute, or "[vdso]" */
-	const char *root;	 /* e.g. "/proc/123/root", prepended when it has the same build-id; may be NULL */
-	int fd;			 /* an open descriptor of the file as it was mapped, or -1; not taken over */
+	const char *path;        /* as in the target: absolute, or "[vdso]" */
+	const char *root;        /* e.g. "/proc/123/root", prepended when it has the same build-id; may be NULL */
+	int fd;                  /* an open descriptor of the file as it was mapped, or -1; not taken over */
 	const uint8_t *build_id; /* build_id_len bytes; 0: unknown, the path is then believed */
 	size_t build_id_len;
 };

@@ -1,0 +1,32 @@
+/* Which files have the symbols of a module: the file that was mapped, its debug file, their shared dwz file.
+ * Every one of them counts only with the right build-id (or the checksum a debug link asks for). World: plain. */
+#ifndef PA_COLLECTOR_SYMFILE_H
+#define PA_COLLECTOR_SYMFILE_H
+
+#include <elfutils/libdw.h>
+
+#include "collector/elf.h"
+#include "collector/symbolize.h"
+
+struct pa_symfile {
+	struct pa_elf main;  /* elf NULL: not found */
+	struct pa_elf debug; /* elf NULL: none, or not needed */
+	struct pa_elf alt;
+	Dwarf *dwarf; /* of debug when that is open, else of main; NULL: no debug info */
+	Dwarf *alt_dwarf;
+	enum pa_symbol_status
+	    status; /* MISSING or MISMATCH when neither file was found, else UNKNOWN: not judged yet */
+};
+
+/* Finds and opens the files of ref. Shapes: f is overwritten; to be closed also when nothing was found. */
+void pa_symfile_open(struct pa_symfile *f, const struct pa_module_ref *ref);
+void pa_symfile_close(struct pa_symfile *f);
+
+/* The file whose .symtab is best: the debug file, else the file itself; may be NULL. */
+Elf *pa_symfile_symbols(const struct pa_symfile *f);
+
+/* Asks debuginfod when DEBUGINFOD_URLS is set: an open descriptor of the debug file, or -errno (-ENOTSUP: not asked).
+ * Bounded: 10 s without a byte, 60 s a file; after three failures nothing is asked any more. */
+int pa_debuginfod_fetch(const uint8_t *build_id, size_t len);
+
+#endif
