@@ -92,6 +92,10 @@ struct pa_recording;
 int pa_recording_open(const char *path, struct pa_recording **out, char *err, size_t err_size);
 void pa_recording_close(struct pa_recording *r);
 
+/* What was wrong when a visit ended with -EBADMSG, "" before: a sentence with the table and, for samples, the offset.
+ * Lent until the next visit. */
+const char *pa_recording_error(const struct pa_recording *r);
+
 /* NULL when the key is absent. Lent until close. */
 const char *pa_recording_meta(struct pa_recording *r, const char *key);
 uint64_t pa_recording_meta_u64(struct pa_recording *r, const char *key, uint64_t otherwise);
@@ -119,6 +123,8 @@ struct pa_store_symbol {
 	uint32_t line;
 };
 int pa_recording_symbols(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_symbol *s), void *arg);
+/* Times are whole microseconds. Order: as recorded to within 4096 samples; there by thread, then time. A damaged chunk
+ * gives its whole samples, the others follow, and the visit ends with -EBADMSG. */
 struct pa_store_sample {
 	uint32_t thread;
 	uint64_t time_ns;

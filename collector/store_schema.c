@@ -1,0 +1,94 @@
+/* The tables of a recording; perfagent-recording(5) explains each column. World: plain. */
+#include "collector/store_schema.h"
+
+#include <stdio.h>
+
+#include "collector/store.h"
+
+/* 64-bit values are stored as SQLite's signed integers, bit for bit: an address with the top bit set reads negative.
+ * Ids are ours, so that what refers to a row can be written before or after it. No foreign keys, no indexes: writing
+ * is what has to be cheap, and a report reads every table from end to end. */
+static const char schema_sql[] =
+    "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE process (id INTEGER PRIMARY KEY, pid INTEGER, inner_pid INTEGER, parent INTEGER, start_ns INTEGER,"
+    " end_ns INTEGER, cpu_ns INTEGER, agent_ns INTEGER, command TEXT, exe TEXT, how TEXT);"
+    "CREATE TABLE thread (id INTEGER PRIMARY KEY, process INTEGER, tid INTEGER, start_ns INTEGER, end_ns INTEGER,"
+    " cpu_ns INTEGER, period_ns INTEGER, start_frame INTEGER, name TEXT);"
+    "CREATE TABLE module (id INTEGER PRIMARY KEY, path TEXT, build_id BLOB, symbols INTEGER);"
+    "CREATE TABLE frame (id INTEGER PRIMARY KEY, module INTEGER, address INTEGER, name TEXT);"
+    "CREATE TABLE stack (id INTEGER PRIMARY KEY, parent INTEGER, frame INTEGER);"
+    "CREATE TABLE string (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
+    "CREATE TABLE symbol (frame INTEGER NOT NULL, level INTEGER NOT NULL, function INTEGER, file INTEGER, line INTEGER,"
+    " PRIMARY KEY (frame, level)) WITHOUT ROWID;"
+    "CREATE TABLE sample_chunk (id INTEGER PRIMARY KEY, first_ns INTEGER, last_ns INTEGER, samples INTEGER,"
+    " weight INTEGER, data BLOB);"
+    "CREATE TABLE loss (process INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER, PRIMARY KEY (process, reason))"
+    " WITHOUT ROWID;"
+    "CREATE TABLE note (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, text TEXT);"
+    "CREATE VIEW symbol_text AS SELECT s.frame, s.level, f.text AS function, p.text AS file, s.line FROM symbol s"
+    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;";
+
+static int set_pragma(sqlite3 *db, const char *name, int value)
+{
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "PRAGMA %s = %d", name, value);
+	return sqlite3_exec(db, sql, NULL, NULL, NULL);
+}
+
+int pa_schema_stamp(sqlite3 *db)
+{
+	int rc = set_pragma(db, "application_id", PA_STORE_APPLICATION_ID);
+
+	return rc == SQLITE_OK ? set_pragma(db, "user_version", PA_STORE_SCHEMA) : rc;
+}
+
+int pa_schema_create(sqlite3 *db)
+{
+	int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = pa_schema_stamp(db);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, schema_sql, NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+	if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* the first error is the one to report */
+	return rc;
+}
+
+const struct pa_migration *pa_schema_migrations(size_t *nr)
+{
+	/* Schema 2 will start this with { 1, "ALTER TABLE ..." }. */
+	*nr = 0;
+	return NULL;
+}
+
+static int run_step(sqlite3 *db, const struct pa_migration *step)
+{
+	int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, step->sql, NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = set_pragma(db, "user_version", step->from + 1);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+	if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))
+		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	return rc;
+}
+
+int pa_schema_migrate(sqlite3 *db, const struct pa_migration *steps, size_t nr, int from, int to)
+{
+	int rc = SQLITE_OK;
+
+	for (size_t i = 0; i < nr && rc == SQLITE_OK && from < to; i++) {
+		if (steps[i].from != from)
+			continue;
+		rc = run_step(db, &steps[i]);
+		from += rc == SQLITE_OK;
+	}
+	return rc == SQLITE_OK && from < to ? SQLITE_MISMATCH : rc;
+}
