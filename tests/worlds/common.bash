@@ -1,6 +1,8 @@
 # For the checks of what the agent's objects and its library may contain. O is the build directory.
 : "${O:=build}"
+# shellcheck disable=SC2034 # for the files that load this
 LIB=$O/libperfagent.so
+# shellcheck disable=SC2034
 OBJ=$O/obj/agent
 WORLDS=tests/worlds
 
