@@ -1,7 +1,8 @@
-/* Nested ranges into disjoint segments. Users: symtab.c, dwarf.c, perfmap.c. World: plain. */
+/* Overlapping ranges into disjoint segments. Users: symtab.c, dwarf.c, perfmap.c. World: plain. */
 #include "collector/ranges.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 int pa_ranges_add(struct pa_ranges *r, struct pa_range range)
@@ -21,75 +22,111 @@ int pa_ranges_add(struct pa_ranges *r, struct pa_range range)
 	return 0;
 }
 
-/* Outer before inner. Equal ranges keep the order of their ids reversed, so that the first one added is met last and
- * wins. */
-static int compare_ranges(const void *pa, const void *pb)
+static int compare_starts(const void *pa, const void *pb)
 {
 	const struct pa_range *a = pa, *b = pb;
 
-	if (a->lo != b->lo)
-		return a->lo < b->lo ? -1 : 1;
-	if (a->rank != b->rank)
-		return a->rank < b->rank ? -1 : 1;
-	if (a->hi != b->hi)
-		return a->hi > b->hi ? -1 : 1;
-	return a->id > b->id ? -1 : a->id < b->id;
+	return a->lo < b->lo ? -1 : a->lo > b->lo;
 }
 
-struct sweep {
-	struct pa_ranges out;
-	struct pa_range *open; /* ranges begun and not ended, outermost first */
-	size_t nr_open;
-	uint64_t at; /* everything below is written out */
-	int error;
+static bool beats(const struct pa_range *a, const struct pa_range *b)
+{
+	if (a->rank != b->rank)
+		return a->rank > b->rank;
+	if (a->lo != b->lo)
+		return a->lo > b->lo;
+	if (a->hi != b->hi)
+		return a->hi < b->hi;
+	return a->id < b->id;
+}
+
+/* The ranges that cover the point the sweep has reached, and some that have ended: a heap, the winner on top. */
+struct heap {
+	struct pa_range *at;
+	size_t nr;
 };
 
-static void emit(struct sweep *s, uint64_t hi, uint32_t id)
+static void push(struct heap *h, struct pa_range range)
 {
-	struct pa_range *last = s->out.nr ? &s->out.ranges[s->out.nr - 1] : NULL;
+	size_t i = h->nr++;
 
-	if (hi <= s->at)
-		return;
-	if (last && last->hi == s->at && last->id == id)
-		last->hi = hi;
-	else if (pa_ranges_add(&s->out, (struct pa_range){.lo = s->at, .hi = hi, .id = id}))
-		s->error = -ENOMEM;
-	s->at = hi;
+	while (i && beats(&range, &h->at[(i - 1) / 2])) {
+		h->at[i] = h->at[(i - 1) / 2];
+		i = (i - 1) / 2;
+	}
+	h->at[i] = range;
 }
 
-static void close_until(struct sweep *s, uint64_t address)
+static void pop(struct heap *h)
 {
-	while (s->nr_open && s->open[s->nr_open - 1].hi <= address) {
-		emit(s, s->open[s->nr_open - 1].hi, s->open[s->nr_open - 1].id);
-		s->nr_open--;
+	struct pa_range last = h->at[--h->nr];
+	size_t i = 0, child;
+
+	while ((child = 2 * i + 1) < h->nr) {
+		if (child + 1 < h->nr && beats(&h->at[child + 1], &h->at[child]))
+			child++;
+		if (!beats(&h->at[child], &last))
+			break;
+		h->at[i] = h->at[child];
+		i = child;
 	}
-	if (s->nr_open)
-		emit(s, address, s->open[s->nr_open - 1].id);
-	if (s->at < address)
-		s->at = address;
+	h->at[i] = last;
+}
+
+static int emit(struct pa_ranges *out, uint64_t lo, uint64_t hi, uint32_t id)
+{
+	struct pa_range *last = out->nr ? &out->ranges[out->nr - 1] : NULL;
+
+	if (last && last->hi == lo && last->id == id) {
+		last->hi = hi;
+		return 0;
+	}
+	return pa_ranges_add(out, (struct pa_range){.lo = lo, .hi = hi, .id = id});
+}
+
+/* in is sorted by start; h has room for all of it. */
+static int sweep(struct pa_ranges *out, const struct pa_ranges *in, struct heap *h)
+{
+	uint64_t at = 0;
+	size_t next = 0;
+	int error = 0;
+
+	while (!error && (next < in->nr || h->nr)) {
+		uint64_t end;
+
+		if (!h->nr)
+			at = in->ranges[next].lo;
+		while (next < in->nr && in->ranges[next].lo == at)
+			push(h, in->ranges[next++]);
+		while (h->nr && h->at[0].hi <= at)
+			pop(h);
+		if (!h->nr)
+			continue;
+		end = h->at[0].hi;
+		if (next < in->nr && in->ranges[next].lo < end)
+			end = in->ranges[next].lo;
+		error = emit(out, at, end, h->at[0].id);
+		at = end;
+	}
+	return error;
 }
 
 int pa_ranges_flatten(struct pa_ranges *r)
 {
-	struct sweep s = {.open = reallocarray(NULL, r->nr + 1, sizeof(*s.open))};
+	struct heap h = {.at = reallocarray(NULL, r->nr + 1, sizeof(*h.at))};
+	struct pa_ranges out = {0};
+	int error = h.at ? 0 : -ENOMEM;
 
-	if (!s.open) {
-		pa_ranges_fini(r);
-		return -ENOMEM;
+	if (!error && r->nr) {
+		qsort(r->ranges, r->nr, sizeof(*r->ranges), compare_starts);
+		error = sweep(&out, r, &h);
 	}
-	if (r->nr)
-		qsort(r->ranges, r->nr, sizeof(*r->ranges), compare_ranges);
-	for (size_t i = 0; i < r->nr; i++) {
-		close_until(&s, r->ranges[i].lo);
-		s.open[s.nr_open++] = r->ranges[i];
-	}
-	close_until(&s, UINT64_MAX);
-	free(s.open);
+	free(h.at);
 	pa_ranges_fini(r);
-	if (s.error)
-		pa_ranges_fini(&s.out);
-	*r = s.out;
-	return s.error;
+	if (error)
+		pa_ranges_fini(&out);
+	*r = out;
+	return error;
 }
 
 const struct pa_range *pa_ranges_at(const struct pa_ranges *r, uint64_t address)

@@ -12,7 +12,7 @@ struct pa_range {
 	uint64_t lo; /* first address */
 	uint64_t hi; /* one past the last */
 	uint32_t id;
-	uint32_t rank; /* of two ranges with the same lo the higher rank lies inside the other, whatever their length */
+	uint32_t rank; /* where ranges overlap, the higher rank is what counts */
 };
 
 /* Invariant after pa_ranges_flatten: ranges[i].hi <= ranges[i + 1].lo, lo < hi. */
@@ -25,8 +25,8 @@ struct pa_ranges {
 /* Adds one range; empty and inverted ones are dropped. Errors: 0 or -ENOMEM. */
 int pa_ranges_add(struct pa_ranges *r, struct pa_range range);
 
-/* Sorts and cuts: of ranges that overlap, the one that starts later wins (the inner one of two that nest), of two that
- * start together the higher rank, then the shorter, then the first added. Errors: 0 or -ENOMEM (r is then empty). */
+/* Sorts and cuts. Where ranges overlap, the higher rank wins, then the one that starts later (the inner one of two that
+ * nest), then the shorter, then the lower id. Errors: 0 or -ENOMEM (r is then empty). */
 int pa_ranges_flatten(struct pa_ranges *r);
 
 /* The id of the segment that covers address, PA_RANGE_NONE when there is none. */
