@@ -1,0 +1,144 @@
+# Processes: rows R27, R31-R38, R42 and finding S4.
+load common
+
+# every process of the tree that lives long enough to be sampled is its own in the report
+processes_at_least() {
+	holds --argjson n "$1" '(.processes | length) >= $n'
+}
+
+@test "R31 fork storm while other threads allocate and burn" {
+	run_both "$TARGETS/procs" fork
+	sampled 10
+	processes_at_least 10
+}
+
+@test "R31 raw syscall(SYS_fork): no atfork handler runs" {
+	run_both "$TARGETS/procs" raw
+	sampled 10
+	processes_at_least 2
+}
+
+@test "R31 raw clone without flags" {
+	run_both "$TARGETS/procs" clone
+	sampled 10
+}
+
+@test "R31 _Fork" {
+	run_both "$TARGETS/procs" _Fork
+	sampled 10
+}
+
+@test "R31 a tree of 31 processes, forked by libc and raw by turns: each is in the report" {
+	run_both "$TARGETS/procs" tree
+	processes_at_least 16
+}
+
+@test "R27 fork of a big process at the full rate returns" {
+	PA_RATE=1000
+	run_both "$TARGETS/procs" big
+}
+
+@test "R32 vfork children that allocate, close descriptors, exec and fail to" {
+	run_both "$TARGETS/procs" vfork
+	sampled 20
+}
+
+@test "R32 posix_spawn, with a full mask, of programs there are and are not" {
+	run_both "$TARGETS/procs" spawn
+	sampled 20
+}
+
+@test "R32 clone(CLONE_VM) children that burn leave the parent's state alone" {
+	run_both "$TARGETS/procs" clone_vm
+	sampled 10
+}
+
+@test "R33 exec chain: shell, env, python, program" {
+	run_both sh -c "exec env A=1 /usr/bin/python3 -S -c 'import os, sys; sum(i for i in range(2000000)); os.execv(sys.argv[1], sys.argv[1:])' '$TARGETS/split' 1 200"
+	sampled 20
+	has_stack 'hot_seventy'
+	grep -qx "split over 1 threads" "$T/recorded.out"
+}
+
+@test "R33 exec from a thread with signals blocked and pending: the new image inherits what the program set" {
+	run_both "$TARGETS/procs" exec "$TARGETS/procs" inherited
+	sampled 10
+}
+
+@test "R33 exec with an empty environment: the program runs unharmed" {
+	run_both "$TARGETS/procs" no_env "$TARGETS/hello" 12
+	[ "$(value_of recorded status)" = 12 ]
+}
+
+@test "R33 env -i" {
+	run_both env -i "$TARGETS/hello" 13
+	[ "$(value_of recorded status)" = 13 ]
+}
+
+@test "R33 exec that fails: sampling goes on, errno is the program's" {
+	run_both "$TARGETS/procs" exec_fails
+	sampled 20
+}
+
+@test "R33 a script, and a script whose interpreter is missing" {
+	printf '#!/bin/sh\necho script; exit 14\n' >"$T/script"
+	printf '#!/nonexistent/interpreter\n' >"$T/broken"
+	chmod +x "$T/script" "$T/broken"
+	run_both "$T/script"
+	[ "$(value_of recorded status)" = 14 ]
+	run_plain sh -c "'$T/broken'; echo status \$?"
+	rm -f "$T/t.pfa" "$T/report.json"
+	run_recorded sh -c "'$T/broken'; echo status \$?"
+	same plain recorded
+}
+
+@test "R34 a daemon that closes all descriptors (loop) is followed to its end" {
+	run_both "$TARGETS/procs" daemon loop
+	sampled 20
+	cmp "$T/plain.cwd/daemon.txt" "$T/recorded.cwd/daemon.txt"
+}
+
+@test "R34 a daemon that closes all descriptors (close_range)" {
+	run_both "$TARGETS/procs" daemon range
+	sampled 20
+	cmp "$T/plain.cwd/daemon.txt" "$T/recorded.cwd/daemon.txt"
+}
+
+@test "R34 a daemon that closes all descriptors (closefrom)" {
+	run_both "$TARGETS/procs" daemon from
+	sampled 20
+	cmp "$T/plain.cwd/daemon.txt" "$T/recorded.cwd/daemon.txt"
+}
+
+@test "R36 socket activation: descriptors 3.. keep their numbers, no other is there" {
+	run_both "$TARGETS/procs" activate
+	sampled 5
+}
+
+@test "R37 chroot into an empty directory while sampled" {
+	need_root
+	run_both "$TARGETS/procs" chroot
+	sampled 20
+}
+
+@test "R37 the process drops to another user, then forks" {
+	need_root
+	run_both "$TARGETS/procs" setuid
+	sampled 30
+}
+
+@test "R37 unshare of user, pid and mount namespace, then a child that is pid 1" {
+	run_both "$TARGETS/procs" namespaces
+	sampled 10
+}
+
+@test "R38 PR_SET_DUMPABLE 0 and no_new_privs" {
+	run_both "$TARGETS/procs" dumpable
+	sampled 20
+}
+
+@test "R42 prefork server: each worker is a process of its own in the report, one is killed" {
+	run_both "$TARGETS/procs" prefork
+	sampled 80
+	processes_at_least 5
+}

@@ -1,0 +1,466 @@
+/* Processes that make processes, in every way there is, while threads burn CPU (rows R27, R31-R37, R42). */
+#include <dirent.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "tests/targets/target.h"
+
+extern char **environ;
+
+/* ---- storms of fork ---- */
+
+static volatile int stop;
+
+static void *burn_until_stop(void *arg)
+{
+	while (!stop)
+		free(malloc((target_spin(500), 100)));
+	return NULL;
+}
+
+static pid_t fork_raw(void)
+{
+#ifdef SYS_fork
+	return (pid_t)syscall(SYS_fork);
+#else
+	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+#endif
+}
+
+static pid_t fork_clone(void)
+{
+	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+}
+
+extern pid_t _Fork(void);
+
+/* nr children of `make`, one after another; each burns a moment and exits with a status of its own */
+static unsigned storm(pid_t (*make)(void), unsigned nr, unsigned every_burns)
+{
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < nr; i++) {
+		int status = 0;
+		pid_t pid = make();
+
+		if (pid == 0) {
+			target_spin(1000);
+			if (i % every_burns == 0)
+				target_burn_ms(20);
+			_exit(i & 63);
+		}
+		if (pid < 0 || target_wait(pid, &status) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != (int)(i & 63))
+			wrong++;
+	}
+	return wrong;
+}
+
+static int forks(pid_t (*make)(void), int argc, char **argv)
+{
+	unsigned nr = target_number(argc, argv, 1, 300);
+	pthread_t threads[2];
+	unsigned wrong;
+
+	for (int i = 0; i < 2; i++)
+		target_need(pthread_create(&threads[i], NULL, burn_until_stop, NULL) == 0, "pthread_create");
+	wrong = storm(make, nr, nr / 10 ? nr / 10 : 1);
+	stop = 1;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	printf("forks wrong %u\n", wrong);
+	return 0;
+}
+
+static int mode_fork(int argc, char **argv)
+{
+	return forks(fork, argc, argv);
+}
+
+static int mode_raw(int argc, char **argv)
+{
+	return forks(fork_raw, argc, argv);
+}
+
+static int mode_clone(int argc, char **argv)
+{
+	return forks(fork_clone, argc, argv);
+}
+
+static int mode_async_fork(int argc, char **argv)
+{
+	return forks(_Fork, argc, argv);
+}
+
+/* A tree: each child forks on, some threaded; all burn. */
+static int tree(int depth)
+{
+	pid_t pids[2];
+	int wrong = 0;
+
+	target_burn_ms(8);
+	for (int i = 0; i < 2 && depth > 0; i++) {
+		pids[i] = i ? fork_raw() : fork();
+		if (pids[i] == 0)
+			_exit(tree(depth - 1) ? 1 : 0);
+	}
+	for (int i = 0; i < 2 && depth > 0; i++) {
+		int status = -1;
+
+		wrong += target_wait(pids[i], &status) != pids[i] || status != 0;
+	}
+	return wrong;
+}
+
+static int mode_tree(int argc, char **argv)
+{
+	printf("tree wrong %d\n", tree(4));
+	return 0;
+}
+
+/* fork of a process with much memory at the full rate: it has to return although ticks come */
+static int mode_big(int argc, char **argv)
+{
+	size_t size = (size_t)target_number(argc, argv, 1, 512) << 20;
+	char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	target_need(memory != MAP_FAILED && madvise(memory, size, MADV_NOHUGEPAGE) == 0, "mmap");
+	for (size_t i = 0; i < size; i += 4096)
+		memory[i] = (char)(i >> 12);
+	printf("big forks wrong %u\n", storm(fork, 5, 5));
+	return 0;
+}
+
+/* ---- vfork, posix_spawn, clone(CLONE_VM) ---- */
+
+static char *const true_argv[] = {"true", NULL};
+static char *const none_argv[] = {"/nonexistent/program", NULL};
+
+static int mode_vfork(int argc, char **argv)
+{
+	volatile int wrong = 0;
+
+	for (volatile int i = 0; i < 100; i++) {
+		int status = -1;
+		pid_t pid = vfork();
+
+		if (pid == 0) {
+			free(malloc(100));
+			for (int fd = 3; fd < 64; fd++)
+				close(fd);
+			if (i % 3 == 0)
+				execv(none_argv[0], none_argv);
+			else if (i % 3 == 1)
+				execvp("true", true_argv);
+			_exit(9);
+		}
+		wrong += target_wait(pid, &status) != pid || status != (i % 3 == 1 ? 0 : 9 << 8);
+		target_burn_ms(2);
+	}
+	printf("vfork wrong %d\n", wrong);
+	return 0;
+}
+
+static int mode_spawn(int argc, char **argv)
+{
+	int wrong = 0;
+
+	for (int i = 0; i < 100; i++) {
+		posix_spawnattr_t attr;
+		sigset_t mask;
+		int status = -1, r;
+		pid_t pid;
+
+		posix_spawnattr_init(&attr);
+		sigfillset(&mask);
+		posix_spawnattr_setsigmask(&attr, &mask);
+		posix_spawnattr_setflags(&attr, i & 1 ? POSIX_SPAWN_SETSIGMASK : 0);
+		r = posix_spawnp(&pid, i % 3 ? "true" : none_argv[0], NULL, &attr, true_argv, environ);
+		if (i % 3 == 0)
+			wrong += r != ENOENT;
+		else
+			wrong += r != 0 || target_wait(pid, &status) != pid || status != 0;
+		target_burn_ms(2);
+		posix_spawnattr_destroy(&attr);
+	}
+	printf("spawn wrong %d\n", wrong);
+	return 0;
+}
+
+static int vm_child(void *arg)
+{
+	volatile int *cell = arg;
+
+	target_spin(200000);
+	*cell += 1;
+	syscall(SYS_exit, 3); /* this thread of control only, no handlers */
+	return 0;
+}
+
+/* A child that shares the memory, not the process: burns CPU and is no thread of ours. */
+static int mode_clone_vm(int argc, char **argv)
+{
+	char *stack = mmap(NULL, 1 << 18, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	volatile int cell = 0;
+	int wrong = 0;
+
+	target_need(stack != MAP_FAILED, "mmap");
+	for (int i = 0; i < 50; i++) {
+		int status = -1;
+		pid_t pid = clone(vm_child, stack + (1 << 18), CLONE_VM | SIGCHLD, (void *)&cell);
+
+		wrong += pid < 0 || target_wait(pid, &status) != pid || status != 3 << 8;
+		target_burn_ms(4);
+	}
+	printf("clone wrong %d cell %d\n", wrong, cell);
+	return 0;
+}
+
+/* ---- exec ---- */
+
+/* exec from a thread, with pending and blocked signals; the new image prints what it inherited */
+static void *exec_thread(void *arg)
+{
+	target_burn_ms(30);
+	execv(((char **)arg)[0], arg);
+	return NULL;
+}
+
+static int mode_exec(int argc, char **argv)
+{
+	sigset_t set;
+	pthread_t t;
+
+	target_need(argc > 1, "exec PROGRAM ARGS");
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGUSR2, SIG_IGN);
+	raise(SIGUSR1);
+	target_burn_ms(60);
+	target_need(pthread_create(&t, NULL, exec_thread, argv + 1) == 0, "pthread_create");
+	pthread_join(t, NULL);
+	target_need(0, "execv");
+	return 1;
+}
+
+/* Masks, dispositions and what is pending, as the kernel says: by the raw words of /proc/self/status. */
+static int mode_inherited(int argc, char **argv)
+{
+	FILE *f = fopen("/proc/self/status", "re");
+	char line[256];
+
+	target_need(f != NULL, "status");
+	while (fgets(line, sizeof line, f))
+		if (!strncmp(line, "SigIgn", 6) || !strncmp(line, "ShdPnd", 6) || !strncmp(line, "SigPnd", 6))
+			fputs(line, stdout);
+	fclose(f);
+	target_burn_ms(60);
+	return 0;
+}
+
+/* exec with the environment empty */
+static int mode_no_env(int argc, char **argv)
+{
+	char *none[] = {NULL};
+
+	target_burn_ms(30);
+	execve(argv[1], argv + 1, none);
+	return 1;
+}
+
+static int mode_exec_fails(int argc, char **argv)
+{
+	int wrong = 0;
+
+	for (int i = 0; i < 50; i++) {
+		errno = 0;
+		wrong += execv("/nonexistent/program", none_argv) != -1 || errno != ENOENT;
+		errno = 0;
+		wrong += execv("/etc/passwd", none_argv) != -1 || errno != EACCES;
+		target_burn_ms(4);
+	}
+	printf("failing execs wrong %d\n", wrong);
+	return 0;
+}
+
+/* ---- daemons ---- */
+
+static void close_all(const char *how)
+{
+	if (!strcmp(how, "loop"))
+		for (int fd = 0; fd < 4096; fd++)
+			close(fd);
+	else if (!strcmp(how, "range"))
+		close_range(0, ~0u, 0);
+	else
+		closefrom(0);
+	target_need(open("/dev/null", O_RDWR) == 0 && dup(0) == 1 && dup(0) == 2, "/dev/null");
+}
+
+/* setsid, double fork, chdir /, umask, all descriptors closed: then works, and leaves its result in a file. */
+static int mode_daemon(int argc, char **argv)
+{
+	const char *how = argc > 1 ? argv[1] : "loop";
+	char dir[4096];
+	FILE *f;
+	int fd;
+
+	target_need(getcwd(dir, sizeof dir - 32) != NULL, "getcwd");
+	strcat(dir, "/daemon.txt");
+	if (fork() == 0) {
+		setsid();
+		if (fork())
+			_exit(0);
+		if (chdir("/"))
+			_exit(1);
+		umask(027);
+		close_all(how);
+		target_burn_ms(250);
+		fd = open(dir, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		f = fdopen(dup(fd), "w");
+		fprintf(f, "first descriptor %d\n", fd);
+		_exit(fclose(f) ? 1 : 0);
+	}
+	printf("daemon started\n");
+	return 0;
+}
+
+/* ---- socket activation: descriptors from 3 on are passed by number ---- */
+
+static int mode_activated(int argc, char **argv)
+{
+	struct stat st;
+
+	target_burn_ms(60);
+	printf("LISTEN_FDS %s\n", getenv("LISTEN_FDS") ? getenv("LISTEN_FDS") : "none");
+	for (int fd = 3; fd < 8; fd++)
+		printf("fd %d: %s\n", fd, fstat(fd, &st) ? "closed" : S_ISFIFO(st.st_mode) ? "fifo" : S_ISREG(st.st_mode) ? "file" : "?");
+	return 0;
+}
+
+static int mode_activate(int argc, char **argv)
+{
+	char *const args[] = {"procs", "activated", NULL};
+	int fds[2];
+
+	target_need(pipe(fds) == 0 && open("/etc/passwd", O_RDONLY) == 5, "descriptors");
+	setenv("LISTEN_FDS", "3", 1);
+	target_burn_ms(30);
+	execv("/proc/self/exe", args);
+	return 1;
+}
+
+/* ---- root, user ---- */
+
+static int mode_chroot(int argc, char **argv)
+{
+	target_burn_ms(100);
+	target_need(mkdir("root", 0755) == 0 && chroot("root") == 0 && chdir("/") == 0, "chroot");
+	target_burn_ms(200);
+	printf("in an empty root: %d\n", access("/proc", F_OK));
+	return 0;
+}
+
+static int mode_setuid(int argc, char **argv)
+{
+	int status = -1;
+	pid_t pid;
+
+	target_burn_ms(100);
+	target_need(setgroups(0, NULL) == 0 && setgid(65534) == 0 && setuid(65534) == 0, "setuid");
+	target_burn_ms(200);
+	pid = fork();
+	if (pid == 0) {
+		target_burn_ms(100);
+		_exit(17);
+	}
+	target_wait(pid, &status);
+	target_print_status("child as nobody", status);
+	return 0;
+}
+
+static int mode_dumpable(int argc, char **argv)
+{
+	target_burn_ms(100);
+	prctl(PR_SET_DUMPABLE, 0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	target_burn_ms(200);
+	printf("dumpable %d\n", prctl(PR_GET_DUMPABLE));
+	return 0;
+}
+
+static int mode_namespaces(int argc, char **argv)
+{
+	int r, status = -1;
+	pid_t pid;
+
+	target_burn_ms(100);
+	r = unshare(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS);
+	printf("unshare %d\n", r);
+	pid = fork();
+	if (pid == 0) {
+		target_burn_ms(150);
+		_exit(getpid() == 1 ? 21 : 22);
+	}
+	target_wait(pid, &status);
+	target_print_status("child", status);
+	return 0;
+}
+
+/* ---- a server that forks its workers first ---- */
+
+static void worker(int nr)
+{
+	char name[16];
+
+	snprintf(name, sizeof name, "worker-%d", nr);
+	prctl(PR_SET_NAME, name);
+	target_burn_ms(150);
+	if (nr == 2)
+		raise(SIGKILL);
+	exit(nr);
+}
+
+static int mode_prefork(int argc, char **argv)
+{
+	pid_t pids[4];
+
+	target_burn_ms(100);
+	for (int i = 0; i < 4; i++) {
+		fflush(stdout);
+		pids[i] = fork();
+		if (pids[i] == 0)
+			worker(i);
+	}
+	for (int i = 0; i < 4; i++) {
+		char what[32];
+		int status = -1;
+
+		target_wait(pids[i], &status);
+		snprintf(what, sizeof what, "worker %d", i);
+		target_print_status(what, status);
+	}
+	return 0;
+}
+
+static const struct target_mode modes[] = {
+	{"fork", mode_fork},	   {"raw", mode_raw},		{"clone", mode_clone},	     {"_Fork", mode_async_fork},
+	{"tree", mode_tree},	   {"big", mode_big},		{"vfork", mode_vfork},	     {"spawn", mode_spawn},
+	{"clone_vm", mode_clone_vm}, {"exec", mode_exec},	{"inherited", mode_inherited}, {"no_env", mode_no_env},
+	{"exec_fails", mode_exec_fails}, {"daemon", mode_daemon}, {"activated", mode_activated}, {"activate", mode_activate},
+	{"chroot", mode_chroot},   {"setuid", mode_setuid},	{"dumpable", mode_dumpable}, {"namespaces", mode_namespaces},
+	{"prefork", mode_prefork}, {0},
+};
+
+int main(int argc, char **argv)
+{
+	return target_main(modes, argc, argv);
+}
