@@ -8,12 +8,14 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 
-#define PA_ARCH_NR_REGS 17 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip: DWARF order */
+#define PA_ARCH_NR_REGS  17 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip: DWARF order */
 #define PA_ARCH_DWARF_FP 6
 #define PA_ARCH_DWARF_SP 7
 #define PA_ARCH_DWARF_RA 16
 #define PA_ARCH_RED_ZONE 128
-#define PA_ARCH_MACHINE 62
+#define PA_ARCH_MACHINE  62
+#define PA_ARCH_VA_BITS  47 /* user addresses have no higher bit */
+#define PA_ARCH_PC_SHIFT 0  /* low bits of a pc that say nothing */
 
 static inline long pa_arch_syscall(long n, long a, long b, long c, long d, long e, long f)
 {
@@ -29,16 +31,22 @@ static inline long pa_arch_syscall(long n, long a, long b, long c, long d, long 
 	return ret;
 }
 
+/* One register of a context by its DWARF number, < PA_ARCH_NR_REGS. */
+static inline uint64_t pa_arch_reg(const ucontext_t *uc, unsigned reg)
+{
+	static const uint8_t order[PA_ARCH_NR_REGS] = {
+	    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+	    REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
+	};
+
+	return (uint64_t)uc->uc_mcontext.gregs[order[reg]];
+}
+
 /* All registers of the interrupted context in DWARF order. regs has PA_ARCH_NR_REGS entries. */
 static inline void pa_arch_regs(const ucontext_t *uc, uint64_t *regs)
 {
-	static const uint8_t order[PA_ARCH_NR_REGS] = {
-		REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-		REG_R9,	 REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
-	};
-
 	for (unsigned i = 0; i < PA_ARCH_NR_REGS; i++)
-		regs[i] = (uint64_t)uc->uc_mcontext.gregs[order[i]];
+		regs[i] = pa_arch_reg(uc, i);
 }
 
 static inline uint64_t pa_arch_pc(const ucontext_t *uc)
@@ -71,8 +79,8 @@ static inline bool pa_arch_in_syscall(const ucontext_t *uc)
 	return !(code[-7] == 0xb8 && nr == SYS_rt_sigprocmask);
 }
 
-/* clone() of a process that runs fn(arg) on its own stack and exits with 0; flags carry no exit signal. With CLONE_VFORK
- * it returns after the helper is gone. Returns its pid or -errno. */
+/* clone() of a process that runs fn(arg) on its own stack and exits with 0; flags carry no exit signal. With
+ * CLONE_VFORK it returns after the helper is gone. Returns its pid or -errno. */
 static inline long pa_arch_clone_helper(unsigned long flags, void *stack_top, int (*fn)(void *), void *arg)
 {
 	long ret;

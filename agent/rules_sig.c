@@ -1,0 +1,121 @@
+/* The rule cache and the way to the modules' tables. World: signal. */
+#include "agent/rules_sig.h"
+
+#include <string.h>
+
+#include "agent/arch/rule.h"
+#include "agent/cfi_sig.h"
+
+/* 512 KiB of zeroes: pages that no pc falls on are never touched. */
+_Atomic uint64_t pa_rules_table[PA_RULES_WORDS];
+_Atomic uint32_t pa_rules_flushes;
+
+static int (*find_object)(void *address, struct pa_find_object *result);
+
+void pa_rules_set_finder(int (*finder)(void *address, struct pa_find_object *result))
+{
+	find_object = finder;
+}
+
+static void clear_table(void)
+{
+	for (unsigned i = 0; i < PA_RULES_WORDS; i++)
+		if (pa_load_relaxed(&pa_rules_table[i]))
+			pa_store_relaxed(&pa_rules_table[i], 0);
+}
+
+/* Generations come round after 255 flushes. Words of the one that is about to start anew go before it starts; words a
+ * walk stored in between carry the one before, and go right after. */
+void pa_walk_flush_sig(void)
+{
+	bool wraps = (pa_load_relaxed(&pa_rules_flushes) + 1) % 255 == 0;
+
+	if (wraps)
+		clear_table();
+	pa_fetch_add_relaxed(&pa_rules_flushes, 1);
+	if (wraps)
+		clear_table();
+}
+
+/* Into the list of modules this walk met. Returns false when the list is full. */
+static bool list_module(struct pa_walk_info *info, const struct pa_find_object *found)
+{
+	struct pa_walk_module *m = info->modules;
+	struct pa_walk_module *end = m + info->nr_modules;
+
+	for (; m < end; m++)
+		if (m->start == (uint64_t)(uintptr_t)found->map_start && m->link_map == found->link_map)
+			return true;
+	if (info->nr_modules == PA_WALK_MODULES)
+		return false;
+	m->start = (uint64_t)(uintptr_t)found->map_start;
+	m->end = (uint64_t)(uintptr_t)found->map_end;
+	m->link_map = found->link_map;
+	info->nr_modules++;
+	return true;
+}
+
+bool pa_rules_find_module_sig(struct pa_rules *rules, uint64_t pc)
+{
+	struct pa_find_object found;
+
+	if (pc - rules->start < rules->end - rules->start)
+		return true;
+	/* the loader's tables are stable memory, and looking takes no lock: made for unwinders in handlers */
+	if (!find_object || find_object((void *)(uintptr_t)pc, &found) != 0)
+		return false;
+	rules->start = (uint64_t)(uintptr_t)found.map_start;
+	rules->end = (uint64_t)(uintptr_t)found.map_end;
+	rules->hdr = found.eh_frame;
+	rules->listed = list_module(rules->info, &found);
+	return pc - rules->start < rules->end - rules->start;
+}
+
+static bool readable(void *ctx, const void *at, size_t len)
+{
+	return pa_probe_range_sig(ctx, (uint64_t)(uintptr_t)at, len);
+}
+
+/* A flush between the lookup and the store may have swept the table already: then the word is taken back, because its
+ * generation will come again. */
+static void store(const struct pa_rules *rules, uint64_t lookup, uint32_t bits)
+{
+	_Atomic uint64_t *word = &pa_rules_table[pa_rules_index(lookup)];
+
+	(void)pa_exchange(word, pa_rules_key(lookup, rules->generation) << PA_RULES_BITS | bits);
+	if (pa_rules_generation_sig() != rules->generation)
+		pa_store_relaxed(word, 0);
+}
+
+void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, struct pa_rule *rule)
+{
+	uint64_t lookup = pc - !exact;
+	uint32_t bits;
+
+	*rule = (struct pa_rule){.kind = PA_RULE_NO_MODULE};
+	if (!pa_rules_find_module_sig(rules, lookup))
+		return;
+	if (pa_probe_is_quiet_sig()) {
+		rule->kind = PA_RULE_QUIET;
+		return;
+	}
+	if (!rules->hdr) {
+		rule->kind = PA_RULE_NO_CFI;
+	} else {
+		struct pa_cfi_image image = {
+		    .lo = (const uint8_t *)(uintptr_t)rules->start,
+		    .hi = (const uint8_t *)(uintptr_t)rules->end,
+		    .hdr = rules->hdr,
+		    .readable = readable,
+		    .ctx = &rules->pages,
+		};
+
+		if (image.hdr < image.lo || image.hdr >= image.hi)
+			rule->kind = PA_RULE_NO_CFI;
+		else
+			pa_cfi_rule_sig(&image, pc, exact, rule);
+	}
+	/* a module that found no place in the list is announced by a later walk, which must come this way again */
+	if (rule->kind != PA_RULE_MEMORY && rules->listed && pa_arch_rule_pack(rule, &bits))
+		store(rules, lookup, bits);
+}

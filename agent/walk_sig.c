@@ -1,0 +1,225 @@
+/* The stack walker. Per frame: a cached rule, a check that the frame lies higher on a stack that may be read, one or
+ * two loads. Everything else is cold and out of line. World: signal. */
+#include "agent/walk_sig.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/arch/rule.h"
+#include "agent/walk_state_sig.h"
+
+void pa_walk_enter_stack_sig(struct pa_walk *w)
+{
+	if (w->sp >= w->bounds_lo && w->sp < w->bounds_hi) {
+		w->free_lo = w->sp;
+		w->free_hi = w->bounds_hi & ~UINT64_C(7);
+		w->limit = w->bounds_hi;
+	} else {
+		w->free_lo = w->free_hi = 0;
+		w->limit = w->sp + PA_WALK_FOREIGN_BYTES;
+		w->rules.info->foreign = true;
+	}
+}
+
+bool pa_walk_load_foreign_sig(struct pa_walk *w, uint64_t addr, uint64_t *value)
+{
+	if ((addr & 7) || !pa_probe_range_sig(&w->pages, addr, 8))
+		return false;
+	*value = *(const uint64_t *)(uintptr_t)addr;
+	return true;
+}
+
+/* A register of the caller; false: its memory cannot be read, or nobody knows the register. */
+static inline bool fetch(struct pa_walk *w, unsigned how, int32_t off, uint64_t cfa, uint64_t same, uint64_t *value)
+{
+	switch (how) {
+	case PA_HOW_SAME:
+		*value = same;
+		return true;
+	case PA_HOW_CFA:
+		return pa_walk_load(w, cfa + (uint64_t)(int64_t)off, value);
+	case PA_HOW_FP:
+		return pa_walk_load(w, w->fp + (uint64_t)(int64_t)off, value);
+	case PA_HOW_SP:
+		return pa_walk_load(w, w->sp + (uint64_t)(int64_t)off, value);
+	case PA_HOW_CFA_VAL:
+		*value = cfa + (uint64_t)(int64_t)off;
+		return true;
+	case PA_HOW_REG:
+		*value = w->regs ? pa_arch_reg(w->regs, (unsigned)off) : 0;
+		return w->regs;
+	default:
+		*value = 0; /* unknown: a later frame that needs it finds no stack there */
+		return true;
+	}
+}
+
+/* The base of a rule's CFA. False: a register only known in an interrupted frame. */
+static inline bool base(const struct pa_walk *w, const struct pa_rule *rule, uint64_t *value)
+{
+	if (rule->kind == PA_RULE_SP || rule->kind == PA_RULE_DEREF_SP) {
+		*value = w->sp;
+	} else if (rule->kind == PA_RULE_FP || rule->kind == PA_RULE_DEREF_FP) {
+		*value = w->fp;
+	} else {
+		*value = w->regs ? pa_arch_reg(w->regs, rule->reg) : 0;
+		return w->regs;
+	}
+	return true;
+}
+
+/* Goes to the caller by a rule that has a CFA. */
+static inline int step_rule(struct pa_walk *w, const struct pa_rule *rule)
+{
+	bool deref = rule->kind == PA_RULE_DEREF_SP || rule->kind == PA_RULE_DEREF_FP ||
+		     rule->kind == PA_RULE_DEREF_REG;
+	uint64_t cfa, ra, fp, lr = 0;
+
+	if (!base(w, rule, &cfa))
+		return PA_STOP_ROW;
+	cfa += (uint64_t)(int64_t)rule->cfa;
+	if (deref && !pa_walk_load(w, cfa, &cfa))
+		return PA_STOP_MEMORY;
+	cfa += (uint64_t)(int64_t)rule->add;
+	/* frames lie higher and higher; only one that has pushed nothing, its return address in a register, may not */
+	if ((cfa & 7) || cfa < w->sp || (cfa == w->sp && !(w->exact && rule->ra_how != PA_HOW_CFA)))
+		return PA_STOP_MEMORY;
+	if (cfa > w->limit)
+		return w->free_hi ? PA_STOP_MEMORY : PA_STOP_FOREIGN;
+	if (PA_ARCH_RA_IN_REGISTER && rule->ra_how == PA_HOW_SAME) {
+		if (!w->regs)
+			return PA_STOP_MEMORY;
+		lr = pa_arch_reg(w->regs, PA_ARCH_DWARF_RA);
+	}
+	if (!fetch(w, rule->ra_how, rule->ra, cfa, lr, &ra) || !fetch(w, rule->fp_how, rule->fp, cfa, w->fp, &fp))
+		return PA_STOP_MEMORY;
+	w->pc = pa_arch_strip(ra);
+	w->sp = cfa;
+	w->fp = fp;
+	w->exact = rule->exact;
+	w->regs = NULL;
+	return PA_WALK_GO_ON;
+}
+
+/* Everything that is not a plain rule. */
+static __attribute__((noinline)) int step_rare(struct pa_walk *w, const struct pa_rule *rule)
+{
+	switch (rule->kind) {
+	case PA_RULE_SIGNAL:
+		return pa_walk_step_signal_sig(w);
+	case PA_RULE_END:
+		return PA_STOP_END;
+	case PA_RULE_NO_CFI:
+		return pa_walk_step_guess_sig(w, PA_STOP_NO_CFI);
+	case PA_RULE_NO_MODULE:
+		return pa_walk_step_guess_sig(w, PA_STOP_JIT);
+	case PA_RULE_ROW:
+		return PA_STOP_ROW;
+	case PA_RULE_QUIET:
+		return PA_STOP_QUIET;
+	case PA_RULE_MEMORY:
+		return PA_STOP_MEMORY;
+	default:
+		return step_rule(w, rule);
+	}
+}
+
+/* Whether a pc that is in no module can be code at all: a return address of a damaged stack is not recorded. */
+static bool can_be_code(struct pa_walk *w, const struct pa_rule *rule)
+{
+	return rule->kind != PA_RULE_NO_MODULE || w->exact || pa_probe_range_sig(&w->rules.pages, w->pc - 1, 1);
+}
+
+static __attribute__((noinline)) int step_uncached(struct pa_walk *w, uint64_t *frame)
+{
+	struct pa_rule rule;
+
+	pa_rules_work_out_sig(&w->rules, w->pc, w->exact, &rule);
+	if (!can_be_code(w, &rule))
+		return PA_STOP_MEMORY;
+	*frame = w->pc | (w->exact ? PA_FRAME_EXACT : 0);
+	return step_rare(w, &rule);
+}
+
+/* One frame: records it, goes to its caller. *frame stays 0 when there is nothing to record. */
+static inline int step(struct pa_walk *w, uint64_t *frame)
+{
+	struct pa_rule rule;
+	uint32_t bits;
+
+	if (!pa_rules_pc_ok(w->pc))
+		return PA_STOP_MEMORY;
+	if (__builtin_expect(!pa_rules_cached_sig(w->pc - !w->exact, w->rules.generation, &bits), 0))
+		return step_uncached(w, frame);
+	*frame = w->pc | (w->exact ? PA_FRAME_EXACT : 0);
+	pa_arch_rule_unpack(bits, &rule);
+	if (__builtin_expect(rule.kind > PA_RULE_DEREF_FP, 0))
+		return step_rare(w, &rule);
+	return step_rule(w, &rule);
+}
+
+static size_t walk(struct pa_walk *w, const struct pa_stack_bounds *bounds, uint64_t *frames, size_t max)
+{
+	struct pa_walk_info *info = w->rules.info;
+	size_t n = 0;
+	int stop;
+
+	info->nr_modules = 0;
+	info->foreign = false;
+	w->bounds_lo = bounds->lo;
+	w->bounds_hi = bounds->hi;
+	w->pages = w->rules.pages = (struct pa_pages){0, 0};
+	w->rules.start = w->rules.end = 0;
+	w->rules.generation = pa_rules_generation_sig();
+	pa_walk_enter_stack_sig(w);
+	do {
+		frames[n] = 0;
+		stop = step(w, &frames[n]);
+		n += frames[n] != 0;
+		if (stop == PA_WALK_GO_ON && !w->pc)
+			stop = PA_STOP_END;
+		else if (stop == PA_WALK_GO_ON && n == max)
+			stop = PA_STOP_DEPTH;
+	} while (stop == PA_WALK_GO_ON);
+	if (stop == PA_STOP_MEMORY && pa_probe_is_quiet_sig())
+		stop = PA_STOP_QUIET;
+	info->nr_frames = (uint16_t)n;
+	info->stop = (uint16_t)stop;
+	info->pc = w->pc;
+	info->sp = w->sp;
+	info->fp = w->fp;
+	return n;
+}
+
+size_t pa_walk_sig(const ucontext_t *uc, const struct pa_stack_bounds *bounds, uint64_t *frames, size_t max,
+		   struct pa_walk_info *info)
+{
+	struct pa_walk w;
+
+	w.pc = pa_arch_pc(uc);
+	w.sp = pa_arch_sp(uc);
+	w.fp = pa_arch_fp(uc);
+	w.exact = true;
+	w.regs = uc;
+	w.rules.info = info;
+	return walk(&w, bounds, frames, max);
+}
+
+size_t pa_walk_here_sig(uint64_t pc, uint64_t sp, uint64_t fp, const struct pa_stack_bounds *bounds, uint64_t *frames,
+			size_t max, struct pa_walk_info *info)
+{
+	struct pa_walk w;
+
+	w.pc = pc;
+	w.sp = sp;
+	w.fp = fp;
+	w.exact = false;
+	w.regs = NULL;
+	w.rules.info = info;
+	return walk(&w, bounds, frames, max);
+}
+
+void pa_walk_set_quiet_sig(bool quiet)
+{
+	pa_probe_set_quiet_sig(quiet);
+}

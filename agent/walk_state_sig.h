@@ -1,0 +1,57 @@
+/* What the parts of the walker share while a walk lasts. World: signal. */
+#ifndef PA_AGENT_WALK_STATE_SIG_H
+#define PA_AGENT_WALK_STATE_SIG_H
+
+#include "agent/rules_sig.h"
+#include "agent/walk_sig.h"
+
+#define PA_WALK_GO_ON         (-1) /* a step succeeded; otherwise steps return an enum pa_stop */
+#define PA_WALK_FOREIGN_BYTES (1u << 20)
+
+/* Invariant: free_lo <= a < free_hi can be read without asking, and is empty on a foreign stack; the walk's sp stays
+ * below limit. */
+struct pa_walk {
+	uint64_t pc; /* pc == 0: the end */
+	uint64_t sp;
+	uint64_t fp;
+	bool exact; /* pc was interrupted: it is looked up as it is */
+	uint64_t free_lo;
+	uint64_t free_hi;
+	uint64_t limit;
+	uint64_t bounds_lo;
+	uint64_t bounds_hi;
+	const ucontext_t *regs; /* all registers of this frame, NULL: only pc, sp and fp are known */
+	struct pa_pages pages;  /* of foreign stacks */
+	struct pa_rules rules;
+};
+
+/* Settles what can be read freely for a stack pointer the walk has just come to. */
+void pa_walk_enter_stack_sig(struct pa_walk *w);
+
+/* Cold half of pa_walk_load: asks the kernel first. */
+bool pa_walk_load_foreign_sig(struct pa_walk *w, uint64_t addr, uint64_t *value);
+
+/* The word of the walked stack at addr. False: not readable or not aligned. */
+#if defined(__SANITIZE_ADDRESS__)
+__attribute__((no_sanitize_address, noinline)) /* stacks hold poisoned bytes between a host's variables */
+#endif
+static inline bool
+pa_walk_load(struct pa_walk *w, uint64_t addr, uint64_t *value)
+{
+	if (__builtin_expect(addr >= w->free_lo && addr < w->free_hi && !(addr & 7), 1)) {
+		*value = *(const uint64_t *)(uintptr_t)addr;
+		return true;
+	}
+	return pa_walk_load_foreign_sig(w, addr, value);
+}
+
+/* Steps that are not a module's rule; walk_step_sig.c. Each returns PA_WALK_GO_ON or an enum pa_stop, w unchanged. */
+
+/* Over what the kernel pushed for a signal, to the interrupted frame. */
+int pa_walk_step_signal_sig(struct pa_walk *w);
+
+/* Where there is no unwind information: by the frame pointer, or by the return address on top of the stack of an
+ * interrupted frame; only if what is found there follows a call instruction. otherwise: what to return if not. */
+int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise);
+
+#endif

@@ -1,0 +1,98 @@
+/* Steps of the walker that follow no rule of a module: signal frames, and code without unwind information.
+ * World: signal. */
+#include <errno.h>
+
+#include "agent/arch/rule.h"
+#include "agent/walk_state_sig.h"
+
+/* Whether code bytes can be read, at .. at + len - 1. */
+static bool code_readable(struct pa_walk *w, uint64_t at, uint64_t len)
+{
+	return pa_probe_range_sig(&w->rules.pages, at, len);
+}
+
+static bool follows_call(struct pa_walk *w, uint64_t ra)
+{
+	uint64_t at = ra - PA_ARCH_CALL_BYTES;
+
+	return pa_rules_pc_ok(ra) && code_readable(w, at, PA_ARCH_CALL_BYTES) &&
+	       pa_arch_is_call((const uint8_t *)(uintptr_t)at);
+}
+
+int pa_walk_step_signal_sig(struct pa_walk *w)
+{
+	const ucontext_t *uc = (const ucontext_t *)(uintptr_t)(w->sp + PA_ARCH_SIGNAL_UC);
+	uint64_t at = (uint64_t)(uintptr_t)&uc->uc_mcontext, sp;
+	bool same_stack;
+
+	/* its own pages, or bytes of the known stack: then sp being inside is not enough */
+	if ((w->sp & 7) || w->sp < w->free_lo || at + sizeof(uc->uc_mcontext) > w->free_hi)
+		if ((w->sp & 7) || !pa_probe_range_sig(&w->pages, at, sizeof(uc->uc_mcontext)))
+			return PA_STOP_MEMORY;
+	sp = pa_arch_sp(uc);
+	same_stack = sp >= w->free_lo && sp < w->free_hi;
+	if (same_stack && sp <= w->sp)
+		return PA_STOP_MEMORY;
+	w->pc = pa_arch_pc(uc);
+	w->sp = sp;
+	w->fp = pa_arch_fp(uc);
+	w->regs = uc;
+	w->exact = true;
+	if (!same_stack)
+		pa_walk_enter_stack_sig(w);
+	return PA_WALK_GO_ON;
+}
+
+static bool is_trampoline(struct pa_walk *w)
+{
+	return code_readable(w, w->pc, PA_ARCH_TRAMPOLINE_BYTES) &&
+	       pa_arch_is_trampoline((const uint8_t *)(uintptr_t)w->pc);
+}
+
+/* The frame record: [fp] the caller's fp, [fp + 8] the return address. */
+static bool step_frame_pointer(struct pa_walk *w)
+{
+	uint64_t fp = w->fp, next_fp, ra;
+
+	if ((fp & 7) || fp < w->sp || fp - w->sp > PA_WALK_FOREIGN_BYTES || fp + 16 > w->limit)
+		return false;
+	if (!pa_walk_load(w, fp, &next_fp) || !pa_walk_load(w, fp + 8, &ra))
+		return false;
+	ra = pa_arch_strip(ra);
+	if (ra && !follows_call(w, ra))
+		return false;
+	if (!ra && next_fp) /* the outermost frame record is all zero */
+		return false;
+	w->pc = ra;
+	w->sp = fp + 16;
+	w->fp = next_fp;
+	return true;
+}
+
+/* An interrupted function that has pushed nothing: its return address is on top of the stack, or in its register. */
+static bool step_leaf(struct pa_walk *w)
+{
+	uint64_t ra;
+
+	if (PA_ARCH_RA_IN_REGISTER)
+		ra = w->regs ? pa_arch_reg(w->regs, PA_ARCH_DWARF_RA) : 0;
+	else if (!pa_walk_load(w, w->sp, &ra))
+		return false;
+	ra = pa_arch_strip(ra);
+	if (!ra || !follows_call(w, ra) || !pa_rules_find_module_sig(&w->rules, ra - 1))
+		return false;
+	w->pc = ra;
+	w->sp += PA_ARCH_RA_IN_REGISTER ? 0 : 8;
+	return true;
+}
+
+int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise)
+{
+	if (is_trampoline(w))
+		return pa_walk_step_signal_sig(w);
+	if (!step_frame_pointer(w) && !(w->exact && step_leaf(w)))
+		return otherwise;
+	w->exact = false;
+	w->regs = NULL;
+	return PA_WALK_GO_ON;
+}
