@@ -1,5 +1,5 @@
-/* Interning of frames and stacks in the collector: (module, address) -> frame id, (parent, frame) -> stack id, and a memo
- * of whole stacks as they come from a ring. Callers: the collector's session code, one thread. World: plain. */
+/* Interning of frames and stacks in the collector: (module, address) -> frame id, (parent, frame) -> stack id, and a
+ * memo of whole stacks as they come from a ring. Callers: the collector's session code, one thread. World: plain. */
 #ifndef PA_COLLECTOR_STACKS_H
 #define PA_COLLECTOR_STACKS_H
 
@@ -7,15 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Ids start at 1, are dense, grow in the order of first sight and fit pa_store_put_frame and pa_store_put_stack. Id 1 is
- * the pseudo frame [other] (module 0, PA_FRAME_OTHER) and the stack made of it alone; both exist from the start, so the
- * caller writes these two rows once after pa_stacks_new. */
+/* Ids start at 1, are dense, grow in the order of first sight and fit pa_store_put_frame and pa_store_put_stack. Id 1
+ * is the pseudo frame [other] (module 0, PA_FRAME_OTHER) and the stack made of it alone; both exist from the start, so
+ * the caller writes these two rows once after pa_stacks_new. */
 #define PA_STACKS_OTHER 1
 
 struct pa_stacks;
 
-/* Shapes: max_nodes bounds frames and stacks, each on its own; about 24 bytes a frame and 16 a stack, allocated as they
- * come. Errors: NULL: out of memory or max_nodes is 0. */
+/* Shapes: max_nodes bounds frames and stacks, each on its own; 24 to 48 bytes a frame and 16 to 32 a stack, allocated
+ * as they come. Errors: NULL: out of memory or max_nodes is 0. */
 struct pa_stacks *pa_stacks_new(size_t max_nodes);
 void pa_stacks_free(struct pa_stacks *s);
 
@@ -44,8 +44,9 @@ uint64_t pa_stacks_folded(const struct pa_stacks *s);
  * forgets. */
 struct pa_stackmemo;
 
-/* Shapes: at most nr_entries stacks (rounded up to a power of two) of at most max_frames addresses each are kept, bounded
- * memory: nr_entries * max_frames * 8 bytes when all are that deep. Errors: NULL: out of memory or a 0 argument. */
+/* Shapes: at most nr_entries stacks (rounded up to a power of two) of at most max_frames addresses each are kept,
+ * bounded memory: nr_entries * max_frames * 8 bytes when all are that deep. Errors: NULL: out of memory or a 0
+ * argument. */
 struct pa_stackmemo *pa_stackmemo_new(size_t nr_entries, size_t max_frames);
 void pa_stackmemo_free(struct pa_stackmemo *m);
 /* The id remembered for these nr addresses, 0: none. */
