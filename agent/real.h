@@ -16,7 +16,37 @@
 	X(dlclose)                                                                                                     \
 	X(sigaction)                                                                                                   \
 	X(signal)                                                                                                      \
-	X(fork)
+	X(fork)                                                                                                        \
+	X(__sigaction)                                                                                                 \
+	X(bsd_signal)                                                                                                  \
+	X(ssignal)                                                                                                     \
+	X(sysv_signal)                                                                                                 \
+	X(__sysv_signal)                                                                                               \
+	X(sigset)                                                                                                      \
+	X(sighold)                                                                                                     \
+	X(sigrelse)                                                                                                    \
+	X(sigignore)                                                                                                   \
+	X(sigprocmask)                                                                                                 \
+	X(pthread_sigmask)                                                                                             \
+	X(sigwait)                                                                                                     \
+	X(sigwaitinfo)                                                                                                 \
+	X(sigtimedwait)                                                                                                \
+	X(signalfd)                                                                                                    \
+	X(sigaltstack)                                                                                                 \
+	X(setitimer)                                                                                                   \
+	X(prctl)                                                                                                       \
+	X(syscall)                                                                                                     \
+	X(_Fork)                                                                                                       \
+	X(execve)                                                                                                      \
+	X(execv)                                                                                                       \
+	X(execvp)                                                                                                      \
+	X(execvpe)                                                                                                     \
+	X(fexecve)                                                                                                     \
+	X(execveat)                                                                                                    \
+	X(posix_spawn)                                                                                                 \
+	X(posix_spawnp)                                                                                                \
+	X(_exit)                                                                                                       \
+	X(_Exit)
 
 /* On every interposed function, beside its line in exports.map. */
 #define PA_EXPORT __attribute__((visibility("default")))

@@ -1,0 +1,53 @@
+/* The environment of a program about to be executed: finding our entry in LD_PRELOAD, a copy without it, and whether the
+ * image could load the agent at all. The pure part of hooks_exec.c. World: hook. */
+#ifndef PA_AGENT_EXEC_ENV_HOOK_H
+#define PA_AGENT_EXEC_ENV_HOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PA_EXEC_ENV_MAX 4096	 /* entries of an environment that is copied; a longer one is passed as it is */
+#define PA_EXEC_PRELOAD_MAX 4096 /* bytes of LD_PRELOAD */
+
+/* Whether some LD_PRELOAD in envp (NULL: empty) names our library, by its file name, in any directory. */
+bool pa_exec_env_names_us_hook(char *const envp[]);
+
+/* Number of entries, or PA_EXEC_ENV_MAX + 1 when there are more than that. */
+size_t pa_exec_env_count_hook(char *const envp[]);
+
+/* Copies a list of libraries without ours.
+ * Shapes: value as after "LD_PRELOAD=", entries separated by ':' or ' '; out has room for size bytes.
+ * Returns the length without the terminator.   Errors: SIZE_MAX: out is too small. */
+size_t pa_exec_env_strip_hook(const char *value, char *out, size_t size);
+
+/* Copies the entries of envp, with our library taken out of LD_PRELOAD (an LD_PRELOAD that is then empty is left out) and,
+ * when `bare`, without our own PERFAGENT_ variables too.
+ * Shapes: copy has room for pa_exec_env_count_hook(envp) + 1 pointers, preload for PA_EXEC_PRELOAD_MAX bytes; both must
+ * live as long as the copy is used. Errors: false: preload is too small, copy is of no use. */
+bool pa_exec_env_without_us_hook(char *const envp[], bool bare, char **copy, char *preload);
+
+/* What stands in the way of loading the agent into an image. */
+struct pa_exec_image {
+	uint32_t refused;	 /* 0: nothing known; else PA_EXEC_* */
+	uint32_t machine;	 /* ELF class << 16 | e_machine */
+	uint64_t interpreter;	 /* offset in the file of the loader's name, 0: there is none */
+	uint64_t interpreter_len;
+};
+
+#define PA_EXEC_OTHER_MACHINE 1u
+#define PA_EXEC_OTHER_LOADER 2u
+
+/* Reads an ELF header and its program headers, as far as they lie in the first len bytes of the file.
+ * Errors: none; what is no ELF file, or is cut, refuses nothing. */
+void pa_exec_image_parse_hook(const unsigned char *bytes, size_t len, struct pa_exec_image *image);
+
+/* Whether a program's loader (path of len bytes) is glibc's, which skips a library it cannot load; others end the program.
+ * Source: musl's loader fails on symbols of glibc that it lacks. */
+bool pa_exec_loader_is_glibc_hook(const char *path, size_t len);
+
+/* The interpreter in a script's first line.
+ * Returns its length and sets *path to its beginning within bytes; 0: no script, or cut. */
+size_t pa_exec_script_hook(const char *bytes, size_t len, const char **path);
+
+#endif

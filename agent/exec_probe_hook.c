@@ -1,0 +1,151 @@
+/* See exec_probe_hook.h. Everything below `helper` runs in the helper, by raw system calls: it is on our thread's TLS.
+ * World: hook. */
+#include "agent/exec_probe_hook.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/exec_env_hook.h"
+#include "agent/sysdep.h"
+
+#define HELPER_STACK (32u << 10)
+#define HEAD_BYTES 4096
+#define LOADER_BYTES 256
+#define SCRIPTS_MAX 5		      /* as the kernel: a script whose interpreter is a script, and so on */
+#define PATH_DEFAULT "/bin:/usr/bin"  /* libc's, when PATH is not set */
+
+static long read_at(int fd, void *to, size_t len, uint64_t offset)
+{
+	long got = pa_sys(SYS_pread64, fd, to, len, offset);
+
+	return got < 0 ? 0 : got;
+}
+
+/* Judges the image in fd. Returns true with the interpreter's path in `path` when it is a script. */
+static bool judge(struct pa_exec_probe *probe, int fd, char *path)
+{
+	char head[HEAD_BYTES], loader[LOADER_BYTES];
+	size_t len = (size_t)read_at(fd, head, sizeof(head), 0);
+	struct pa_exec_image image;
+	const char *script;
+	size_t script_len = pa_exec_script_hook(head, len, &script);
+
+	if (script_len && script_len < PATH_MAX) {
+		memcpy(path, script, script_len);
+		path[script_len] = '\0';
+		return true;
+	}
+	pa_exec_image_parse_hook((const unsigned char *)head, len, &image);
+	probe->refused = image.refused;
+	probe->machine = image.machine;
+	if (!image.interpreter || image.interpreter_len > sizeof(loader))
+		return false;
+	len = (size_t)read_at(fd, loader, (size_t)image.interpreter_len, image.interpreter);
+	if (len == image.interpreter_len && !pa_exec_loader_is_glibc_hook(loader, len))
+		probe->refused = PA_EXEC_OTHER_LOADER;
+	return false;
+}
+
+/* A device must not be opened only to look at it. */
+static int open_program(int dirfd, const char *path)
+{
+	struct stat st;
+
+	if (pa_sys(SYS_newfstatat, dirfd, path, &st, 0) != 0 || !S_ISREG(st.st_mode))
+		return -1;
+	return (int)pa_sys(SYS_openat, dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+}
+
+static const char *search_path(void)
+{
+	for (char **entry = environ; entry && *entry; entry++) {
+		if (strncmp(*entry, "PATH=", 5) == 0)
+			return *entry + 5;
+	}
+	return PATH_DEFAULT;
+}
+
+/* The first file along PATH that may be executed; path has PATH_MAX bytes. */
+static bool search(const char *file, char *path)
+{
+	const char *at = search_path();
+	size_t file_len = strlen(file);
+
+	for (;;) {
+		size_t len = strcspn(at, ":");
+
+		if (len + file_len + 2 <= PATH_MAX) {
+			memcpy(path, at, len);
+			path[len] = '/';
+			memcpy(path + len + (len ? 1 : 0), file, file_len + 1);
+			if (pa_sys(SYS_faccessat, AT_FDCWD, path, X_OK) == 0)
+				return true;
+		}
+		if (!at[len])
+			return false;
+		at += len + 1;
+	}
+}
+
+static int helper(void *arg)
+{
+	struct pa_exec_probe *probe = arg;
+	const char *file = probe->file;
+	int dirfd = probe->dirfd;
+	char path[PATH_MAX];
+
+	if (probe->by_descriptor) {
+		if (!judge(probe, dirfd, path))
+			return 0;
+		dirfd = AT_FDCWD;
+		file = path;
+	} else if (probe->search && !strchr(file, '/')) {
+		if (!search(file, path))
+			return 0;
+		file = path;
+	}
+	for (int i = 0; i < SCRIPTS_MAX; i++) {
+		int fd = open_program(dirfd, file);
+		bool script = fd >= 0 && judge(probe, fd, path);
+
+		if (fd >= 0)
+			pa_sys(SYS_close, fd);
+		if (!script)
+			break;
+		dirfd = AT_FDCWD;
+		file = path;
+	}
+	return 0; /* and the helper exits */
+}
+
+void pa_exec_probe_hook(struct pa_exec_probe *probe)
+{
+	uint64_t all = ~0ull, before = 0;
+	long stack, pid;
+
+	probe->refused = 0;
+	probe->machine = 0;
+	/* a path the kernel cannot read is the kernel's to refuse */
+	if (!probe->by_descriptor &&
+	    (!probe->file || pa_sys(SYS_faccessat, AT_FDCWD, probe->file, F_OK) == -EFAULT))
+		return;
+	stack = pa_sys(SYS_mmap, 0, HELPER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (stack < 0 && stack > -4096)
+		return;
+	/* no handler of the host's may run in the helper */
+	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+	pid = pa_arch_clone_helper(CLONE_VM | CLONE_VFORK, (void *)(stack + HELPER_STACK), helper, probe);
+	if (pid > 0)
+		pa_sys(SYS_wait4, pid, NULL, __WCLONE, NULL);
+	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+	pa_sys(SYS_munmap, stack, HELPER_STACK);
+}

@@ -1,0 +1,203 @@
+/* The exec family. The environment goes on as the host gave it; only a program that could not load the agent gets one
+ * without it, so that no loader complains on the host's terminal, and one that does not fit is tried again without our
+ * words. A child of vfork comes here too: nothing process-wide is touched for it.
+ *
+ * Async-signal-safe where POSIX wants it: no lock, no allocation but the stack. World: hook. */
+#include <alloca.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include "agent/exec_env_hook.h"
+#include "agent/exec_probe_hook.h"
+#include "agent/hooks_exec.h"
+#include "agent/real.h"
+#include "agent/session.h"
+#include "agent/signal.h"
+#include "agent/thread.h"
+
+enum exec_form {
+	FORM_EXECVE,
+	FORM_EXECVPE,
+	FORM_FEXECVE,
+	FORM_EXECVEAT,
+};
+
+struct exec_call {
+	enum exec_form form;
+	int fd;
+	int flags;
+	const char *file;
+	char *const *argv;
+	char *const *envp;
+};
+
+int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags);
+
+static int call_real(const struct exec_call *call, char *const envp[])
+{
+	switch (call->form) {
+	case FORM_EXECVPE:
+		return PA_REAL(execvpe)(call->file, call->argv, envp);
+	case FORM_FEXECVE:
+		return PA_REAL(fexecve)(call->fd, call->argv, envp);
+	case FORM_EXECVEAT:
+		if (PA_REAL(execveat))
+			return PA_REAL(execveat)(call->fd, call->file, call->argv, envp, call->flags);
+		errno = ENOSYS;
+		return -1;
+	case FORM_EXECVE:
+	default:
+		return PA_REAL(execve)(call->file, call->argv, envp);
+	}
+}
+
+uint32_t pa_exec_drop_hook(struct pa_exec_probe *probe, char *const envp[])
+{
+	/* under seccomp the look into the file may be deadly */
+	if (!pa_exec_env_names_us_hook(envp) || pa_signal_retired_sig())
+		return 0;
+	pa_exec_probe_hook(probe);
+	if (probe->refused && pa_session_is_mine_hook())
+		pa_thread_note_hook(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
+	return probe->refused;
+}
+
+static uint32_t drops(const struct exec_call *call)
+{
+	struct pa_exec_probe probe = {
+		.dirfd = call->form == FORM_EXECVEAT || call->form == FORM_FEXECVE ? call->fd : AT_FDCWD,
+		.by_descriptor = call->form == FORM_FEXECVE ||
+				 (call->form == FORM_EXECVEAT && (call->flags & AT_EMPTY_PATH) && call->file &&
+				  !*call->file),
+		.search = call->form == FORM_EXECVPE,
+		.file = call->file,
+	};
+
+	return pa_exec_drop_hook(&probe, call->envp);
+}
+
+static __attribute__((noinline)) int call_without_us(const struct exec_call *call, bool bare)
+{
+	size_t nr = pa_exec_env_count_hook(call->envp);
+	char preload[PA_EXEC_PRELOAD_MAX];
+	char **copy;
+
+	if (nr > PA_EXEC_ENV_MAX)
+		return call_real(call, call->envp);
+	copy = alloca((nr + 1) * sizeof(*copy));
+	return call_real(call, pa_exec_env_without_us_hook(call->envp, bare, copy, preload) ? copy : call->envp);
+}
+
+static int run(const struct exec_call *call)
+{
+	uint64_t mask;
+	int ret, err;
+
+	pa_session_adopt_hook();
+	pa_thread_process_end_hook(PA_PROCESS_EXEC);
+	mask = pa_signal_exec_mask_hook();
+	ret = drops(call) ? call_without_us(call, false) : call_real(call, call->envp);
+	if (errno == E2BIG && pa_exec_env_names_us_hook(call->envp))
+		ret = call_without_us(call, true);
+	err = errno;
+	pa_signal_exec_failed_hook(mask);
+	pa_thread_process_end_hook(0);
+	errno = err;
+	return ret;
+}
+
+PA_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+	return run(&(struct exec_call){ .form = FORM_EXECVE, .file = path, .argv = argv, .envp = envp });
+}
+
+PA_EXPORT int execv(const char *path, char *const argv[])
+{
+	return run(&(struct exec_call){ .form = FORM_EXECVE, .file = path, .argv = argv, .envp = environ });
+}
+
+PA_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+	return run(&(struct exec_call){ .form = FORM_EXECVPE, .file = file, .argv = argv, .envp = envp });
+}
+
+PA_EXPORT int execvp(const char *file, char *const argv[])
+{
+	return run(&(struct exec_call){ .form = FORM_EXECVPE, .file = file, .argv = argv, .envp = environ });
+}
+
+PA_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
+{
+	return run(&(struct exec_call){ .form = FORM_FEXECVE, .fd = fd, .argv = argv, .envp = envp });
+}
+
+PA_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	return run(&(struct exec_call){
+		.form = FORM_EXECVEAT, .fd = fd, .file = path, .argv = argv, .envp = envp, .flags = flags });
+}
+
+/* The words of a variable argument list up to its NULL, that included. */
+static size_t count_words(va_list words)
+{
+	size_t nr = 1;
+
+	while (va_arg(words, char *))
+		nr++;
+	return nr;
+}
+
+/* libc's headers promise that the first word is no NULL; the kernel accepts one, and so do the real functions. */
+static bool is_null(const char *word)
+{
+	__asm__("" : "+r"(word));
+	return !word;
+}
+
+/* Fills argv with first and the words of the list; the list is left behind its NULL. */
+#define COLLECT(argv, first, words)                                                                                    \
+	do {                                                                                                           \
+		size_t nr_words;                                                                                       \
+		va_start(words, first);                                                                                \
+		nr_words = is_null(first) ? 1 : 1 + count_words(words);                                                \
+		va_end(words);                                                                                         \
+		argv = alloca(nr_words * sizeof(*argv));                                                               \
+		argv[0] = (char *)first;                                                                               \
+		va_start(words, first);                                                                                \
+		for (size_t word = 1; word < nr_words; word++)                                                         \
+			argv[word] = va_arg(words, char *);                                                            \
+	} while (0)
+
+PA_EXPORT int execl(const char *path, const char *first, ...)
+{
+	va_list words;
+	char **argv;
+
+	COLLECT(argv, first, words);
+	va_end(words);
+	return execv(path, argv);
+}
+
+PA_EXPORT int execlp(const char *file, const char *first, ...)
+{
+	va_list words;
+	char **argv;
+
+	COLLECT(argv, first, words);
+	va_end(words);
+	return execvp(file, argv);
+}
+
+PA_EXPORT int execle(const char *path, const char *first, ...)
+{
+	va_list words;
+	char *const *envp;
+	char **argv;
+
+	COLLECT(argv, first, words);
+	envp = va_arg(words, char *const *);
+	va_end(words);
+	return execve(path, argv, envp);
+}
