@@ -1,8 +1,7 @@
 /* prctl and syscall: seccomp, and forks that bypass libc. A filter may forbid, with death, what the agent calls (S10), so
- * the agent is quiet before one takes effect, and stays so if the host's call fails.
- *
- * syscall() must be left by a jump: a child of clone or vfork returns through it on a stack that is not, or no more, the
- * caller's. The compiler makes the calls at the end of it jumps. World: hook. */
+ * the agent is quiet before one takes effect, and stays so if the host's call fails. World: hook. */
+#include "agent/hooks_seccomp.h"
+
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -17,11 +16,10 @@
 #include "agent/thread.h"
 
 typedef int prctl_fn(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
-typedef long syscall_fn(long number, long a, long b, long c, long d, long e, long f);
+typedef long syscall_fn(long number, long a, long b, long c, long d, long e);
 
-/* libc declares both with "..."; their arguments are words in registers either way */
+/* libc declares it with "..."; the arguments are words in registers either way */
 int pa_hook_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
-long pa_hook_syscall(long number, long a, long b, long c, long d, long e, long f) __asm__("syscall");
 
 static void be_quiet(void)
 {
@@ -50,14 +48,15 @@ PA_EXPORT int pa_hook_prctl(int option, unsigned long a, unsigned long b, unsign
 	return ((prctl_fn *)PA_REAL(prctl))(option, a, b, c, d);
 }
 
-static __attribute__((noinline)) long forking_syscall(syscall_fn *real, long number, long a, long b, long c, long d, long e)
+/* fork and clone take no more than five arguments. */
+static long forking_syscall(long number, long a, long b, long c, long d, long e)
 {
 	uint64_t held;
 	long pid;
 
 	pa_session_adopt_hook();
 	pa_signal_hold_hook(&held);
-	pid = real(number, a, b, c, d, e, 0);
+	pid = ((syscall_fn *)PA_REAL(syscall))(number, a, b, c, d, e);
 	if (pid == 0)
 		pa_process_forked_hook();
 	pa_signal_release_hook(held);
@@ -74,14 +73,12 @@ static inline bool forks(long number, unsigned long flags, unsigned long stack)
 	return number == SYS_clone && !(flags & CLONE_VM) && !stack;
 }
 
-PA_EXPORT long pa_hook_syscall(long number, long a, long b, long c, long d, long e, long f)
+void *pa_syscall_route_hook(long number, long a, long b, long c)
 {
-	syscall_fn *real = (syscall_fn *)PA_REAL(syscall);
-
 	if (__builtin_expect(forks(number, (unsigned long)a, (unsigned long)b), 0))
-		return forking_syscall(real, number, a, b, c, d, e);
+		return (void *)forking_syscall;
 	if ((number == SYS_seccomp && enters_by_seccomp((unsigned long)a, (unsigned long)c)) ||
 	    (number == SYS_prctl && a == PR_SET_SECCOMP && enters_by_prctl((unsigned long)b, (unsigned long)c)))
 		be_quiet();
-	return real(number, a, b, c, d, e, f);
+	return pa_real_get(PA_REAL_syscall);
 }
