@@ -11,11 +11,12 @@
 struct pa_report; /* query.c: the loaded recording, see report/model.h */
 
 struct pa_report_options {
-	const char *by;	  /* "function" (default), "line", "module", "thread" */
-	size_t limit;	  /* rows; 0: the output's own default */
-	bool invert;	  /* flame: leaf at the bottom */
+	const char *by;    /* "function" (default), "line", "module", "thread" */
+	size_t limit;      /* rows; 0: the output's own default; SIZE_MAX: all */
+	bool invert;       /* flame: leaf at the bottom */
 	const char *title; /* flame: NULL: the command */
-	bool color;	  /* the output is a terminal that wants colour */
+	bool color;        /* the output is a terminal that wants colour */
+	size_t width;      /* columns of the terminal; 0: names are written in full */
 };
 
 /* Loads a recording; symbolizes what the collector could not (a killed one) from the files, when they are still the
@@ -33,5 +34,13 @@ struct pa_output {
 
 extern const struct pa_output pa_outputs[]; /* ends with name == NULL */
 const struct pa_output *pa_output_find(const char *command, const char *name);
+
+/* The base name of the recorded command, fit for a file name. Lent. */
+const char *pa_report_name(const struct pa_report *r);
+
+int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, FILE *out);
+int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, FILE *out);
+int pa_write_folded(const struct pa_report *r, const struct pa_report_options *o, FILE *out);
+int pa_write_svg(const struct pa_report *r, const struct pa_report_options *o, FILE *out);
 
 #endif

@@ -1,0 +1,211 @@
+/* The loaded recording, as the outputs see it: arrays with names resolved and samples added up by (process, stack).
+ *
+ * Index 0 of every array stands for "unknown" and is always there, so that an id the recording does not explain (it was
+ * cut off) is named [unknown] and its samples stay. Text is a number in `strings`; it is raw, whatever the target
+ * called itself: only escape.h may print it. World: plain. */
+#ifndef PA_REPORT_MODEL_H
+#define PA_REPORT_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/symbolize.h"
+#include "report/map.h"
+
+/* Recordings hold at most 512 frames a stack (PA_FRAMES_MAX); damaged ones are cut here. */
+#define PA_REPORT_DEPTH_MAX 2048
+
+/* What samples add up to. */
+struct pa_sum {
+	uint64_t weight;  /* periods */
+	uint64_t ns;      /* weight * period of the thread */
+	uint64_t signals; /* samples that were taken; 0 for CPU time that is only accounted for */
+};
+
+struct pa_report_process {
+	uint32_t id, pid, inner_pid;
+	uint32_t parent; /* index */
+	uint64_t start_ns, end_ns, cpu_ns, agent_ns;
+	uint32_t command, exe, how;
+	uint32_t comm; /* what it is called for short: the base name of the first word of command */
+	uint32_t nr_threads;
+	struct pa_sum sum;
+};
+
+struct pa_report_thread {
+	uint32_t id, tid;
+	uint32_t process; /* index */
+	uint64_t start_ns, end_ns, cpu_ns, period_ns;
+	uint32_t name;
+	struct pa_sum sum;
+};
+
+struct pa_report_module {
+	uint32_t id;
+	uint32_t path;
+	uint32_t base; /* base name of path */
+	uint8_t build_id[32];
+	uint32_t build_id_len;
+	enum pa_symbol_status symbols;
+	struct pa_sum self; /* samples whose leaf is in it */
+	uint64_t frames;    /* distinct addresses met in it */
+	uint64_t unnamed;   /* of them without a name */
+};
+
+/* One function at one place, inlined functions included. */
+struct pa_report_level {
+	uint32_t function, file, line;
+};
+
+struct pa_report_frame {
+	uint32_t id;
+	uint32_t module; /* index */
+	uint64_t address;
+	size_t first; /* levels[first .. first + nr - 1], innermost first */
+	uint32_t nr;  /* >= 1 */
+	bool unnamed; /* the level is module+0x... */
+};
+
+#define PA_STACK_TRUNCATED 1u
+#define PA_STACK_BLOCKED   2u
+#define PA_STACK_UNSAMPLED 4u
+
+/* A frame on a parent. parent < own index: a recording that says otherwise is cut there. */
+struct pa_report_stack {
+	uint32_t id;
+	uint32_t parent; /* index; 0: frame is the root */
+	uint32_t frame;  /* index */
+	uint16_t depth;  /* 1: root; <= PA_REPORT_DEPTH_MAX */
+	uint16_t flags;  /* PA_STACK_*, of this frame and all below it */
+};
+
+/* All samples of one stack in one process. */
+struct pa_report_entry {
+	uint32_t process, stack; /* indices */
+	struct pa_sum sum;
+};
+
+struct pa_report_loss {
+	uint32_t process; /* index */
+	uint32_t reason;
+	uint64_t count;
+};
+
+struct pa_report_note {
+	uint32_t process; /* index */
+	uint32_t text;
+	uint64_t time_ns;
+};
+
+struct pa_report {
+	struct pa_strings *strings;
+	bool clean; /* the collector wrote the end */
+	uint32_t path, command, host, started, ended, version, mode, unwinder;
+	uint32_t name; /* base name of the command, fit for a file name */
+	uint64_t period_ns, duration_ns, cpu_ns, collector_ns;
+	uint64_t started_mono_ns, last_ns;
+	int exit_status; /* -1: unknown */
+
+	struct pa_report_process *processes;
+	struct pa_report_thread *threads;
+	struct pa_report_module *modules;
+	struct pa_report_frame *frames;
+	struct pa_report_level *levels;
+	struct pa_report_stack *stacks;
+	struct pa_report_entry *entries;
+	struct pa_report_loss *losses;
+	struct pa_report_note *notes;
+	size_t nr_processes, nr_threads, nr_modules, nr_frames, nr_levels, nr_stacks, nr_entries, nr_losses, nr_notes;
+
+	struct pa_sum sum, unsampled, truncated, blocked;
+};
+
+static inline const char *pa_text(const struct pa_report *r, uint32_t number)
+{
+	return pa_strings_get(r->strings, number);
+}
+
+/* ---- what the header of a report says --------------------------------------------------------------------------- */
+
+struct pa_figures {
+	uint64_t kernel_ns;    /* CPU time of the tree by the kernel */
+	uint64_t accounted_ns; /* CPU time the samples and the unsampled remainder add up to */
+	uint64_t agent_ns;     /* of it, spent in our handlers and hooks */
+	uint64_t expected;     /* kernel_ns / period: samples there should be */
+	uint64_t delivered;    /* weighted samples taken */
+	uint64_t signals;      /* signals they came with */
+	uint64_t unsampled;    /* periods accounted for without a sample */
+	uint64_t lost;         /* records lost for any reason */
+	uint64_t truncated;    /* signals whose stack is not whole */
+	uint64_t blocked;      /* signals that came late */
+	size_t nr_processes, nr_threads;
+	size_t modules_used,
+	    modules_unnamed; /* modules with samples in their frames, and those of them without full names */
+};
+void pa_figures_get(const struct pa_report *r, struct pa_figures *f);
+
+/* Whether a reason in the loss table means that a sample is missing: "truncated", "blocked" and the like only describe
+ * samples that are there. */
+bool pa_loss_is_sample(const char *reason);
+/* A module whose names a reader should not trust to be complete: no symbols, another file, or exported names only. */
+bool pa_module_is_poor(const struct pa_report_module *m);
+
+/* ---- tables by function, line, module or thread ------------------------------------------------------------------ */
+
+enum pa_by { PA_BY_FUNCTION, PA_BY_LINE, PA_BY_MODULE, PA_BY_THREAD, PA_BY_BAD };
+enum pa_by pa_by_find(const char *name);
+
+struct pa_row {
+	uint32_t function, file, line; /* strings; of a function row: its hottest line */
+	uint32_t module;               /* index */
+	uint32_t thread;               /* index, by thread only */
+	struct pa_sum self, total;     /* total counts a stack once however often the function is on it */
+};
+
+struct pa_table {
+	struct pa_row *rows; /* by self time, then total time, then name */
+	size_t nr;
+};
+
+/* Errors: -ENOMEM. */
+int pa_table_build(const struct pa_report *r, enum pa_by by, struct pa_table *t);
+void pa_table_fini(struct pa_table *t);
+
+/* ---- the merged tree of the flame graphs --------------------------------------------------------------------------
+ */
+
+/* More nodes than these are folded into their parents: damaged recordings stay within memory. */
+#define PA_TREE_NODES_MAX 4000000
+
+struct pa_node {
+	uint32_t label; /* see pa_tree.labels */
+	uint32_t parent, first, next;
+	uint32_t depth; /* 0: the root, which is everything */
+	struct pa_sum self, total;
+};
+
+struct pa_label {
+	uint32_t text;    /* in the tree's own strings: already escaped for its language */
+	uint32_t module;  /* index; of a process: 0 */
+	uint32_t process; /* index of the process this is the root frame of, else 0 */
+};
+
+struct pa_tree {
+	struct pa_node *nodes; /* [0] is the root; children in the order of their text */
+	size_t nr, capacity;
+	struct pa_label *labels;
+	size_t nr_labels;
+	struct pa_strings *strings;
+};
+
+struct pa_tree_options {
+	bool invert;  /* children are callers */
+	bool modules; /* functions of the same name in two modules are two nodes */
+	int language; /* enum pa_language */
+};
+/* Errors: -ENOMEM. */
+int pa_tree_build(const struct pa_report *r, const struct pa_tree_options *o, struct pa_tree *t);
+void pa_tree_fini(struct pa_tree *t);
+
+#endif

@@ -1,0 +1,189 @@
+/* The table of the text report. The first four columns are numbers of fixed width, so that names line up; on a terminal
+ * names give way to its width, elsewhere they are whole. */
+#include "report/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "report/escape.h"
+
+#define NUMBERS_WIDTH 38
+#define MODULE_MAX    24
+#define PLACE_MAX     28
+
+struct columns {
+	const struct pa_report *r;
+	const struct pa_report_options *o;
+	FILE *out;
+	enum pa_by by;
+	struct pa_style style;
+	size_t name, module, place; /* widths */
+	int decimals;
+};
+
+static void numbers(const struct columns *c, const struct pa_sum *self, const struct pa_sum *total)
+{
+	uint64_t all = c->r->sum.ns;
+	fprintf(c->out, "  %6.1f  %7.1f  %8.*f  %8.*f  ", pa_percent(self->ns, all), pa_percent(total->ns, all),
+		c->decimals, (double)self->ns / 1e9, c->decimals, (double)total->ns / 1e9);
+}
+
+static void pad(const struct columns *c, size_t used, size_t width)
+{
+	for (; used < width; used++)
+		fputc(' ', c->out);
+}
+
+static size_t place(const struct columns *c, const struct pa_row *row, char *to, size_t size)
+{
+	const char *file = pa_text(c->r, row->file);
+	to[0] = 0;
+	if (!*file)
+		return 0;
+	if (c->o->width || c->by == PA_BY_FUNCTION) {
+		const char *slash = strrchr(file, '/');
+		file = slash && slash[1] ? slash + 1 : file;
+	}
+	snprintf(to, size, row->line ? "%s:%" PRIu32 : "%s", file, row->line);
+	return pa_escape_width(PA_PLAIN, to);
+}
+
+static const char *name_of(const struct columns *c, const struct pa_row *row)
+{
+	const struct pa_report_module *m = &c->r->modules[row->module];
+	if (c->by == PA_BY_MODULE && row->module)
+		return pa_text(c->r, c->o->width ? m->base : m->path);
+	return pa_text(c->r, row->function);
+}
+
+/* Widths fit what is shown; on a terminal what does not fit is taken from the names first. */
+static void measure(struct columns *c, const struct pa_table *t, size_t shown)
+{
+	char text[4200];
+	for (size_t i = 0; i < shown; i++) {
+		size_t name = pa_escape_width(PA_PLAIN, name_of(c, &t->rows[i]));
+		size_t module = pa_escape_width(PA_PLAIN, pa_text(c->r, c->r->modules[t->rows[i].module].base));
+		size_t where = place(c, &t->rows[i], text, sizeof(text));
+		c->name = name > c->name ? name : c->name;
+		c->module = module > c->module ? module : c->module;
+		c->place = where > c->place ? where : c->place;
+	}
+	if (c->by == PA_BY_MODULE)
+		c->module = c->place = 0;
+	if (c->module > MODULE_MAX)
+		c->module = MODULE_MAX;
+	if (c->o->width && c->place > PLACE_MAX)
+		c->place = PLACE_MAX;
+	size_t others = NUMBERS_WIDTH + (c->module ? c->module + 2 : 0) + (c->place ? c->place + 2 : 0);
+	if (c->o->width) {
+		size_t room = c->o->width > others + 16 ? c->o->width - others : 16;
+		c->name = c->name > room ? room : c->name;
+	} else if (c->name > 64) {
+		c->name = 64; /* longer ones push their own row to the right, not everybody's */
+	}
+}
+
+static void write_row(const struct columns *c, const struct pa_row *row)
+{
+	char text[4200];
+	const char *module = c->by == PA_BY_MODULE ? "" : pa_text(c->r, c->r->modules[row->module].base);
+	bool where = c->by != PA_BY_MODULE && place(c, row, text, sizeof(text));
+	size_t used;
+
+	numbers(c, &row->self, &row->total);
+	used = pa_escape_columns(c->out, PA_PLAIN, name_of(c, row), c->o->width ? c->name : 0);
+	if (*module || where) {
+		pad(c, used, c->name);
+		fputs("  ", c->out);
+		used = pa_escape_columns(c->out, PA_PLAIN, module, c->o->width ? c->module : 0);
+	}
+	if (where) {
+		pad(c, used, c->module);
+		fputs("  ", c->out);
+		pa_escape_columns(c->out, PA_PLAIN, text, c->o->width ? c->place : 0);
+	}
+	fputc('\n', c->out);
+}
+
+static void write_rest(const struct columns *c, const struct pa_table *t, size_t shown, const char *what)
+{
+	struct pa_sum self = {0};
+	for (size_t i = shown; i < t->nr; i++)
+		self.ns += t->rows[i].self.ns;
+	if (shown < t->nr)
+		fprintf(c->out, "  %6.1f  %7s  %8.*f  %8s  other (%zu %s%s, -n shows more)\n",
+			pa_percent(self.ns, c->r->sum.ns), "", c->decimals, (double)self.ns / 1e9, "", t->nr - shown,
+			what, t->nr - shown == 1 ? "" : "s");
+}
+
+static void write_threads(const struct columns *c, const struct pa_table *t, size_t shown)
+{
+	fprintf(c->out, "%s  share %%     CPU s  kernel s      tid  thread            process%s\n", c->style.bold,
+		c->style.plain);
+	for (size_t i = 0; i < shown; i++) {
+		const struct pa_report_thread *th = &c->r->threads[t->rows[i].thread];
+		const struct pa_report_process *p = &c->r->processes[th->process];
+		const char *name = pa_text(c->r, th->name);
+		fprintf(c->out, "  %7.1f  %8.*f  %8.*f  %7" PRIu32 "  ", pa_percent(th->sum.ns, c->r->sum.ns),
+			c->decimals, (double)th->sum.ns / 1e9, c->decimals, (double)th->cpu_ns / 1e9, th->tid);
+		pad(c, pa_escape_columns(c->out, PA_PLAIN, *name ? name : "[unknown]", 16), 16);
+		fputs("  ", c->out);
+		pa_escape_columns(c->out, PA_PLAIN, pa_text(c->r, p->comm), c->o->width ? 24 : 0);
+		fprintf(c->out, " (%" PRIu32 ")\n", p->pid);
+	}
+	struct pa_sum rest = {0};
+	for (size_t i = shown; i < t->nr; i++)
+		rest.ns += t->rows[i].self.ns;
+	if (shown < t->nr)
+		fprintf(c->out, "  %7.1f  %8.*f  other (%zu threads, -n shows more)\n",
+			pa_percent(rest.ns, c->r->sum.ns), c->decimals, (double)rest.ns / 1e9, t->nr - shown);
+}
+
+static void write_table(struct columns *c, const struct pa_table *t, size_t shown)
+{
+	static const char *const titles[] = {"function", "function", "module"};
+	static const char *const what[] = {"function", "line", "module"};
+
+	measure(c, t, shown);
+	fprintf(c->out, "%s  self %%  total %%    self s   total s  %s", c->style.bold, titles[c->by]);
+	if (c->by != PA_BY_MODULE && shown) {
+		pad(c, strlen(titles[c->by]), c->name);
+		fputs("  module", c->out);
+		if (c->place) {
+			pad(c, strlen("module"), c->module);
+			fputs(c->by == PA_BY_LINE ? "  line" : "  hottest line", c->out);
+		}
+	}
+	fprintf(c->out, "%s\n", c->style.plain);
+	for (size_t i = 0; i < shown; i++)
+		write_row(c, &t->rows[i]);
+	write_rest(c, t, shown, what[c->by]);
+}
+
+int pa_text_table(const struct pa_report *r, const struct pa_report_options *o, FILE *out)
+{
+	uint64_t all = r->sum.ns;
+	struct columns c = {.r = r,
+			    .o = o,
+			    .out = out,
+			    .by = o->by ? pa_by_find(o->by) : PA_BY_FUNCTION,
+			    .decimals = all < 1000000000000 ? 3 : 1};
+	struct pa_table t;
+	int err = c.by == PA_BY_BAD ? -EINVAL : pa_table_build(r, c.by, &t);
+
+	if (err)
+		return err;
+	pa_style_get(o, &c.style);
+	size_t limit = o->limit ? o->limit : PA_TEXT_ROWS, shown = t.nr < limit ? t.nr : limit;
+	if (!t.nr)
+		fputs(
+		    "  no samples: the program used too little CPU time, or nothing could be sampled (see the notes)\n",
+		    out);
+	else if (c.by == PA_BY_THREAD)
+		write_threads(&c, &t, shown);
+	else
+		write_table(&c, &t, shown);
+	pa_table_fini(&t);
+	return 0;
+}

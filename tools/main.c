@@ -1,0 +1,59 @@
+/* perfagent COMMAND ...: one row per command. */
+#include <string.h>
+
+#include "tools/commands.h"
+#include "tools/options.h"
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *what;
+};
+
+static const struct command commands[] = {
+    {"record", pa_cmd_record, "run a command and record where it and its children spend CPU time"},
+    {"report", pa_cmd_report, "what a recording says, as text or JSON"},
+    {"flame", pa_cmd_flame, "a flame graph of a recording, as SVG or folded stacks"},
+    {"doctor", pa_cmd_doctor, "why a process or a command can or cannot be profiled"},
+};
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int help(void)
+{
+	struct pa_outfile f;
+	if (!pa_outfile_open(&f, NULL))
+		return PA_EXIT_ERROR;
+	fputs("usage: perfagent COMMAND [OPTIONS]\n\n", f.stream);
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		fprintf(f.stream, "  %-8s %s\n", commands[i].name, commands[i].what);
+	fputs("\n"
+	      "  perfagent record -- ./program    then  perfagent report  and  perfagent flame\n"
+	      "\n"
+	      "`perfagent COMMAND --help` lists the options of a command; perfagent(1) has the rest.\n",
+	      f.stream);
+	return pa_outfile_close(&f, 0);
+}
+
+static int version(void)
+{
+	struct pa_outfile f;
+	if (!pa_outfile_open(&f, NULL))
+		return PA_EXIT_ERROR;
+	fputs("perfagent " PA_VERSION "\n", f.stream);
+	return pa_outfile_close(&f, 0);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return pa_fail("no command", "say which (see perfagent --help)");
+	const char *name = argv[1];
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help"))
+		return help();
+	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
+		return version();
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	return pa_fail(name, "unknown %s (see perfagent --help)", name[0] == '-' ? "option" : "command");
+}
