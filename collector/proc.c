@@ -89,6 +89,13 @@ int pa_proc_status(uint32_t pid, struct pa_proc_status *out)
 	return 0;
 }
 
+uint32_t pa_proc_uid(uint32_t pid)
+{
+	struct pa_proc_status status;
+
+	return pid && !pa_proc_status(pid, &status) ? status.uid : (uint32_t)-1;
+}
+
 bool pa_proc_descends(uint32_t pid, uint32_t ancestor)
 {
 	struct pa_proc_status status;

@@ -21,6 +21,8 @@ struct pa_proc_status {
 };
 
 int pa_proc_status(uint32_t pid, struct pa_proc_status *out);
+/* Real user id; (uint32_t)-1 when it cannot be told. */
+uint32_t pa_proc_uid(uint32_t pid);
 
 /* Whether `ancestor` is pid itself or reached by parents. Bounded: 1024 steps. */
 bool pa_proc_descends(uint32_t pid, uint32_t ancestor);

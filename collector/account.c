@@ -1,0 +1,98 @@
+/* CPU time: what the kernel charged, what samples stand for, and the difference by name (F5, S11). World: plain. */
+#include <string.h>
+
+#include "collector/proc.h"
+#include "collector/recorder_impl.h"
+
+/* With many threads each is looked at less often: a reading costs about 8 us. */
+#define THREADS_PER_POLL 256
+
+void pa_account_read_cpu(struct pa_process *p)
+{
+	uint64_t cpu;
+
+	if (p->pid && !p->exec_ns && !pa_proc_cpu_ns(p->pid, &cpu) && cpu > p->cpu_ns)
+		p->cpu_ns = cpu;
+}
+
+struct thread_poll {
+	struct pa_process *p;
+	uint32_t budget;
+};
+
+/* A thread that burns CPU time and never came to us: raw clone, or one that started before the agent. */
+static void consider_arming(struct pa_process *p, struct pa_thread *t)
+{
+	uint64_t period = p->recorder->period_ns;
+
+	if (t->announced || t->asked || t->weight || t->cpu_ns < t->watched_cpu_ns + 2 * period)
+		return;
+	t->asked = pa_session_arm(p->session->s, p->inner_pid, t->tid);
+}
+
+static int poll_thread(void *arg, uint32_t tid)
+{
+	struct thread_poll *poll = arg;
+	struct pa_process *p = poll->p;
+	/* in another pid namespace the numbers differ: there only the process's own figure is used */
+	struct pa_thread *t = pa_process_thread(p, tid);
+	uint64_t cpu;
+
+	if (poll->budget == 0 || pa_proc_thread_cpu_ns(p->pid, tid, &cpu))
+		return 0;
+	poll->budget--;
+	if (!t) {
+		t = pa_recorder_thread(p, tid, pa_now_ns());
+		if (!t)
+			return 0;
+		t->watched_cpu_ns = cpu;
+	}
+	if (cpu > t->cpu_ns)
+		t->cpu_ns = cpu;
+	consider_arming(p, t);
+	return 0;
+}
+
+void pa_account_poll(struct pa_process *p)
+{
+	struct thread_poll poll = {p, THREADS_PER_POLL};
+
+	if (!p->pid || p->ended)
+		return;
+	pa_account_read_cpu(p);
+	/* nothing ran: nothing to read */
+	if (p->cpu_ns - p->polled_cpu_ns < p->recorder->period_ns || p->pid != p->inner_pid)
+		return;
+	p->polled_cpu_ns = p->cpu_ns;
+	pa_proc_threads(p->pid, poll_thread, &poll);
+}
+
+static void end_thread(struct pa_process *p, struct pa_thread *t)
+{
+	uint64_t missing = pa_thread_missing(t, p->recorder->period_ns);
+
+	if (missing) {
+		pa_records_charge(p, t, p->end_ns, PA_FRAME_UNSAMPLED, missing);
+		t->weight += missing;
+	}
+	pa_records_put_thread(p, t);
+}
+
+/* Threads that were alive when the process went away, then what nobody explains. */
+void pa_account_end(struct pa_process *p)
+{
+	struct pa_thread *main_thread;
+	uint64_t missing;
+
+	for (int i = 0; i < PA_THREAD_BUCKETS; i++)
+		for (struct pa_thread *t = p->threads[i]; t; t = t->chain)
+			end_thread(p, t);
+	missing = pa_process_missing(p, p->recorder->period_ns);
+	if (missing == 0)
+		return;
+	main_thread = pa_recorder_thread(p, p->inner_pid, p->start_ns);
+	if (!main_thread)
+		return;
+	pa_records_put_thread(p, main_thread);
+	pa_records_charge(p, main_thread, p->end_ns, PA_FRAME_UNSAMPLED, missing);
+}

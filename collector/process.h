@@ -1,0 +1,91 @@
+/* Processes and threads of a recording: what was announced, what was sampled, and how much CPU time is left to explain.
+ *
+ * CPU of a process = base (an earlier image of the same pid) + its threads; each armed thread is sampled from armed_cpu_ns
+ * on. What the kernel charged and no thread explains is the gap (F5). World: plain. */
+#ifndef PA_COLLECTOR_PROCESS_H
+#define PA_COLLECTOR_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "collector/loop.h"
+#include "collector/modules.h"
+
+#define PA_THREAD_BUCKETS 256
+#define PA_THREADS_MAX	  65536 /* live ones of a process */
+
+struct pa_thread {
+	uint32_t id;
+	uint32_t tid; /* inner */
+	uint32_t start_frame;
+	uint64_t start_ns;
+	uint64_t end_ns;
+	uint64_t cpu_ns;       /* last reading, or exact at its end */
+	uint64_t armed_cpu_ns; /* its CPU clock when sampling began */
+	uint64_t period_ns;    /* 0: not sampled */
+	uint64_t weight;       /* periods that became samples, blocked and lost ones included */
+	uint64_t watched_cpu_ns; /* unannounced: reading when it was first seen */
+	bool announced;
+	bool asked; /* on the arm list once */
+	char name[17];
+	struct pa_thread *chain;
+};
+
+struct pa_recorder;
+struct pa_recording_session;
+
+struct pa_process {
+	uint32_t id;
+	uint32_t pid;	    /* as we see it, 0: not visible */
+	uint32_t inner_pid; /* as it sees itself */
+	uint32_t parent;    /* id, 0: none */
+	uint32_t uid;
+	uint64_t start_ns;
+	uint64_t end_ns;
+	uint64_t cpu_base_ns;
+	uint64_t cpu_ns;      /* largest reading of its CPU clock */
+	uint64_t agent_ns;
+	uint64_t exec_ns;     /* time of a PROCESS_END of kind exec, 0: none; void when it goes on after that */
+	uint64_t exec_cpu_ns;
+	uint64_t last_ns;     /* time of its latest record */
+	uint64_t scanned_ns;  /* when its maps were read last */
+	uint64_t polled_cpu_ns;
+	bool ended;
+	char how[32];
+	char command[1024];
+	char exe[512];
+	/* of threads that have ended */
+	uint64_t explained_ns;
+	uint32_t main_thread; /* id, 0: none seen */
+	uint32_t nr_threads;
+	uint32_t nr_notes;
+	struct pa_thread *threads[PA_THREAD_BUCKETS];
+	struct pa_maps maps;
+	int perfmap_fd; /* -1: none opened */
+	bool wants_perfmap;
+	struct pa_watch pidfd; /* fd -1: none */
+	struct pa_recorder *recorder;
+	struct pa_recording_session *session;
+	struct pa_process *next; /* in the session */
+};
+
+/* The live thread of an inner tid, NULL: none. */
+struct pa_thread *pa_process_thread(const struct pa_process *p, uint32_t tid);
+/* Adds one (the tid must not be there). Errors: NULL: limit or memory. */
+struct pa_thread *pa_process_add_thread(struct pa_process *p, uint32_t tid);
+/* Unlinks; the caller frees it. */
+void pa_process_remove_thread(struct pa_process *p, struct pa_thread *t);
+
+/* CPU time of a thread that its samples, its blocked and its lost periods stand for. Units: ns. exact: cpu_ns is the
+ * thread's last word, else it may lag behind the samples. */
+uint64_t pa_thread_explained_ns(const struct pa_thread *t, uint64_t period_ns, bool exact);
+/* Whole periods a thread consumed without a sample, beyond the one that is still running. */
+uint64_t pa_thread_missing(const struct pa_thread *t, uint64_t period_ns);
+/* Whole periods of a process that no thread explains. */
+uint64_t pa_process_missing(const struct pa_process *p, uint64_t period_ns);
+
+/* Frees what it holds, threads included, not p itself. */
+void pa_process_fini(struct pa_process *p);
+
+#endif

@@ -1,0 +1,745 @@
+/* The life of sessions and processes in one recording. World: plain. */
+#include "collector/recorder.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "collector/proc.h"
+#include "collector/recorder_impl.h"
+#include "common/atomics.h"
+
+#define MS	    1000000u
+#define BUSY_NS	    (1 * MS)
+#define IDLE_NS	    (250u * MS)
+#define POLL_NS	    (250u * MS)
+#define COMMIT_NS   1000000000u
+/* A session without a live process stays that long before /proc is searched for children nobody has seen yet. */
+#define LINGER_NS   1000000000u
+
+void pa_recorder_store(struct pa_recorder *r, int err)
+{
+	if (err && !r->store_error)
+		r->store_error = err;
+}
+
+/* ---- processes and threads ------------------------------------------------------------------------------------ */
+
+static void put_process(struct pa_process *p)
+{
+	struct pa_store_process row = {.id = p->id,
+				       .pid = p->pid,
+				       .inner_pid = p->inner_pid,
+				       .parent = p->parent,
+				       .start_ns = p->start_ns,
+				       .end_ns = p->end_ns,
+				       .cpu_ns = p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0,
+				       .agent_ns = p->agent_ns,
+				       .command = p->command,
+				       .exe = p->exe,
+				       .how = p->ended ? p->how : "running"};
+
+	pa_recorder_store(p->recorder, pa_store_put_process(p->recorder->store, &row));
+}
+
+static struct pa_process *find_by_pid(const struct pa_recorder *r, uint32_t pid)
+{
+	for (const struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+		for (struct pa_process *p = rs->processes; p; p = p->next)
+			if (p->pid == pid && !p->ended)
+				return p;
+	return NULL;
+}
+
+static void drain(struct pa_recording_session *rs, struct pa_drain_result *result)
+{
+	struct pa_recorder *r = rs->recorder;
+
+	r->draining = rs;
+	r->recent = NULL;
+	pa_drain_session(r->drain, rs->s, &r->sink, result);
+	r->draining = NULL;
+	r->recent = NULL;
+}
+
+static void on_pidfd(struct pa_watch *watch, uint32_t events)
+{
+	struct pa_process *p = watch->arg;
+	struct pa_drain_result result;
+
+	drain(p->session, &result);
+	pa_recorder_end_process(p, NULL);
+}
+
+static void watch_process(struct pa_process *p, int pidfd)
+{
+	p->pidfd = (struct pa_watch){.fd = pidfd, .fn = on_pidfd, .arg = p};
+	if (pidfd >= 0 && pa_loop_watch(p->recorder->loop, &p->pidfd, EPOLLIN)) {
+		close(pidfd);
+		p->pidfd.fd = -1;
+	}
+}
+
+static void unwatch_process(struct pa_process *p)
+{
+	if (p->pidfd.fd < 0)
+		return;
+	pa_loop_unwatch(p->recorder->loop, &p->pidfd);
+	close(p->pidfd.fd);
+	p->pidfd.fd = -1;
+}
+
+static struct pa_process *new_process(struct pa_recording_session *rs, uint32_t pid, uint32_t inner_pid, int pidfd)
+{
+	struct pa_process *p;
+
+	if (rs->nr_processes >= PA_RECORDER_PROCESSES_MAX)
+		return NULL;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->id = ++rs->recorder->next_process;
+	p->pid = pid;
+	p->inner_pid = inner_pid;
+	p->start_ns = pa_now_ns();
+	p->recorder = rs->recorder;
+	p->session = rs;
+	p->perfmap_fd = -1;
+	p->next = rs->processes;
+	rs->processes = p;
+	rs->nr_processes++;
+	rs->nr_live++;
+	rs->empty_since_ns = 0;
+	watch_process(p, pidfd);
+	return p;
+}
+
+static void look_at(struct pa_process *p)
+{
+	p->uid = pa_proc_uid(p->pid);
+	if (!p->pid)
+		return;
+	pa_proc_command(p->pid, p->command, sizeof(p->command));
+	pa_proc_exe(p->pid, p->exe, sizeof(p->exe));
+}
+
+/* The outer pid of a forked child: the same number when the namespaces are the same, which the memfd in its maps
+ * proves where its parent does not. */
+static uint32_t outer_pid(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t *parent_pid)
+{
+	struct pa_proc_status status;
+
+	if (pa_proc_status(inner_pid, &status) || status.inner_pid != inner_pid || status.ns_depth == 0)
+		return 0;
+	*parent_pid = status.parent;
+	for (struct pa_process *p = rs->processes; p; p = p->next)
+		if (p->pid == status.parent)
+			return inner_pid;
+	return pa_proc_maps_inode(inner_pid, rs->s->inode, PA_SESSION_MEMFD_NAME) ? inner_pid : 0;
+}
+
+static struct pa_process *parent_in(struct pa_recording_session *rs, uint32_t parent_pid)
+{
+	struct pa_process *oldest = NULL;
+
+	for (struct pa_process *p = rs->processes; p; p = p->next) {
+		if (parent_pid && p->pid == parent_pid)
+			return p;
+		oldest = p;
+	}
+	return oldest;
+}
+
+/* A process nobody announced: a forked child that has claimed a slot in its parent's memfd. */
+static struct pa_process *adopt(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t pid, uint32_t parent_pid)
+{
+	struct pa_process *parent = parent_in(rs, parent_pid);
+	int pidfd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
+	struct pa_process *p = new_process(rs, pid, inner_pid, pidfd);
+
+	if (!p)
+		return NULL;
+	if (parent) {
+		p->parent = parent->id;
+		pa_recorder_store(rs->recorder, pa_maps_copy(&p->maps, &parent->maps));
+		memcpy(p->command, parent->command, sizeof(p->command));
+		memcpy(p->exe, parent->exe, sizeof(p->exe));
+	}
+	look_at(p);
+	if (parent && !p->command[0]) {
+		memcpy(p->command, parent->command, sizeof(p->command));
+		memcpy(p->exe, parent->exe, sizeof(p->exe));
+	}
+	put_process(p);
+	return p;
+}
+
+struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid)
+{
+	struct pa_recording_session *rs = r->draining;
+	struct pa_process *p, *ended = NULL;
+	uint32_t parent = 0, pid;
+
+	if (r->recent && r->recent->inner_pid == inner_pid)
+		return r->recent;
+	if (!rs || !inner_pid)
+		return NULL;
+	for (p = rs->processes; p; p = p->next) {
+		if (p->inner_pid != inner_pid)
+			continue;
+		if (!p->ended)
+			return r->recent = p;
+		ended = ended ? ended : p;
+	}
+	pid = outer_pid(rs, inner_pid, &parent);
+	/* late words of a process that is gone, or a new one that got its number */
+	if (ended && !pid)
+		return ended;
+	return r->recent = adopt(rs, inner_pid, pid, parent);
+}
+
+struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns)
+{
+	struct pa_thread *t = pa_process_thread(p, tid);
+
+	if (t)
+		return t;
+	t = pa_process_add_thread(p, tid);
+	if (!t)
+		return NULL;
+	t->id = ++p->recorder->next_thread;
+	t->start_ns = time_ns;
+	if (tid == p->inner_pid && !p->main_thread)
+		p->main_thread = t->id;
+	if (p->pid && !p->ended && p->pid == p->inner_pid)
+		pa_proc_comm(p->pid, tid, t->name, sizeof(t->name));
+	pa_records_put_thread(p, t);
+	return t;
+}
+
+void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t)
+{
+	pa_process_remove_thread(p, t);
+	free(t);
+}
+
+static bool left_by_exec(const struct pa_process *p)
+{
+	/* the goodbye is written before the exec: a tick or two of the old image may still follow */
+	return p->exec_ns && p->last_ns < p->exec_ns + 100u * MS;
+}
+
+void pa_recorder_end_process(struct pa_process *p, const char *how)
+{
+	struct pa_recorder *r = p->recorder;
+
+	if (p->ended)
+		return;
+	if (how || !left_by_exec(p))
+		p->exec_ns = 0;
+	pa_account_read_cpu(p);
+	pa_frames_name_jit(p);
+	p->ended = true;
+	p->end_ns = p->exec_ns ? p->exec_ns : pa_now_ns();
+	if (how)
+		snprintf(p->how, sizeof(p->how), "%s", how);
+	else if (p->exec_ns)
+		snprintf(p->how, sizeof(p->how), "exec");
+	else if (!p->how[0])
+		snprintf(p->how, sizeof(p->how), "unknown");
+	pa_account_end(p);
+	r->tree_cpu_ns += p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
+	put_process(p);
+	unwatch_process(p);
+	pa_process_fini(p);
+	pa_session_release_pid(p->session->s, p->inner_pid);
+	if (--p->session->nr_live == 0)
+		p->session->empty_since_ns = pa_now_ns();
+}
+
+/* ---- sessions ------------------------------------------------------------------------------------------------- */
+
+static void session_losses(struct pa_recording_session *rs)
+{
+	struct pa_recorder *r = rs->recorder;
+	uint64_t no_slot = pa_load_relaxed(&rs->s->control->lost_no_slot);
+	uint64_t busy = pa_load_relaxed(&rs->s->control->hook_busy);
+	uint32_t id = rs->processes ? rs->processes->id : 0;
+
+	if (no_slot > rs->s->lost_no_slot)
+		pa_recorder_store(r, pa_store_add_loss(r->store, id, "no slot", no_slot - rs->s->lost_no_slot));
+	if (busy > rs->s->hook_busy)
+		pa_recorder_store(r, pa_store_add_loss(r->store, id, "hook busy", busy - rs->s->hook_busy));
+	rs->s->lost_no_slot = no_slot;
+	rs->s->hook_busy = busy;
+}
+
+static void free_session(struct pa_recording_session *rs)
+{
+	struct pa_recorder *r = rs->recorder;
+
+	for (struct pa_recording_session **at = &r->sessions; *at; at = &(*at)->next) {
+		if (*at == rs) {
+			*at = rs->next;
+			r->nr_sessions--;
+			break;
+		}
+	}
+	if (rs->answered)
+		session_losses(rs);
+	while (rs->processes) {
+		struct pa_process *p = rs->processes;
+
+		rs->processes = p->next;
+		unwatch_process(p);
+		pa_process_fini(p);
+		free(p);
+	}
+	pa_session_free(rs->s);
+	free(rs);
+}
+
+static struct pa_recording_session *new_session(struct pa_recorder *r, const struct pa_hello *hello)
+{
+	struct pa_geometry geometry = {PA_SESSION_SLOTS, PA_SESSION_SIGNAL_RING, PA_SESSION_HOOK_RING, r->period_ns};
+	struct pa_recording_session *rs;
+
+	if (r->nr_sessions >= PA_RECORDER_SESSIONS_MAX)
+		return NULL;
+	rs = calloc(1, sizeof(*rs));
+	if (!rs)
+		return NULL;
+	rs->recorder = r;
+	if (pa_session_create(&geometry, &rs->s)) {
+		free(rs);
+		return NULL;
+	}
+	rs->s->agent_start = hello->agent_start;
+	rs->s->agent_end = hello->agent_end;
+	rs->next = r->sessions;
+	r->sessions = rs;
+	r->nr_sessions++;
+	return rs;
+}
+
+void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, struct pa_peer *peer,
+		       struct pa_grant *grant)
+{
+	struct pa_recording_session *rs = new_session(r, hello);
+	struct pa_process *p = rs ? new_process(rs, peer->pid, hello->pid, peer->pidfd) : NULL;
+
+	if (!p) {
+		if (rs)
+			free_session(rs);
+		grant->status = PA_CONFIG_REFUSED_BUSY;
+		return;
+	}
+	peer->pidfd = -1;
+	/* CLOCK_MONOTONIC is the same for all processes, but a time namespace or a liar may say otherwise */
+	if (hello->time_ns < p->start_ns && p->start_ns - hello->time_ns < 1000u * MS)
+		p->start_ns = hello->time_ns;
+	if (hello->flags & PA_HELLO_COMPARE)
+		r->unwinder = "compare";
+	else if (hello->flags & PA_HELLO_REFERENCE)
+		r->unwinder = "libunwind";
+	grant->status = PA_CONFIG_OK;
+	grant->memfd = rs->s->fd;
+	grant->file_size = rs->s->file_size;
+}
+
+/* An image that was replaced: what HELLO tells before anything else does. */
+static void end_old_image(struct pa_recorder *r, struct pa_process *p)
+{
+	struct pa_drain_result result;
+
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
+		for (struct pa_process *old = rs->processes; old; old = old->next) {
+			if (old == p || old->ended || !p->pid || old->pid != p->pid)
+				continue;
+			drain(rs, &result);
+			p->parent = old->id;
+			p->cpu_base_ns = old->exec_cpu_ns ? old->exec_cpu_ns : old->cpu_ns;
+			old->exec_ns = old->exec_ns ? old->exec_ns : p->start_ns;
+			old->last_ns = 0;
+			pa_recorder_end_process(old, NULL);
+			return;
+		}
+	}
+}
+
+static void find_parent(struct pa_recorder *r, struct pa_process *p)
+{
+	struct pa_proc_status status;
+	struct pa_process *parent;
+	uint32_t pid = p->pid;
+
+	/* a shell without the agent may stand between */
+	for (int i = 0; i < 16 && pid > 1 && !p->parent && !pa_proc_status(pid, &status); i++) {
+		pid = status.parent;
+		parent = find_by_pid(r, pid);
+		if (parent)
+			p->parent = parent->id;
+	}
+}
+
+void pa_recorder_answered(struct pa_recorder *r, bool ok)
+{
+	struct pa_recording_session *rs = r->sessions;
+	struct pa_process *p = rs->processes;
+
+	if (!ok) {
+		free_session(rs);
+		return;
+	}
+	rs->answered = true;
+	end_old_image(r, p);
+	if (!p->parent)
+		find_parent(r, p);
+	look_at(p);
+	p->scanned_ns = pa_now_ns();
+	if (p->pid)
+		pa_modules_scan(r->modules, &p->maps, p->pid, p->start_ns);
+	put_process(p);
+	pa_loop_arm(r->loop, &r->drain_timer, BUSY_NS);
+}
+
+bool pa_recorder_knows(const struct pa_recorder *r, uint32_t pid)
+{
+	struct pa_proc_status status;
+
+	for (int i = 0; i < 64 && pid > 1; i++) {
+		if (find_by_pid(r, pid))
+			return true;
+		if (pa_proc_status(pid, &status))
+			return false;
+		pid = status.parent;
+	}
+	return false;
+}
+
+void pa_recorder_reaping(struct pa_recorder *r, uint32_t pid, const char *how)
+{
+	struct pa_process *p = find_by_pid(r, pid);
+	struct pa_drain_result result;
+
+	if (!p)
+		return;
+	drain(p->session, &result);
+	pa_recorder_end_process(p, how);
+}
+
+/* ---- children nobody has seen yet ------------------------------------------------------------------------------ */
+
+struct search {
+	struct pa_recorder *r;
+	struct pa_recording_session *rs; /* found */
+};
+
+static int match_session(void *arg, const struct pa_proc_map *map)
+{
+	struct search *search = arg;
+
+	if (!strstr(map->path, "memfd:" PA_SESSION_MEMFD_NAME))
+		return 0;
+	for (struct pa_recording_session *rs = search->r->sessions; rs; rs = rs->next) {
+		if (rs->s->inode == map->inode && rs->nr_live == 0) {
+			search->rs = rs;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int look_for_mapper(void *arg, uint32_t pid)
+{
+	struct search *search = arg;
+	struct pa_proc_status status;
+
+	search->rs = NULL;
+	if (pid == (uint32_t)getpid() || pa_proc_maps(pid, match_session, search) != 1 || !search->rs ||
+	    pa_proc_status(pid, &status) || status.state == 'Z')
+		return 0;
+	adopt(search->rs, status.inner_pid, pid, status.parent);
+	return 0;
+}
+
+/* Sessions without a live process: gone, unless somebody maps their memfd (a daemon's grandchild that has not run). */
+static void close_empty(struct pa_recorder *r, bool now)
+{
+	struct search search = {r, NULL};
+	uint64_t limit = pa_now_ns() - (now ? 0 : LINGER_NS);
+	bool any = false;
+
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+		any |= rs->nr_live == 0 && rs->empty_since_ns <= limit;
+	if (!any)
+		return;
+	pa_proc_all(look_for_mapper, &search);
+	for (struct pa_recording_session *rs = r->sessions, *next; rs; rs = next) {
+		struct pa_drain_result result;
+
+		next = rs->next;
+		if (rs->nr_live || rs->empty_since_ns > limit)
+			continue;
+		drain(rs, &result);
+		if (rs->nr_live == 0)
+			free_session(rs);
+	}
+}
+
+void pa_recorder_settle(struct pa_recorder *r)
+{
+	close_empty(r, true);
+	if (pa_recorder_is_idle(r) && r->options.idle)
+		r->options.idle(r->options.arg);
+}
+
+bool pa_recorder_is_idle(const struct pa_recorder *r)
+{
+	return r->sessions == NULL;
+}
+
+/* ---- timers --------------------------------------------------------------------------------------------------- */
+
+/* Half a signal ring must last until the next look when every tick brings a record of the largest kind. */
+static uint64_t longest_wait(const struct pa_recorder *r)
+{
+	uint64_t record = sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t);
+	uint64_t wait = PA_SESSION_SIGNAL_RING / 2 / record * r->period_ns;
+
+	return wait > IDLE_NS ? IDLE_NS : wait < BUSY_NS ? BUSY_NS : wait;
+}
+
+static void on_drain(struct pa_timer *timer)
+{
+	struct pa_recorder *r = timer->arg;
+	struct pa_drain_result result;
+	uint32_t fill = 0;
+
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
+		if (!rs->answered)
+			continue;
+		drain(rs, &result);
+		if (result.fill_permille > fill)
+			fill = result.fill_permille;
+	}
+	if (fill > 500)
+		r->drain_ns = BUSY_NS;
+	else if (fill > 125)
+		r->drain_ns /= 2;
+	else if (fill < 50)
+		r->drain_ns += r->drain_ns / 2;
+	if (r->drain_ns > longest_wait(r))
+		r->drain_ns = longest_wait(r);
+	if (r->drain_ns < BUSY_NS)
+		r->drain_ns = BUSY_NS;
+	if (r->sessions)
+		pa_loop_arm(r->loop, &r->drain_timer, r->drain_ns);
+}
+
+/* A process that left by exec for a program without the agent, or one without a pidfd that is gone. */
+static void check_alive(struct pa_process *p)
+{
+	struct pa_proc_status status;
+
+	if (p->exec_ns && left_by_exec(p) && pa_now_ns() - p->exec_ns > LINGER_NS &&
+	    !pa_proc_maps_inode(p->pid, p->session->s->inode, PA_SESSION_MEMFD_NAME))
+		pa_recorder_end_process(p, NULL);
+	else if (p->pidfd.fd < 0 && (!p->pid || pa_proc_status(p->pid, &status) || status.state == 'Z'))
+		pa_recorder_end_process(p, NULL);
+}
+
+static void on_poll(struct pa_timer *timer)
+{
+	struct pa_recorder *r = timer->arg;
+	bool had = r->sessions != NULL;
+
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
+		for (struct pa_process *p = rs->processes; p; p = p->next) {
+			if (p->ended)
+				continue;
+			pa_account_poll(p);
+			if (p->wants_perfmap && p->perfmap_fd < 0)
+				pa_frames_name_jit(p);
+			check_alive(p);
+		}
+		if (rs->answered)
+			session_losses(rs);
+	}
+	pa_loop_arm(r->loop, &r->poll_timer, POLL_NS);
+	close_empty(r, false);
+	if (had && !r->sessions && r->options.idle)
+		r->options.idle(r->options.arg);
+}
+
+static void on_commit(struct pa_timer *timer)
+{
+	struct pa_recorder *r = timer->arg;
+
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+		for (struct pa_process *p = rs->processes; p; p = p->next)
+			if (!p->ended)
+				put_process(p);
+	pa_recorder_store(r, pa_store_commit(r->store));
+	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
+}
+
+/* ---- beginning and end ---------------------------------------------------------------------------------------- */
+
+void pa_recorder_meta(struct pa_recorder *r, const char *key, const char *value)
+{
+	pa_recorder_store(r, pa_store_put_meta(r->store, key, value));
+}
+
+void pa_recorder_meta_u64(struct pa_recorder *r, const char *key, uint64_t value)
+{
+	pa_recorder_store(r, pa_store_put_meta_u64(r->store, key, value));
+}
+
+void pa_recorder_note(struct pa_recorder *r, const char *text)
+{
+	pa_recorder_store(r, pa_store_add_note(r->store, 0, pa_now_ns(), text));
+}
+
+uint64_t pa_recorder_samples(const struct pa_recorder *r)
+{
+	return r->samples;
+}
+
+uint32_t pa_recorder_processes(const struct pa_recorder *r)
+{
+	return r->next_process;
+}
+
+static void put_time(struct pa_recorder *r, const char *key, const char *mono_key)
+{
+	time_t now = time(NULL);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	pa_recorder_meta(r, key, text);
+	pa_recorder_meta_u64(r, mono_key, pa_now_ns());
+}
+
+static void first_rows(struct pa_recorder *r)
+{
+	struct utsname uts;
+
+	put_time(r, "started", "started_mono_ns");
+	pa_recorder_meta(r, "command", r->options.command);
+	pa_recorder_meta(r, "mode", "cpu");
+	pa_recorder_meta_u64(r, "period_ns", r->period_ns);
+	pa_recorder_meta(r, "version", PA_VERSION);
+	if (!uname(&uts))
+		pa_recorder_meta(r, "host", uts.nodename);
+	pa_recorder_store(r, pa_store_put_frame(r->store, PA_STACKS_OTHER, 0, PA_FRAME_OTHER, NULL));
+	pa_recorder_store(r, pa_store_put_stack(r->store, PA_STACKS_OTHER, 0, PA_STACKS_OTHER));
+}
+
+static void free_recorder(struct pa_recorder *r)
+{
+	while (r->sessions)
+		free_session(r->sessions);
+	pa_loop_disarm(r->loop, &r->drain_timer);
+	pa_loop_disarm(r->loop, &r->poll_timer);
+	pa_loop_disarm(r->loop, &r->commit_timer);
+	pa_drain_free(r->drain);
+	pa_stackmemo_free(r->memo);
+	pa_stacks_free(r->stacks);
+	pa_modules_free(r->modules);
+	free(r->unnamed);
+	free(r->path);
+	free(r);
+}
+
+int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *options, struct pa_recorder **out,
+		     char *err, size_t err_size)
+{
+	struct pa_recorder *r = calloc(1, sizeof(*r));
+	int status;
+
+	snprintf(err, err_size, "out of memory");
+	if (!r)
+		return -ENOMEM;
+	r->loop = loop;
+	r->options = *options;
+	r->period_ns = options->period_ns;
+	r->drain_ns = BUSY_NS;
+	r->unwinder = "perfagent";
+	r->path = strdup(options->path);
+	r->stacks = pa_stacks_new(PA_RECORDER_NODES_MAX);
+	r->memo = pa_stackmemo_new(16384, PA_FRAMES_MAX);
+	r->modules = pa_modules_new();
+	r->drain = pa_drain_new();
+	r->drain_timer = (struct pa_timer){.fn = on_drain, .arg = r};
+	r->poll_timer = (struct pa_timer){.fn = on_poll, .arg = r};
+	r->commit_timer = (struct pa_timer){.fn = on_commit, .arg = r};
+	pa_records_init(&r->sink, r);
+	status = -ENOMEM;
+	if (r->path && r->stacks && r->memo && r->modules && r->drain)
+		status = pa_store_create(options->path, &r->store, err, err_size);
+	if (status) {
+		free_recorder(r);
+		return status;
+	}
+	first_rows(r);
+	pa_loop_arm(loop, &r->poll_timer, POLL_NS);
+	pa_loop_arm(loop, &r->commit_timer, COMMIT_NS);
+	*out = r;
+	return 0;
+}
+
+static void last_rows(struct pa_recorder *r, uint64_t tree_cpu_ns)
+{
+	uint64_t own;
+
+	/* the tree by the kernel includes programs without the agent; ours includes children nobody waited for */
+	pa_recorder_meta_u64(r, "cpu_ns", tree_cpu_ns > r->tree_cpu_ns ? tree_cpu_ns : r->tree_cpu_ns);
+	pa_recorder_meta(r, "unwinder", r->unwinder);
+	pa_recorder_meta_u64(r, "signals", r->signals);
+	if (r->compared) {
+		pa_recorder_meta_u64(r, "compared", r->compared);
+		pa_recorder_meta_u64(r, "compared_identical", r->identical);
+	}
+	pa_frames_symbolize(r);
+	if (!pa_proc_cpu_ns((uint32_t)getpid(), &own))
+		pa_recorder_meta_u64(r, "collector_cpu_ns", own);
+	put_time(r, "ended", "ended_mono_ns");
+}
+
+int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns)
+{
+	struct pa_drain_result result;
+	int status, err;
+
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
+		drain(rs, &result);
+		for (struct pa_process *p = rs->processes; p; p = p->next)
+			pa_recorder_end_process(p, "running");
+		session_losses(rs);
+	}
+	last_rows(r, tree_cpu_ns);
+	err = r->store_error;
+	status = pa_store_close(r->store, true);
+	free_recorder(r);
+	return status ? status : err;
+}
+
+void pa_recorder_abandon(struct pa_recorder *r)
+{
+	char *path = strdup(r->path);
+
+	pa_store_close(r->store, false);
+	free_recorder(r);
+	if (path && strcmp(path, "-") != 0)
+		unlink(path);
+	free(path);
+}

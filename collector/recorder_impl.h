@@ -1,0 +1,91 @@
+/* What the files of the recorder share: recorder.c (life of sessions and processes), records.c (handlers by record
+ * type), frames.c (addresses into frames, stacks and names), account.c (CPU time). World: plain. */
+#ifndef PA_COLLECTOR_RECORDER_IMPL_H
+#define PA_COLLECTOR_RECORDER_IMPL_H
+
+#include "collector/drain.h"
+#include "collector/modules.h"
+#include "collector/process.h"
+#include "collector/recorder.h"
+#include "collector/session.h"
+#include "collector/stacks.h"
+#include "collector/store.h"
+#include "collector/symbolize.h"
+
+#define PA_RECORDER_SESSIONS_MAX  1024
+#define PA_RECORDER_PROCESSES_MAX 65536 /* of one session, live */
+#define PA_RECORDER_NODES_MAX	  (16u << 20)
+
+struct pa_recording_session {
+	struct pa_session *s;
+	struct pa_recorder *recorder;
+	struct pa_process *processes;
+	uint32_t nr_processes;
+	uint32_t nr_live;
+	uint64_t empty_since_ns; /* 0: some process lives */
+	bool answered;
+	struct pa_recording_session *next;
+};
+
+struct pa_recorder {
+	struct pa_loop *loop;
+	struct pa_recorder_options options;
+	char *path;
+	struct pa_store *store;
+	struct pa_stacks *stacks;
+	struct pa_stackmemo *memo;
+	struct pa_modules *modules;
+	struct pa_drain *drain;
+	struct pa_drain_sink sink;
+	struct pa_recording_session *sessions;
+	uint32_t nr_sessions;
+	struct pa_recording_session *draining; /* whose records the handlers see */
+	struct pa_process *recent;	       /* of the last record */
+	uint32_t next_process;
+	uint32_t next_thread;
+	uint64_t samples; /* weighted */
+	uint64_t signals;
+	uint64_t compared, identical; /* PERFAGENT_UNWINDER=compare */
+	uint32_t last_stack;	      /* of the sample before */
+	uint64_t tree_cpu_ns;	      /* of ended processes */
+	uint64_t period_ns;
+	const char *unwinder;
+	struct pa_timer drain_timer, poll_timer, commit_timer;
+	uint64_t drain_ns; /* present interval */
+	uint32_t largest;  /* record seen, decays */
+	int store_error;   /* first one */
+	struct jit_frame {
+		uint32_t frame;
+		uint32_t process;
+		uint64_t address;
+	} *unnamed; /* JIT frames without a name yet */
+	size_t nr_unnamed;
+	size_t max_unnamed;
+};
+
+/* recorder.c */
+struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid);
+void pa_recorder_end_process(struct pa_process *p, const char *how);
+struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns);
+void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t);
+void pa_recorder_store(struct pa_recorder *r, int err); /* remembers the first error */
+
+/* records.c */
+void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r);
+void pa_records_put_thread(struct pa_process *p, const struct pa_thread *t);
+/* One sample row that stands for periods without a stack. */
+void pa_records_charge(struct pa_process *p, struct pa_thread *t, uint64_t time_ns, uint32_t pseudo, uint64_t weight);
+
+/* frames.c */
+uint32_t pa_frames_stack(struct pa_process *p, const struct pa_sample *sample);
+uint32_t pa_frames_pseudo_stack(struct pa_recorder *r, uint32_t root_frame, uint32_t pseudo);
+uint32_t pa_frames_of(struct pa_process *p, uint64_t value, uint64_t time_ns);
+void pa_frames_name_jit(struct pa_process *p);
+void pa_frames_symbolize(struct pa_recorder *r);
+
+/* account.c */
+void pa_account_poll(struct pa_process *p);
+void pa_account_read_cpu(struct pa_process *p);
+void pa_account_end(struct pa_process *p);
+
+#endif

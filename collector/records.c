@@ -1,0 +1,245 @@
+/* One handler per record type. Everything here has been copied and checked (wire.c). World: plain. */
+#include <elf.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "collector/recorder_impl.h"
+
+static struct pa_process *process_of(struct pa_recorder *r, const struct pa_drain_origin *from,
+				     const struct pa_record *record)
+{
+	struct pa_process *p = pa_recorder_process(r, from->pid);
+
+	if (p && record->time_ns > p->last_ns)
+		p->last_ns = record->time_ns;
+	return p;
+}
+
+static void put_sample(struct pa_process *p, struct pa_thread *t, uint64_t time_ns, uint32_t stack, uint64_t weight)
+{
+	struct pa_recorder *r = p->recorder;
+
+	r->samples += weight;
+	while (weight) {
+		uint32_t part = weight > UINT32_MAX ? UINT32_MAX : (uint32_t)weight;
+
+		pa_recorder_store(r, pa_store_add_sample(r->store, t->id, time_ns, stack, part));
+		weight -= part;
+	}
+}
+
+static void put_loss(struct pa_process *p, const char *reason, uint64_t count)
+{
+	if (count)
+		pa_recorder_store(p->recorder, pa_store_add_loss(p->recorder->store, p->id, reason, count));
+}
+
+void pa_records_charge(struct pa_process *p, struct pa_thread *t, uint64_t time_ns, uint32_t pseudo, uint64_t weight)
+{
+	put_sample(p, t, time_ns, pa_frames_pseudo_stack(p->recorder, t->start_frame, pseudo), weight);
+}
+
+void pa_records_put_thread(struct pa_process *p, const struct pa_thread *t)
+{
+	struct pa_store_thread row = {.id = t->id,
+				      .process = p->id,
+				      .tid = t->tid,
+				      .start_ns = t->start_ns,
+				      .end_ns = t->end_ns,
+				      .cpu_ns = t->cpu_ns,
+				      .period_ns = t->period_ns,
+				      .start_frame = t->start_frame,
+				      .name = t->name};
+
+	pa_recorder_store(p->recorder, pa_store_put_thread(p->recorder->store, &row));
+}
+
+static void on_sample(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	const struct pa_sample *sample = (const struct pa_sample *)record;
+	struct pa_recorder *r = arg;
+	struct pa_process *p = process_of(r, from, record);
+	struct pa_thread *t = p ? pa_recorder_thread(p, sample->tid, record->time_ns) : NULL;
+	uint32_t stack;
+
+	if (!t)
+		return;
+	stack = pa_frames_stack(p, sample);
+	if (sample->head.flags & PA_SAMPLE_REFERENCE) {
+		r->compared++;
+		r->identical += stack == r->last_stack;
+		return;
+	}
+	r->last_stack = stack;
+	r->signals++;
+	t->weight += sample->weight;
+	if (sample->stop != PA_STOP_END)
+		put_loss(p, "truncated", 1);
+	if (sample->head.flags & PA_SAMPLE_BLOCKED) {
+		put_loss(p, "blocked", sample->weight);
+		pa_records_charge(p, t, record->time_ns, PA_FRAME_SIGNAL_BLOCKED, sample->weight);
+		return;
+	}
+	put_sample(p, t, record->time_ns, stack, sample->weight);
+}
+
+static void on_thread_start(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	const struct pa_thread_start *start = (const struct pa_thread_start *)record;
+	struct pa_process *p = process_of(arg, from, record);
+	struct pa_thread *t = p ? pa_recorder_thread(p, start->tid, record->time_ns) : NULL;
+
+	if (!t)
+		return;
+	t->announced = true;
+	t->period_ns = start->period_ns;
+	t->armed_cpu_ns = start->cpu_ns;
+	if (start->cpu_ns > t->cpu_ns)
+		t->cpu_ns = start->cpu_ns;
+	if (start->start_routine >= PA_FRAME_PSEUDO_MAX)
+		t->start_frame = pa_frames_of(p, start->start_routine | PA_FRAME_EXACT, record->time_ns);
+	memcpy(t->name, start->name, sizeof(start->name));
+	pa_records_put_thread(p, t);
+}
+
+static void on_thread_end(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	const struct pa_thread_end *end = (const struct pa_thread_end *)record;
+	struct pa_process *p = process_of(arg, from, record);
+	struct pa_thread *t = p ? pa_recorder_thread(p, end->tid, record->time_ns) : NULL;
+
+	if (!t)
+		return;
+	if (!t->start_frame && end->start_routine >= PA_FRAME_PSEUDO_MAX)
+		t->start_frame = pa_frames_of(p, end->start_routine | PA_FRAME_EXACT, record->time_ns);
+	if (end->undelivered)
+		pa_records_charge(p, t, record->time_ns, PA_FRAME_UNSAMPLED, end->undelivered);
+	t->weight += end->undelivered;
+	t->cpu_ns = end->cpu_ns;
+	t->end_ns = record->time_ns;
+	p->explained_ns += pa_thread_explained_ns(t, p->recorder->period_ns, true);
+	pa_records_put_thread(p, t);
+	pa_recorder_forget_thread(p, t);
+}
+
+static void on_module(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	struct pa_recorder *r = arg;
+	struct pa_process *p = process_of(r, from, record);
+
+	if (p)
+		pa_modules_learn(r->modules, &p->maps, p->ended ? 0 : p->pid, (const struct pa_module *)record);
+}
+
+static void on_unmap(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	const struct pa_unmap *unmap = (const struct pa_unmap *)record;
+	struct pa_process *p = process_of(arg, from, record);
+
+	if (p)
+		pa_maps_unmap(&p->maps, unmap->start, unmap->end, record->time_ns);
+}
+
+static void on_process_end(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	const struct pa_process_end *end = (const struct pa_process_end *)record;
+	struct pa_process *p = process_of(arg, from, record);
+
+	if (!p)
+		return;
+	if (end->cpu_ns > p->cpu_ns)
+		p->cpu_ns = end->cpu_ns;
+	if (end->kind == PA_PROCESS_EXEC) {
+		p->exec_ns = record->time_ns;
+		p->exec_cpu_ns = end->cpu_ns;
+	} else if (!p->how[0]) {
+		snprintf(p->how, sizeof(p->how), "exit");
+	}
+}
+
+static void describe(const struct pa_note *note, char *text, size_t size)
+{
+	static const char *const sentences[PA_NOTE_CODES] = {
+		[PA_NOTE_SIGNAL_MOVED] = "the program uses SIGPROF itself: sampling moved to signal",
+		[PA_NOTE_NO_SIGNAL] = "no free real-time signal: CPU sampling declined",
+		[PA_NOTE_TIMER_REFUSED] = "the kernel refused a CPU timer (RLIMIT_SIGPENDING?), errno",
+		[PA_NOTE_SECCOMP] = "the program entered seccomp: sampling stopped there",
+		[PA_NOTE_ALTSTACK_SMALL] = "an alternate signal stack is too small for the handler, bytes",
+		[PA_NOTE_NO_FIND_OBJECT] = "this libc lacks _dl_find_object: stacks follow frame pointers only",
+		[PA_NOTE_HANDLER_REPLACED] = "the program replaced the handler of the sampling signal",
+	};
+	static const bool shows_a[PA_NOTE_CODES] = {
+		[PA_NOTE_SIGNAL_MOVED] = true, [PA_NOTE_TIMER_REFUSED] = true, [PA_NOTE_ALTSTACK_SMALL] = true};
+
+	if (note->code == PA_NOTE_EXEC_DROPPED)
+		snprintf(text, size, "it ran a program that cannot be recorded (ELF class %lu, machine %lu)",
+			 (unsigned long)(note->b >> 16 & 0xff), (unsigned long)(note->b & 0xffff));
+	else if (note->code >= PA_NOTE_CODES || !sentences[note->code])
+		snprintf(text, size, "note %u of a newer agent (%lu, %lu)", note->code, (unsigned long)note->a,
+			 (unsigned long)note->b);
+	else if (shows_a[note->code])
+		snprintf(text, size, "%s %lu", sentences[note->code], (unsigned long)note->a);
+	else
+		snprintf(text, size, "%s", sentences[note->code]);
+}
+
+static void on_note(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	const struct pa_note *note = (const struct pa_note *)record;
+	struct pa_process *p = process_of(arg, from, record);
+	char text[200];
+
+	/* bounded: a client that keeps noting fills the recording, not our time */
+	if (!p || p->nr_notes++ >= 256)
+		return;
+	describe(note, text, sizeof(text));
+	pa_recorder_store(p->recorder, pa_store_add_note(p->recorder->store, p->id, record->time_ns, text));
+}
+
+static void on_counters(void *arg, const struct pa_drain_origin *from, const struct pa_ring_counters *delta)
+{
+	struct pa_process *p = pa_recorder_process(arg, from->pid);
+	struct pa_thread *t;
+
+	if (!p)
+		return;
+	p->agent_ns += delta->self_ns;
+	if (from->hook) {
+		put_loss(p, "hook ring full", delta->lost_full);
+		return;
+	}
+	put_loss(p, "ring full", delta->lost_weight);
+	t = delta->lost_weight ? pa_process_thread(p, from->tid) : NULL;
+	if (t)
+		t->weight += delta->lost_weight;
+}
+
+static void on_bad(void *arg, const struct pa_drain_origin *from, const char *why)
+{
+	struct pa_process *p = pa_recorder_process(arg, from->pid);
+	char text[128];
+
+	if (!p)
+		return;
+	snprintf(text, sizeof(text), "%s ring %u was given up: %s", from->hook ? "hook" : "signal", from->slot, why);
+	put_loss(p, "bad record", 1);
+	pa_recorder_store(p->recorder, pa_store_add_note(p->recorder->store, p->id, pa_now_ns(), text));
+}
+
+void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r)
+{
+	*sink = (struct pa_drain_sink){
+		.arg = r,
+		.rows = {
+			[PA_REC_SAMPLE] = {on_sample, false},
+			[PA_REC_THREAD_START] = {on_thread_start, false},
+			[PA_REC_THREAD_END] = {on_thread_end, false},
+			[PA_REC_MODULE] = {on_module, true},
+			[PA_REC_UNMAP] = {on_unmap, true},
+			[PA_REC_PROCESS_END] = {on_process_end, false},
+			[PA_REC_NOTE] = {on_note, false},
+		},
+		.counters = on_counters,
+		.bad = on_bad,
+	};
+}

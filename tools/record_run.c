@@ -1,0 +1,458 @@
+#include "tools/record_run.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "collector/listener.h"
+#include "collector/loop.h"
+#include "collector/proc.h"
+#include "collector/recorder.h"
+
+struct run {
+	const struct pa_record_run *asked;
+	struct pa_loop *loop;
+	struct pa_listener *listener;
+	struct pa_recorder *recorder; /* NULL once the recording has ended */
+	char library[PATH_MAX];
+	char socket[64];
+	char path[PATH_MAX];
+	char command[4096];
+	pid_t child;
+	int go[2];     /* parent -> child: run; closed: do not */
+	int trouble[2]; /* child -> parent: errno of exec */
+	sigset_t old_mask;
+	void (*old_sigpipe)(int);
+	struct pa_watch child_watch, signal_watch;
+	struct pa_timer duration;
+	bool child_gone;
+	bool connected;
+	int interrupts;
+	int status; /* exit status of ours */
+	uint64_t tree_cpu_ns;
+	uint64_t samples;
+	bool written;
+};
+
+static int complain(const char *what, const char *why)
+{
+	fprintf(stderr, "perfagent: %s: %s\n", what, why);
+	return PA_EXIT_TROUBLE;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+int pa_record_name(const char *template, const char *command, uint32_t pid, char *out, size_t size)
+{
+	char host[256] = "localhost", number[16];
+	size_t used = 0;
+
+	if (!template) {
+		int n = snprintf(out, size, "%s.%u.pfa", base_name(command), pid);
+
+		return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+	}
+	gethostname(host, sizeof(host) - 1);
+	snprintf(number, sizeof(number), "%u", pid);
+	for (const char *at = template; *at; at++) {
+		char one[2] = {*at, 0};
+		const char *text = one;
+
+		if (at[0] == '%' && (at[1] == 'p' || at[1] == 'h' || at[1] == '%')) {
+			at++;
+			text = *at == 'p' ? number : *at == 'h' ? host : "%";
+		}
+		if (used + strlen(text) >= size)
+			return -ENAMETOOLONG;
+		memcpy(out + used, text, strlen(text));
+		used += strlen(text);
+	}
+	out[used] = 0;
+	return 0;
+}
+
+int pa_record_library(char *out, size_t size)
+{
+	char exe[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	if (n > 0) {
+		exe[n] = 0;
+		*strrchr(exe, '/') = 0;
+		if (snprintf(out, size, "%s/libperfagent.so", exe) < (int)size && access(out, R_OK) == 0)
+			return 0;
+	}
+	snprintf(out, size, "%s/libperfagent.so", PA_LIBDIR);
+	return access(out, R_OK) == 0 ? 0 : -ENOENT;
+}
+
+/* ---- the command ----------------------------------------------------------------------------------------------- */
+
+static void set_preload(const char *library)
+{
+	const char *old = getenv("LD_PRELOAD");
+	char *value;
+
+	/* first, so that allocations and calls reach the agent before anybody else's library */
+	if (!old || !old[0]) {
+		setenv("LD_PRELOAD", library, 1);
+		return;
+	}
+	if (asprintf(&value, "%s:%s", library, old) > 0) {
+		setenv("LD_PRELOAD", value, 1);
+		free(value);
+	}
+}
+
+/* In the child: waits for the word, then becomes the command. Never returns. */
+static void become_command(struct run *run)
+{
+	char word;
+	int error;
+
+	close(run->go[1]);
+	close(run->trouble[0]);
+	if (read(run->go[0], &word, 1) != 1)
+		_exit(PA_EXIT_TROUBLE);
+	sigprocmask(SIG_SETMASK, &run->old_mask, NULL);
+	signal(SIGPIPE, run->old_sigpipe);
+	setenv("PERFAGENT_SOCKET", run->socket, 1);
+	set_preload(run->library);
+	execvp(run->asked->argv[0], run->asked->argv);
+	error = errno;
+	if (write(run->trouble[1], &error, sizeof(error)) != (ssize_t)sizeof(error))
+		_exit(PA_EXIT_TROUBLE);
+	_exit(error == ENOENT ? PA_EXIT_NOT_FOUND : PA_EXIT_CANNOT_RUN);
+}
+
+static int fork_child(struct run *run)
+{
+	if (pipe2(run->go, O_CLOEXEC) || pipe2(run->trouble, O_CLOEXEC))
+		return complain("cannot make a pipe", strerror(errno));
+	run->child = fork();
+	if (run->child < 0)
+		return complain("cannot fork", strerror(errno));
+	if (run->child == 0)
+		become_command(run);
+	close(run->go[0]);
+	close(run->trouble[1]);
+	run->go[0] = run->trouble[1] = -1;
+	return 0;
+}
+
+/* Lets the child go on and waits for its exec. Returns 0 or an exit status. */
+static int release_child(struct run *run)
+{
+	int error = 0;
+	ssize_t n;
+
+	if (write(run->go[1], "g", 1) != 1)
+		return complain("the command", "ended before it began");
+	close(run->go[1]);
+	run->go[1] = -1;
+	do
+		n = read(run->trouble[0], &error, sizeof(error));
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof(error))
+		return 0;
+	complain(run->asked->argv[0], strerror(error));
+	return error == ENOENT ? PA_EXIT_NOT_FOUND : PA_EXIT_CANNOT_RUN;
+}
+
+static void discard_child(struct run *run)
+{
+	if (run->child <= 0)
+		return;
+	if (run->go[1] >= 0)
+		close(run->go[1]);
+	waitpid(run->child, NULL, 0);
+}
+
+/* ---- events ---------------------------------------------------------------------------------------------------- */
+
+static void end_recording(struct run *run)
+{
+	int err;
+
+	if (!run->recorder)
+		return;
+	pa_listener_close(run->listener);
+	run->listener = NULL;
+	pa_loop_disarm(run->loop, &run->duration);
+	if (!run->connected)
+		pa_recorder_note(run->recorder, "the command never loaded the agent: statically linked, setuid, "
+						"or for another libc or machine");
+	if (run->child_gone)
+		pa_recorder_meta_u64(run->recorder, "exit_status", (uint64_t)run->status);
+	run->samples = pa_recorder_samples(run->recorder);
+	err = pa_recorder_finish(run->recorder, run->tree_cpu_ns);
+	run->recorder = NULL;
+	run->written = err == 0;
+	if (err)
+		complain(run->path, strerror(-err));
+}
+
+static void maybe_end(struct run *run)
+{
+	if (!run->child_gone)
+		return;
+	if (run->recorder && !pa_recorder_is_idle(run->recorder))
+		return;
+	end_recording(run);
+	pa_loop_stop(run->loop);
+}
+
+static void on_idle(void *arg)
+{
+	maybe_end(arg);
+}
+
+static uint64_t rusage_ns(const struct rusage *ru)
+{
+	return ((uint64_t)ru->ru_utime.tv_sec + (uint64_t)ru->ru_stime.tv_sec) * 1000000000u +
+	       ((uint64_t)ru->ru_utime.tv_usec + (uint64_t)ru->ru_stime.tv_usec) * 1000u;
+}
+
+static void on_child(struct pa_watch *watch, uint32_t events)
+{
+	struct run *run = watch->arg;
+	struct rusage ru;
+	siginfo_t info = {0};
+	char how[32];
+	int status;
+
+	if (waitid(P_PID, (id_t)run->child, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid != run->child)
+		return;
+	run->status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
+	snprintf(how, sizeof(how), "%s %d", info.si_code == CLD_EXITED ? "exit" : "signal", info.si_status);
+	/* while it is a zombie its CPU clock can still be read */
+	if (run->recorder)
+		pa_recorder_reaping(run->recorder, (uint32_t)run->child, how);
+	pa_loop_unwatch(run->loop, watch);
+	close(watch->fd);
+	watch->fd = -1;
+	if (wait4(run->child, &status, 0, &ru) == run->child)
+		run->tree_cpu_ns = rusage_ns(&ru);
+	run->child_gone = true;
+	if (run->recorder)
+		pa_recorder_settle(run->recorder);
+	else
+		maybe_end(run);
+}
+
+static void on_signal(struct pa_watch *watch, uint32_t events)
+{
+	struct run *run = watch->arg;
+	struct signalfd_siginfo info;
+
+	while (read(watch->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		int sig = (int)info.ssi_signo;
+
+		if (sig == SIGTERM || sig == SIGHUP) {
+			if (!run->child_gone)
+				kill(run->child, sig);
+			continue;
+		}
+		/* the terminal has sent it to the command as well: the first is the command's alone */
+		if (sig == SIGINT && ++run->interrupts >= 2) {
+			end_recording(run);
+			if (!run->child_gone)
+				run->status = 128 + SIGINT;
+			pa_loop_stop(run->loop);
+			return;
+		}
+	}
+}
+
+static void on_duration(struct pa_timer *timer)
+{
+	struct run *run = timer->arg;
+
+	end_recording(run);
+	maybe_end(run);
+}
+
+static void on_hello(void *arg, const struct pa_hello *hello, struct pa_peer *peer, struct pa_grant *grant)
+{
+	struct run *run = arg;
+
+	/* the name of the socket is no secret (/proc/net/unix): others than our own user must come from the command */
+	if (peer->uid != getuid() && !pa_proc_descends(peer->pid, (uint32_t)run->child) &&
+	    !pa_recorder_knows(run->recorder, peer->pid)) {
+		grant->status = PA_CONFIG_REFUSED_UID;
+		return;
+	}
+	pa_recorder_hello(run->recorder, hello, peer, grant);
+}
+
+static void on_answered(void *arg, bool ok)
+{
+	struct run *run = arg;
+
+	run->connected |= ok;
+	pa_recorder_answered(run->recorder, ok);
+}
+
+/* ---- beginning and end ----------------------------------------------------------------------------------------- */
+
+static int open_listener(struct run *run)
+{
+	struct pa_listener_ops ops = {on_hello, on_answered, run};
+	uint64_t random[2];
+	int err;
+
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		return complain("getrandom", strerror(errno));
+	/* abstract: reachable from a chroot and after a change of user */
+	snprintf(run->socket, sizeof(run->socket), "@perfagent-%016lx%016lx", random[0], random[1]);
+	err = pa_listener_open(run->loop, run->socket, &ops, &run->listener);
+	return err ? complain("cannot listen for the agent", strerror(-err)) : 0;
+}
+
+static int watch_signals(struct run *run)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGQUIT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(SIG_BLOCK, &set, &run->old_mask);
+	run->signal_watch =
+		(struct pa_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal, .arg = run};
+	if (run->signal_watch.fd < 0 || pa_loop_watch(run->loop, &run->signal_watch, EPOLLIN))
+		return complain("cannot watch signals", strerror(errno));
+	return 0;
+}
+
+static int watch_child(struct run *run)
+{
+	run->child_watch = (struct pa_watch){
+		.fd = (int)syscall(SYS_pidfd_open, run->child, 0), .fn = on_child, .arg = run};
+	if (run->child_watch.fd < 0 || pa_loop_watch(run->loop, &run->child_watch, EPOLLIN))
+		return complain("cannot watch the command", strerror(errno));
+	return 0;
+}
+
+static int open_recorder(struct run *run)
+{
+	struct pa_recorder_options options = {.path = run->path,
+					      .command = run->command,
+					      .period_ns = 1000000000u / run->asked->options.rate_hz,
+					      .idle = on_idle,
+					      .arg = run};
+	char err[512];
+
+	if (pa_record_name(run->asked->output, run->asked->argv[0], (uint32_t)run->child, run->path,
+			   sizeof(run->path)))
+		return complain(run->asked->output, "the name is too long");
+	if (pa_recorder_open(run->loop, &options, &run->recorder, err, sizeof(err)))
+		return complain(run->path, err);
+	return 0;
+}
+
+static void join_command(struct run *run)
+{
+	size_t used = 0;
+
+	for (char **arg = run->asked->argv; *arg && used < sizeof(run->command); arg++)
+		used += (size_t)snprintf(run->command + used, sizeof(run->command) - used, "%s%s", used ? " " : "",
+					 *arg);
+}
+
+/* Everything that can fail does so before the command runs. Returns 0 or an exit status. */
+static int prepare(struct run *run)
+{
+	struct rlimit files;
+	int status;
+
+	/* the recorder must not record itself, nor what it may start */
+	unsetenv("PERFAGENT_SOCKET");
+	run->old_sigpipe = signal(SIGPIPE, SIG_IGN);
+	if (pa_record_library(run->library, sizeof(run->library)))
+		return complain(run->library, "the agent is not there; is perfagent installed completely?");
+	run->loop = pa_loop_new();
+	if (!run->loop)
+		return complain("cannot make an epoll set", strerror(errno));
+	status = watch_signals(run);
+	if (!status)
+		status = fork_child(run); /* before the limit is raised: it is the command's */
+	if (status)
+		return status;
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	status = open_listener(run);
+	return status ? status : open_recorder(run);
+}
+
+static void clean_up(struct run *run)
+{
+	pa_listener_close(run->listener);
+	if (run->signal_watch.fd >= 0)
+		close(run->signal_watch.fd);
+	if (run->trouble[0] >= 0)
+		close(run->trouble[0]);
+	pa_loop_free(run->loop);
+}
+
+static void last_words(const struct run *run)
+{
+	/* what failed is said always, hints only to a person */
+	if (!run->connected)
+		fprintf(stderr, "perfagent: %s: it never loaded the agent, nothing was recorded; try: perfagent doctor %s\n",
+			run->asked->argv[0], run->asked->argv[0]);
+	else if (run->written && !run->asked->quiet && isatty(STDERR_FILENO))
+		fprintf(stderr, "perfagent: %lu samples in %s, now run: perfagent report -i %s\n",
+			(unsigned long)run->samples, run->path, run->path);
+}
+
+int pa_record_run(const struct pa_record_run *asked)
+{
+	struct run run = {.asked = asked,
+			  .go = {-1, -1},
+			  .trouble = {-1, -1},
+			  .child_watch = {.fd = -1},
+			  .signal_watch = {.fd = -1}};
+	int status;
+
+	join_command(&run);
+	status = prepare(&run);
+	if (!status)
+		status = watch_child(&run);
+	if (!status)
+		status = release_child(&run);
+	if (status) {
+		if (run.recorder)
+			pa_recorder_abandon(run.recorder);
+		discard_child(&run);
+		clean_up(&run);
+		return status;
+	}
+	if (asked->duration_ns) {
+		run.duration = (struct pa_timer){.fn = on_duration, .arg = &run};
+		pa_loop_arm(run.loop, &run.duration, asked->duration_ns);
+	}
+	pa_loop_run(run.loop);
+	last_words(&run);
+	clean_up(&run);
+	return run.status;
+}
