@@ -19,11 +19,11 @@ enum cell {
 	CELL_OFFSET,     /* at CFA + value */
 	CELL_VAL_OFFSET, /* is CFA + value */
 	CELL_REG,        /* in register value */
-	CELL_EXPR,       /* at what the expression comes to; value: where it stands, from image->lo */
+	CELL_EXPR,       /* at what the expression comes to; value: where it stands, from image->hdr */
 	CELL_OTHER,      /* a val_expression */
 };
 
-#define CFA_EXPR    254 /* as cfa_reg: cfa_value is the place of an expression, from image->lo */
+#define CFA_EXPR    254 /* as cfa_reg: cfa_value is the place of an expression, from image->hdr */
 #define CFA_UNKNOWN 255
 
 /* Kept small: several of them stand on the stack of the interrupted thread. */
@@ -104,7 +104,7 @@ static void set_cfa_reg(struct run *r, uint64_t reg)
 /* Where the expression's length word stands; steps over the expression. */
 static int32_t block(struct run *r, struct pa_cursor *c)
 {
-	int64_t place = c->at - r->image->lo;
+	int64_t place = c->at - r->image->hdr;
 
 	pa_cursor_skip(c, pa_cursor_uleb(c));
 	return narrow(r, place);
@@ -260,7 +260,7 @@ static void run(struct run *r, const uint8_t *code, const uint8_t *end, uint64_t
 
 static bool expression(const struct run *r, int32_t place, uint64_t pc, struct pa_expr *e)
 {
-	struct pa_cursor c = {.at = r->image->lo + place, .end = r->image->hi};
+	struct pa_cursor c = {.at = r->image->hdr + place, .end = r->image->hi};
 	uint64_t len = pa_cursor_uleb(&c);
 
 	return !c.bad && len <= pa_cursor_left(&c) && pa_cfi_expr_sig(c.at, len, pc, e);

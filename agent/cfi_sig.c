@@ -72,7 +72,9 @@ static const uint8_t *search(const struct pa_cfi_image *image, uint64_t pc)
 	if (frame_enc != PE_OMIT)
 		pa_cursor_skip(&c, encoded_size(frame_enc));
 	high = pa_cursor_u(&c, encoded_size(count_enc));
-	if (c.bad || high > pa_cursor_left(&c) / sizeof(entry))
+	if (c.bad || !high || high > pa_cursor_left(&c) / sizeof(entry))
+		return NULL;
+	if (image->guessed && !readable(image, c.at + (high - 1) * sizeof(entry), sizeof(entry)))
 		return NULL;
 	while (low < high) { /* the first entry that starts behind pc */
 		uint64_t mid = low + (high - low) / 2;

@@ -87,6 +87,29 @@ static void store(const struct pa_rules *rules, uint64_t lookup, uint32_t bits)
 		pa_store_relaxed(word, 0);
 }
 
+#define REACH (UINT64_C(1) << 31) /* of the signed offsets in the tables */
+
+/* The rule of a pc in the module found last. A module whose segments lie apart is known by one segment only, and its
+ * tables lie elsewhere. */
+static void read_tables(struct pa_rules *rules, uint64_t pc, bool exact, struct pa_rule *rule)
+{
+	struct pa_cfi_image image = {
+	    .lo = (const uint8_t *)(uintptr_t)rules->start,
+	    .hi = (const uint8_t *)(uintptr_t)rules->end,
+	    .hdr = rules->hdr,
+	    .readable = readable,
+	    .ctx = &rules->pages,
+	};
+	uint64_t hdr = (uint64_t)(uintptr_t)rules->hdr;
+
+	if (image.hdr < image.lo || image.hdr >= image.hi) {
+		image.lo = (const uint8_t *)(uintptr_t)(hdr > REACH + PA_RULES_PC_MIN ? hdr - REACH : PA_RULES_PC_MIN);
+		image.hi = (const uint8_t *)(uintptr_t)(hdr + REACH - 1);
+		image.guessed = true;
+	}
+	pa_cfi_rule_sig(&image, pc, exact, rule);
+}
+
 void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, struct pa_rule *rule)
 {
 	uint64_t lookup = pc - !exact;
@@ -95,38 +118,13 @@ void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, stru
 	*rule = (struct pa_rule){.kind = PA_RULE_NO_MODULE};
 	if (!pa_rules_find_module_sig(rules, lookup))
 		return;
-	if (pa_probe_is_quiet_sig()) {
+	if (pa_probe_is_quiet_sig())
 		rule->kind = PA_RULE_QUIET;
-		return;
-	}
-	if (!rules->hdr) {
+	else if (!rules->hdr)
 		rule->kind = PA_RULE_NO_CFI;
-	} else {
-		struct pa_cfi_image image = {
-		    .lo = (const uint8_t *)(uintptr_t)rules->start,
-		    .hi = (const uint8_t *)(uintptr_t)rules->end,
-		    .hdr = rules->hdr,
-		    .readable = readable,
-		    .ctx = &rules->pages,
-		};
-
-		if (image.hdr < image.lo || image.hdr >= image.hi)
-			rule->kind = PA_RULE_NO_CFI;
-		else
-			pa_cfi_rule_sig(&image, pc, exact, rule);
-	}
+	else
+		read_tables(rules, pc, exact, rule);
 	/* a module that found no place in the list is announced by a later walk, which must come this way again */
-	if (rule->kind != PA_RULE_MEMORY && rules->listed && pa_arch_rule_pack(rule, &bits))
+	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits))
 		store(rules, lookup, bits);
-}
-
-bool pa_walk_module_at_sig(uint64_t address, uint64_t *start, uint64_t *end)
-{
-	struct pa_find_object found;
-
-	if (!find_object || find_object((void *)(uintptr_t)address, &found) != 0)
-		return false;
-	*start = (uint64_t)found.map_start;
-	*end = (uint64_t)found.map_end;
-	return true;
 }

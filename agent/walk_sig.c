@@ -8,6 +8,8 @@
 #include "agent/arch/rule.h"
 #include "agent/walk_state_sig.h"
 
+#define AGE_MAX 2 /* frames above an interrupted one whose callees may have left its registers alone */
+
 void pa_walk_enter_stack_sig(struct pa_walk *w)
 {
 	if (w->sp >= w->bounds_lo && w->sp < w->bounds_hi) {
@@ -47,14 +49,15 @@ static inline bool fetch(struct pa_walk *w, unsigned how, int32_t off, uint64_t 
 		return true;
 	case PA_HOW_REG:
 		*value = w->regs ? pa_arch_reg(w->regs, (unsigned)off) : 0;
-		return w->regs;
+		return w->regs && w->exact;
 	default:
 		*value = 0; /* unknown: a later frame that needs it finds no stack there */
 		return true;
 	}
 }
 
-/* The base of a rule's CFA. False: a register only known in an interrupted frame. */
+/* The base of a rule's CFA. False: a register that nobody knows. Assembly calls its own subroutines with the CFA in a
+ * register they leave alone: near an interrupted frame its registers are tried, see step_other. */
 static inline bool base(const struct pa_walk *w, const struct pa_rule *rule, uint64_t *value)
 {
 	if (rule->kind == PA_RULE_SP || rule->kind == PA_RULE_DEREF_SP) {
@@ -63,7 +66,7 @@ static inline bool base(const struct pa_walk *w, const struct pa_rule *rule, uin
 		*value = w->fp;
 	} else {
 		*value = w->regs ? pa_arch_reg(w->regs, rule->reg) : 0;
-		return w->regs;
+		return w->regs && w->age <= AGE_MAX;
 	}
 	return true;
 }
@@ -87,7 +90,7 @@ static inline int step_rule(struct pa_walk *w, const struct pa_rule *rule)
 	if (cfa > w->limit)
 		return w->free_hi ? PA_STOP_MEMORY : PA_STOP_FOREIGN;
 	if (PA_ARCH_RA_IN_REGISTER && rule->ra_how == PA_HOW_SAME) {
-		if (!w->regs)
+		if (!w->regs || !w->exact)
 			return PA_STOP_MEMORY;
 		lr = pa_arch_reg(w->regs, PA_ARCH_DWARF_RA);
 	}
@@ -97,8 +100,27 @@ static inline int step_rule(struct pa_walk *w, const struct pa_rule *rule)
 	w->sp = cfa;
 	w->fp = fp;
 	w->exact = rule->exact;
-	w->regs = NULL;
+	if (rule->exact)
+		w->regs = NULL;
+	w->age++;
 	return PA_WALK_GO_ON;
+}
+
+/* A CFA in any register. Where the registers are those of a frame further down, the result has to follow a call. */
+static int step_other(struct pa_walk *w, const struct pa_rule *rule)
+{
+	uint64_t pc = w->pc, sp = w->sp, fp = w->fp;
+	bool sure = w->exact;
+	int stop = step_rule(w, rule);
+
+	if (stop != PA_WALK_GO_ON)
+		return sure ? stop : PA_STOP_ROW;
+	if (sure || pa_walk_follows_call_sig(w, w->pc))
+		return PA_WALK_GO_ON;
+	w->pc = pc;
+	w->sp = sp;
+	w->fp = fp;
+	return PA_STOP_ROW;
 }
 
 /* Everything that is not a plain rule. */
@@ -120,7 +142,7 @@ static __attribute__((noinline)) int step_rare(struct pa_walk *w, const struct p
 	case PA_RULE_MEMORY:
 		return PA_STOP_MEMORY;
 	default:
-		return step_rule(w, rule);
+		return step_other(w, rule);
 	}
 }
 
@@ -201,6 +223,7 @@ size_t pa_walk_sig(const ucontext_t *uc, const struct pa_stack_bounds *bounds, u
 	w.fp = pa_arch_fp(uc);
 	w.exact = true;
 	w.regs = uc;
+	w.age = 0;
 	w.rules.info = info;
 	return walk(&w, bounds, frames, max);
 }
@@ -215,6 +238,7 @@ size_t pa_walk_here_sig(uint64_t pc, uint64_t sp, uint64_t fp, const struct pa_s
 	w.fp = fp;
 	w.exact = false;
 	w.regs = NULL;
+	w.age = 0;
 	w.rules.info = info;
 	return walk(&w, bounds, frames, max);
 }

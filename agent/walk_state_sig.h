@@ -20,7 +20,8 @@ struct pa_walk {
 	uint64_t limit;
 	uint64_t bounds_lo;
 	uint64_t bounds_hi;
-	const ucontext_t *regs; /* all registers of this frame, NULL: only pc, sp and fp are known */
+	const ucontext_t *regs; /* all registers of the last interrupted frame; NULL: there was none */
+	unsigned age;           /* frames the walk is above it; 0: they are this frame's */
 	struct pa_pages pages;  /* of foreign stacks */
 	struct pa_rules rules;
 };
@@ -46,6 +47,9 @@ pa_walk_load(struct pa_walk *w, uint64_t addr, uint64_t *value)
 }
 
 /* Steps that are not a module's rule; walk_step_sig.c. Each returns PA_WALK_GO_ON or an enum pa_stop, w unchanged. */
+
+/* Whether the instruction before a return address is a call. */
+bool pa_walk_follows_call_sig(struct pa_walk *w, uint64_t ra);
 
 /* Over what the kernel pushed for a signal, to the interrupted frame. */
 int pa_walk_step_signal_sig(struct pa_walk *w);

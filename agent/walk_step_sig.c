@@ -11,7 +11,7 @@ static bool code_readable(struct pa_walk *w, uint64_t at, uint64_t len)
 	return pa_probe_range_sig(&w->rules.pages, at, len);
 }
 
-static bool follows_call(struct pa_walk *w, uint64_t ra)
+bool pa_walk_follows_call_sig(struct pa_walk *w, uint64_t ra)
 {
 	uint64_t at = ra - PA_ARCH_CALL_BYTES;
 
@@ -37,6 +37,7 @@ int pa_walk_step_signal_sig(struct pa_walk *w)
 	w->sp = sp;
 	w->fp = pa_arch_fp(uc);
 	w->regs = uc;
+	w->age = 0;
 	w->exact = true;
 	if (!same_stack)
 		pa_walk_enter_stack_sig(w);
@@ -59,7 +60,7 @@ static bool step_frame_pointer(struct pa_walk *w)
 	if (!pa_walk_load(w, fp, &next_fp) || !pa_walk_load(w, fp + 8, &ra))
 		return false;
 	ra = pa_arch_strip(ra);
-	if (ra && !follows_call(w, ra))
+	if (ra && !pa_walk_follows_call_sig(w, ra))
 		return false;
 	if (!ra && next_fp) /* the outermost frame record is all zero */
 		return false;
@@ -75,11 +76,11 @@ static bool step_leaf(struct pa_walk *w)
 	uint64_t ra;
 
 	if (PA_ARCH_RA_IN_REGISTER)
-		ra = w->regs ? pa_arch_reg(w->regs, PA_ARCH_DWARF_RA) : 0;
+		ra = w->regs && w->exact ? pa_arch_reg(w->regs, PA_ARCH_DWARF_RA) : 0;
 	else if (!pa_walk_load(w, w->sp, &ra))
 		return false;
 	ra = pa_arch_strip(ra);
-	if (!ra || !follows_call(w, ra) || !pa_rules_find_module_sig(&w->rules, ra - 1))
+	if (!ra || !pa_walk_follows_call_sig(w, ra) || !pa_rules_find_module_sig(&w->rules, ra - 1))
 		return false;
 	w->pc = ra;
 	w->sp += PA_ARCH_RA_IN_REGISTER ? 0 : 8;
@@ -93,6 +94,6 @@ int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise)
 	if (!step_frame_pointer(w) && !(w->exact && step_leaf(w)))
 		return otherwise;
 	w->exact = false;
-	w->regs = NULL;
+	w->age++;
 	return PA_WALK_GO_ON;
 }
