@@ -25,6 +25,12 @@ static bool is_shimmed(int sig)
 	return sig >= 1 && sig <= PA_SIGNAL_MAX && (pa_signal_shimmed_sig() & PA_SIGNAL_BIT(sig));
 }
 
+/* Whether what is written here is this process's own: not in a vfork child. Under seccomp nobody may ask. */
+static bool is_mine(void)
+{
+	return pa_signal_retired_sig() || pa_session_is_mine_hook();
+}
+
 static void get_virtual(int sig, struct sigaction *old)
 {
 	struct pa_kernel_action action;
@@ -52,7 +58,7 @@ static bool keeps_default(const struct sigaction *act)
 static int shimmed_action(action_fn *real, int sig, const struct sigaction *act, struct sigaction *old)
 {
 	struct sigaction before;
-	bool mine = !act || pa_session_is_mine_hook();
+	bool mine = !act || is_mine();
 	int ret = 0;
 
 	memset(&before, 0, sizeof(before));
@@ -94,7 +100,7 @@ static int change(action_fn *real, int sig, const struct sigaction *act, struct 
 	if (is_shimmed(sig))
 		return shimmed_action(real, sig, act, old);
 	added_before = pa_signal_added_hook(sig);
-	if (needs_our_bits(act) && pa_session_is_mine_hook()) {
+	if (filtered && needs_our_bits(act) && is_mine()) {
 		with = *act;
 		add = filtered & ~pa_sigset_get(&act->sa_mask);
 		pa_sigset_put(&with.sa_mask, pa_sigset_get(&act->sa_mask) | filtered);
@@ -103,7 +109,7 @@ static int change(action_fn *real, int sig, const struct sigaction *act, struct 
 	ret = real(sig, act, old);
 	if (ret != 0)
 		return ret;
-	if (act && (add || added_before) && pa_session_is_mine_hook())
+	if (act && (add || added_before) && is_mine())
 		added_before = pa_signal_added_swap_hook(sig, add);
 	if (old) {
 		hide_ours(sig, old);
@@ -144,7 +150,7 @@ static __sighandler_t set_handler(signal_fn *real, int sig, __sighandler_t handl
 		errno = EINVAL;
 		return SIG_ERR;
 	}
-	if (pa_session_is_mine_hook()) {
+	if (is_mine()) {
 		if (handler == SIG_DFL)
 			return SIG_DFL;
 		pa_signal_surrender_hook(sig);
@@ -189,7 +195,7 @@ PA_EXPORT __sighandler_t sigset(int sig, __sighandler_t handler)
 {
 	sigset_t one, before;
 
-	if (!engaged() || !is_shimmed(sig) || !pa_session_is_mine_hook())
+	if (!engaged() || !is_shimmed(sig) || !is_mine())
 		return PA_REAL(sigset)(sig, handler);
 	if (handler != SIG_HOLD && handler != SIG_DFL) {
 		pa_signal_surrender_hook(sig);
@@ -204,7 +210,7 @@ PA_EXPORT __sighandler_t sigset(int sig, __sighandler_t handler)
 
 PA_EXPORT int sigignore(int sig)
 {
-	if (engaged() && is_shimmed(sig) && pa_session_is_mine_hook())
+	if (engaged() && is_shimmed(sig) && is_mine())
 		pa_signal_surrender_hook(sig);
 	return PA_REAL(sigignore)(sig);
 }

@@ -40,7 +40,8 @@ int pa_session_state_init(void)
 
 bool pa_session_is_mine_hook(void)
 {
-	return pa_load_acquire(&own->pid) == (uint32_t)pa_sys(SYS_getpid);
+	/* under seccomp even this question may be deadly */
+	return !quiet_inherited && pa_load_acquire(&own->pid) == (uint32_t)pa_sys(SYS_getpid);
 }
 
 void pa_session_adopt_hook(void)
@@ -50,7 +51,7 @@ void pa_session_adopt_hook(void)
 	if (!pa_claim_u32(&own->adopting, 0, 1))
 		return;
 	pa_store_relaxed(&own->quiet, quiet_inherited);
-	pa_store_release(&own->pid, (uint32_t)pa_sys(SYS_getpid));
+	pa_store_release(&own->pid, quiet_inherited ? UINT32_MAX : (uint32_t)pa_sys(SYS_getpid));
 	if (!quiet_inherited)
 		pa_thread_after_fork_hook();
 }

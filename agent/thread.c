@@ -123,7 +123,8 @@ void pa_thread_leave_hook(void)
 {
 	struct pa_block *block = pa_tls.block;
 
-	if (!block || block->pid != (uint32_t)pa_sys(SYS_getpid))
+	/* under seccomp any system call of ours may be deadly */
+	if (!block || pa_signal_retired_sig() || block->pid != (uint32_t)pa_sys(SYS_getpid))
 		return;
 	/* whoever moves timers at this moment should be done with ours first; it has four system calls to go */
 	for (int i = 0; !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING) && i < 1000; i++)
