@@ -13,7 +13,7 @@ static void write_line(const struct pa_tree *t, const uint32_t *path, uint32_t d
 	for (uint32_t i = 0; i < depth; i++) {
 		if (i)
 			fputc(';', out);
-		fputs(pa_strings_get(t->strings, t->labels[t->nodes[path[i]].label].text), out);
+		fputs(pa_pool_get(t->strings, t->labels[t->nodes[path[i]].label].text), out);
 	}
 	fprintf(out, " %" PRIu64 "\n", t->nodes[path[depth - 1]].self.weight);
 }

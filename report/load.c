@@ -66,7 +66,7 @@ static uint32_t short_name(struct pa_report *r, const char *command, const char 
 	size_t len = strcspn(command, " ");
 	const char *from = len ? command : exe;
 	char *word = strndup(from, len ? len : strlen(exe));
-	uint32_t name = word ? pa_strings_add(r->strings, *word ? pa_base_name(word) : "[unknown]") : 0;
+	uint32_t name = word ? pa_pool_add(r->strings, *word ? pa_base_name(word) : "[unknown]") : 0;
 	free(word);
 	return name;
 }
@@ -88,9 +88,9 @@ static int on_process(void *arg, const struct pa_store_process *from)
 	p->end_ns = from->end_ns;
 	p->cpu_ns = from->cpu_ns;
 	p->agent_ns = from->agent_ns;
-	p->command = pa_strings_add(r->strings, from->command);
-	p->exe = pa_strings_add(r->strings, from->exe);
-	p->how = pa_strings_add(r->strings, from->how);
+	p->command = pa_pool_add(r->strings, from->command);
+	p->exe = pa_pool_add(r->strings, from->exe);
+	p->how = pa_pool_add(r->strings, from->how);
 	p->comm = short_name(r, from->command ? from->command : "", from->exe ? from->exe : "");
 	if (p->end_ns > r->last_ns)
 		r->last_ns = p->end_ns;
@@ -113,7 +113,7 @@ static int on_thread(void *arg, const struct pa_store_thread *from)
 	t->end_ns = from->end_ns;
 	t->cpu_ns = from->cpu_ns;
 	t->period_ns = from->period_ns;
-	t->name = pa_strings_add(r->strings, from->name);
+	t->name = pa_pool_add(r->strings, from->name);
 	r->processes[t->process].nr_threads++;
 	if (t->end_ns > r->last_ns)
 		r->last_ns = t->end_ns;
@@ -131,8 +131,8 @@ static int on_module(void *arg, const struct pa_store_module *from)
 		return -ENOMEM;
 	const char *path = from->path && *from->path ? from->path : "[unknown]";
 	m->id = from->id;
-	m->path = pa_strings_add(r->strings, path);
-	m->base = pa_strings_add(r->strings, pa_base_name(path));
+	m->path = pa_pool_add(r->strings, path);
+	m->base = pa_pool_add(r->strings, pa_base_name(path));
 	m->build_id_len =
 	    (uint32_t)(from->build_id_len < sizeof(m->build_id) ? from->build_id_len : sizeof(m->build_id));
 	if (m->build_id_len)
@@ -177,7 +177,7 @@ static int on_loss(void *arg, uint32_t process, const char *reason, uint64_t cou
 	if (!l)
 		return -ENOMEM;
 	l->process = pa_index_of(c->r->processes, c->r->nr_processes, sizeof(*c->r->processes), process);
-	l->reason = pa_strings_add(c->r->strings, reason);
+	l->reason = pa_pool_add(c->r->strings, reason);
 	l->count = count;
 	return 0;
 }
@@ -189,7 +189,7 @@ static int on_note(void *arg, uint32_t process, uint64_t time_ns, const char *te
 	if (!n)
 		return -ENOMEM;
 	n->process = pa_index_of(c->r->processes, c->r->nr_processes, sizeof(*c->r->processes), process);
-	n->text = pa_strings_add(c->r->strings, text);
+	n->text = pa_pool_add(c->r->strings, text);
 	n->time_ns = time_ns;
 	return 0;
 }
@@ -206,7 +206,7 @@ static int on_frame(void *arg, const struct pa_store_frame *from)
 	f->id = from->id;
 	f->module = pa_index_of(r->modules, r->nr_modules, sizeof(*r->modules), from->module);
 	f->address = from->address;
-	f->first = pa_strings_add(r->strings, from->name); /* kept here until pa_load_names has seen the symbol rows */
+	f->first = pa_pool_add(r->strings, from->name); /* kept here until pa_load_names has seen the symbol rows */
 	return 0;
 }
 
@@ -226,7 +226,7 @@ static bool unknowns(struct rows *processes, struct rows *threads, struct rows *
 	struct pa_report_module *m = MORE(modules, modules);
 	if (!p || !m || !MORE(threads, threads) || !MORE(frames, frames) || !MORE(stacks, stacks))
 		return false;
-	p->comm = p->command = pa_strings_add(processes->r->strings, "[unknown]");
+	p->comm = p->command = pa_pool_add(processes->r->strings, "[unknown]");
 	return true;
 }
 

@@ -67,18 +67,18 @@ void pa_map_fini(struct pa_map *m)
 
 /* The map finds strings by a 128-bit fingerprint of their content; contents are compared all the same, and a clash
  * probes on with another second half. */
-struct pa_strings {
+struct pa_pool {
 	char **texts;
 	size_t nr, capacity;
 	struct pa_map map;
 	bool failed;
 };
 
-struct pa_strings *pa_strings_new(void)
+struct pa_pool *pa_pool_new(void)
 {
-	struct pa_strings *s = calloc(1, sizeof(*s));
+	struct pa_pool *s = calloc(1, sizeof(*s));
 	if (s && (!pa_grow((void **)&s->texts, &s->capacity, 0, sizeof(*s->texts)) || !(s->texts[0] = strdup("")))) {
-		pa_strings_free(s);
+		pa_pool_free(s);
 		return NULL;
 	}
 	if (s)
@@ -86,7 +86,7 @@ struct pa_strings *pa_strings_new(void)
 	return s;
 }
 
-void pa_strings_free(struct pa_strings *s)
+void pa_pool_free(struct pa_pool *s)
 {
 	if (!s)
 		return;
@@ -105,7 +105,7 @@ static uint64_t fingerprint(const char *text)
 	return h;
 }
 
-uint32_t pa_strings_add(struct pa_strings *s, const char *text)
+uint32_t pa_pool_add(struct pa_pool *s, const char *text)
 {
 	if (!text || !*text)
 		return 0;
@@ -127,12 +127,12 @@ uint32_t pa_strings_add(struct pa_strings *s, const char *text)
 	return 0;
 }
 
-const char *pa_strings_get(const struct pa_strings *s, uint32_t number)
+const char *pa_pool_get(const struct pa_pool *s, uint32_t number)
 {
 	return number < s->nr ? s->texts[number] : "";
 }
 
-bool pa_strings_failed(const struct pa_strings *s)
+bool pa_pool_failed(const struct pa_pool *s)
 {
 	return s->failed;
 }

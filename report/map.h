@@ -34,13 +34,13 @@ static inline uint64_t pa_pair(uint32_t low, uint32_t high)
 }
 
 /* Strings by number, each content once. Number 0 is "". */
-struct pa_strings;
-struct pa_strings *pa_strings_new(void);
-void pa_strings_free(struct pa_strings *s);
-/* Errors: 0, and pa_strings_failed says so from then on: out of memory. NULL is "". */
-uint32_t pa_strings_add(struct pa_strings *s, const char *text);
+struct pa_pool;
+struct pa_pool *pa_pool_new(void);
+void pa_pool_free(struct pa_pool *s);
+/* Errors: 0, and pa_pool_failed says so from then on: out of memory. NULL is "". */
+uint32_t pa_pool_add(struct pa_pool *s, const char *text);
 /* Lent until free. */
-const char *pa_strings_get(const struct pa_strings *s, uint32_t number);
-bool pa_strings_failed(const struct pa_strings *s);
+const char *pa_pool_get(const struct pa_pool *s, uint32_t number);
+bool pa_pool_failed(const struct pa_pool *s);
 
 #endif

@@ -99,7 +99,7 @@ struct pa_report_note {
 };
 
 struct pa_report {
-	struct pa_strings *strings;
+	struct pa_pool *strings;
 	bool clean; /* the collector wrote the end */
 	uint32_t path, command, host, started, ended, version, mode, unwinder;
 	uint32_t name; /* base name of the command, fit for a file name */
@@ -123,7 +123,7 @@ struct pa_report {
 
 static inline const char *pa_text(const struct pa_report *r, uint32_t number)
 {
-	return pa_strings_get(r->strings, number);
+	return pa_pool_get(r->strings, number);
 }
 
 /* ---- what the header of a report says --------------------------------------------------------------------------- */
@@ -196,7 +196,7 @@ struct pa_tree {
 	size_t nr, capacity;
 	struct pa_label *labels;
 	size_t nr_labels;
-	struct pa_strings *strings;
+	struct pa_pool *strings;
 };
 
 struct pa_tree_options {

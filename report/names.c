@@ -28,8 +28,8 @@ static bool add_level(struct levels *l, struct pa_report_frame *f, const char *f
 	if (!f->nr)
 		f->first = r->nr_levels;
 	r->levels[r->nr_levels++] = (struct pa_report_level){
-	    .function = pa_strings_add(r->strings, function && *function ? function : "[unknown]"),
-	    .file = pa_strings_add(r->strings, file),
+	    .function = pa_pool_add(r->strings, function && *function ? function : "[unknown]"),
+	    .file = pa_pool_add(r->strings, file),
 	    .line = file ? line : 0,
 	};
 	f->nr++;

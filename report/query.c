@@ -10,7 +10,7 @@
 
 static uint32_t meta(struct pa_report *r, struct pa_recording *rec, const char *key)
 {
-	return pa_strings_add(r->strings, pa_recording_meta(rec, key));
+	return pa_pool_add(r->strings, pa_recording_meta(rec, key));
 }
 
 /* The base name of the command as part of a file name: nothing that a shell, a terminal or a path would read otherwise.
@@ -29,7 +29,7 @@ static uint32_t file_name(struct pa_report *r, const char *command)
 	}
 	name[nr] = 0;
 	free(word);
-	return pa_strings_add(r->strings, nr ? name : "perfagent");
+	return pa_pool_add(r->strings, nr ? name : "perfagent");
 }
 
 int pa_load_head(struct pa_report *r, struct pa_recording *rec)
@@ -61,19 +61,19 @@ static int load(struct pa_report *r, struct pa_recording *rec)
 		return err;
 	if (r->last_ns > r->started_mono_ns && r->started_mono_ns)
 		r->duration_ns = r->last_ns - r->started_mono_ns;
-	return pa_strings_failed(r->strings) ? -ENOMEM : 0;
+	return pa_pool_failed(r->strings) ? -ENOMEM : 0;
 }
 
 int pa_report_load(const char *path, struct pa_report **out, char *err, size_t err_size)
 {
 	struct pa_recording *rec = NULL;
 	struct pa_report *r = calloc(1, sizeof(*r));
-	int status = r && (r->strings = pa_strings_new()) ? 0 : -ENOMEM;
+	int status = r && (r->strings = pa_pool_new()) ? 0 : -ENOMEM;
 
 	if (status)
 		snprintf(err, err_size, "%s", strerror(ENOMEM));
 	else if (!(status = pa_recording_open(path, &rec, err, err_size))) {
-		r->path = pa_strings_add(r->strings, path);
+		r->path = pa_pool_add(r->strings, path);
 		status = load(r, rec);
 		if (status)
 			snprintf(err, err_size, "the recording is damaged or cannot be read: %s", strerror(-status));
@@ -100,7 +100,7 @@ void pa_report_free(struct pa_report *r)
 	free(r->entries);
 	free(r->losses);
 	free(r->notes);
-	pa_strings_free(r->strings);
+	pa_pool_free(r->strings);
 	free(r);
 }
 

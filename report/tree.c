@@ -34,7 +34,7 @@ static uint32_t label_make(struct grow *g, const char *raw, uint32_t module, uin
 {
 	struct pa_tree *t = g->t;
 	char *text = pa_escape_dup(g->o->language, raw);
-	uint32_t number = text ? pa_strings_add(t->strings, text) : 0;
+	uint32_t number = text ? pa_pool_add(t->strings, text) : 0;
 	uint32_t *at = text ? pa_map_at(&g->labels, pa_pair(number, g->o->modules ? module : 0), process) : NULL;
 	free(text);
 	if (at && !*at) {
@@ -148,8 +148,7 @@ static int order(const void *left, const void *right, void *arg)
 {
 	const struct pa_tree *t = arg;
 	uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-	int names =
-	    strcmp(pa_strings_get(t->strings, t->labels[a].text), pa_strings_get(t->strings, t->labels[b].text));
+	int names = strcmp(pa_pool_get(t->strings, t->labels[a].text), pa_pool_get(t->strings, t->labels[b].text));
 	if (names)
 		return names;
 	return a < b ? -1 : a > b;
@@ -218,7 +217,7 @@ static bool grow(struct grow *g)
 			return false;
 		add(&g->t->nodes[node].self, &e->sum);
 	}
-	return link_nodes(g->t) && !pa_strings_failed(g->t->strings);
+	return link_nodes(g->t) && !pa_pool_failed(g->t->strings);
 }
 
 int pa_tree_build(const struct pa_report *r, const struct pa_tree_options *o, struct pa_tree *t)
@@ -226,7 +225,7 @@ int pa_tree_build(const struct pa_report *r, const struct pa_tree_options *o, st
 	struct grow g = {.r = r, .o = o, .t = t};
 
 	memset(t, 0, sizeof(*t));
-	t->strings = pa_strings_new();
+	t->strings = pa_pool_new();
 	g.label_of = calloc(r->nr_levels, sizeof(*g.label_of));
 	g.process_label = calloc(r->nr_processes, sizeof(*g.process_label));
 	bool fine = t->strings && g.label_of && g.process_label &&
@@ -250,6 +249,6 @@ void pa_tree_fini(struct pa_tree *t)
 	free(t->nodes);
 	free(t->labels);
 	if (t->strings)
-		pa_strings_free(t->strings);
+		pa_pool_free(t->strings);
 	*t = (struct pa_tree){0};
 }
