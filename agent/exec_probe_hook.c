@@ -1,4 +1,4 @@
-/* See exec_probe_hook.h. Everything below `helper` runs in the helper, by raw system calls: it is on our thread's TLS.
+/* See exec_probe_hook.h. `look` and what it calls may run in the helper: raw system calls only, it is on our thread's TLS.
  * World: hook. */
 #include "agent/exec_probe_hook.h"
 
@@ -18,7 +18,7 @@
 #include "agent/sysdep.h"
 
 #define HELPER_STACK (32u << 10)
-#define HEAD_BYTES 4096
+#define HEAD_BYTES 1024 /* the ELF header and some 17 program headers */
 #define LOADER_BYTES 256
 #define SCRIPTS_MAX 5		      /* as the kernel: a script whose interpreter is a script, and so on */
 #define PATH_DEFAULT "/bin:/usr/bin"  /* libc's, when PATH is not set */
@@ -96,7 +96,7 @@ static bool search(const char *file, char *path)
 	}
 }
 
-static int helper(void *arg)
+static int look(void *arg)
 {
 	struct pa_exec_probe *probe = arg;
 	const char *file = probe->file;
@@ -124,13 +124,33 @@ static int helper(void *arg)
 		dirfd = AT_FDCWD;
 		file = path;
 	}
-	return 0; /* and the helper exits */
+	return 0;
+}
+
+/* The links of the directory of threads are their number and two. */
+static bool single_threaded(void)
+{
+	struct stat st;
+
+	return pa_sys(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) == 0 && st.st_nlink == 3;
+}
+
+static void look_in_helper(struct pa_exec_probe *probe)
+{
+	long stack = pa_sys(SYS_mmap, 0, HELPER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long pid;
+
+	if (stack < 0 && stack > -4096)
+		return;
+	pid = pa_arch_clone_helper(CLONE_VM | CLONE_VFORK, (void *)(stack + HELPER_STACK), look, probe);
+	if (pid > 0)
+		pa_sys(SYS_wait4, pid, NULL, __WCLONE, NULL);
+	pa_sys(SYS_munmap, stack, HELPER_STACK);
 }
 
 void pa_exec_probe_hook(struct pa_exec_probe *probe)
 {
 	uint64_t all = ~0ull, before = 0;
-	long stack, pid;
 
 	probe->refused = 0;
 	probe->machine = 0;
@@ -138,14 +158,11 @@ void pa_exec_probe_hook(struct pa_exec_probe *probe)
 	if (!probe->by_descriptor &&
 	    (!probe->file || pa_sys(SYS_faccessat, AT_FDCWD, probe->file, F_OK) == -EFAULT))
 		return;
-	stack = pa_sys(SYS_mmap, 0, HELPER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (stack < 0 && stack > -4096)
-		return;
-	/* no handler of the host's may run in the helper */
+	/* no handler of the host's may run in the helper, nor see the descriptor of a process with one thread */
 	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-	pid = pa_arch_clone_helper(CLONE_VM | CLONE_VFORK, (void *)(stack + HELPER_STACK), helper, probe);
-	if (pid > 0)
-		pa_sys(SYS_wait4, pid, NULL, __WCLONE, NULL);
+	if (single_threaded())
+		look(probe);
+	else
+		look_in_helper(probe);
 	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
-	pa_sys(SYS_munmap, stack, HELPER_STACK);
 }

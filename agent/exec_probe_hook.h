@@ -15,7 +15,8 @@ struct pa_exec_probe {
 	uint32_t machine;     /* ELF class << 16 | e_machine */
 };
 
-/* Looks into the file in a helper that has descriptors of its own, so that ours stay untouched (F3): about 50 us.
+/* Looks into the file. With other threads about, in a helper that has descriptors of its own, so that nobody sees one of
+ * ours (F3); a process with one thread opens and closes the file itself, with all signals blocked.
  * Shapes: the inputs are filled. Errors: none; what cannot be read is not refused. */
 void pa_exec_probe_hook(struct pa_exec_probe *probe);
 
