@@ -393,6 +393,8 @@ static int prepare(struct run *run)
 		return complain("cannot make an epoll set", strerror(errno));
 	status = watch_signals(run);
 	if (!status)
+		status = open_listener(run); /* before the fork: the child tells the name to the agent */
+	if (!status)
 		status = fork_child(run); /* before the limit is raised: it is the command's */
 	if (status)
 		return status;
@@ -400,8 +402,7 @@ static int prepare(struct run *run)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	status = open_listener(run);
-	return status ? status : open_recorder(run);
+	return open_recorder(run);
 }
 
 static void clean_up(struct run *run)
