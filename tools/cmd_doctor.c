@@ -1,6 +1,5 @@
 /* perfagent doctor: what will and what will not work here, for a program or for a process, and why. World: plain. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +10,9 @@
 #include "report/escape.h"
 #include "tools/commands.h"
 #include "tools/doctor.h"
+#include "tools/options.h"
 
-enum { WILL_WORK = 0, WILL_NOT = 1, TROUBLE = 2 };
+enum { WILL_WORK = 0, WILL_NOT = 1 };
 
 static const struct {
 	const char *word, *colour;
@@ -36,13 +36,21 @@ void pa_finding_set(struct pa_finding *f, enum pa_verdict verdict, const char *f
 	va_end(args);
 }
 
-static void usage(FILE *out)
-{
-	fputs("usage: perfagent doctor [PID | COMMAND [ARGUMENT ...]]\n"
-	      "Says what will and what will not work, and why: of this system, of a program, of a process.\n"
-	      "Status: 0 can be profiled, 1 cannot, 2 error.\n",
-	      out);
-}
+static const char help[] =
+    "usage: perfagent doctor [PID | COMMAND [ARGUMENT]...]\n"
+    "Says what will and what will not work, and why: of this system, of a program, of a process.\n"
+    "\n"
+    "  -h, --help         -V, --version\n"
+    "\n"
+    "Exit status: 0 it can be profiled, 1 it cannot, 2 error or usage.\n";
+
+static const struct option longs[] = {
+    PA_OPTION_HELP,
+    PA_OPTION_VERSION,
+    {NULL, 0, NULL, 0},
+};
+/* "+": the options of COMMAND are its own */
+static const struct pa_command_line line = {"doctor", help, "+:hV", longs};
 
 static bool wants_colour(void)
 {
@@ -74,14 +82,6 @@ static void run_table(const char *heading, const struct pa_check *table, const s
 	}
 }
 
-static int complain(const char *what, const char *why)
-{
-	fputs("perfagent: doctor: ", stderr);
-	pa_escape(stderr, PA_PLAIN, what);
-	fprintf(stderr, ": %s\n", why);
-	return TROUBLE;
-}
-
 /* A process id: digits only. A command of that name needs a slash. */
 static bool is_pid(const char *arg, pid_t *pid)
 {
@@ -103,7 +103,7 @@ static int examine_process(struct pa_subject *s)
 	int ret = pa_proc_status((uint32_t)s->pid, &status);
 
 	if (ret < 0)
-		return complain(s->name, ret == -ENOENT || ret == -ESRCH ? "no such process" : strerror(-ret));
+		return pa_fail(s->name, "%s", ret == -ENOENT || ret == -ESRCH ? "no such process" : strerror(-ret));
 	/* through /proc: the file it runs, whatever stands at that path now and in whatever root it lives */
 	snprintf(exe, sizeof(exe), "/proc/%d/exe", (int)s->pid);
 	s->have_program = pa_program_examine(exe, &s->program) == 0;
@@ -119,12 +119,12 @@ static int examine_command(struct pa_subject *s)
 	int ret = pa_program_find(s->name, path);
 
 	if (ret == -EACCES)
-		return complain(s->name, "not an executable file");
+		return pa_fail(s->name, "not an executable file");
 	if (ret < 0)
-		return complain(s->name, ret == -ENOENT ? "no such program" : strerror(-ret));
+		return pa_fail(s->name, "%s", ret == -ENOENT ? "no such program" : strerror(-ret));
 	ret = pa_program_examine(path, &s->program);
 	if (ret < 0)
-		return complain(s->program.path, strerror(-ret));
+		return pa_fail(s->program.path, "%s", strerror(-ret));
 	s->have_program = true;
 	return WILL_WORK;
 }
@@ -163,35 +163,22 @@ static int diagnose(struct pa_subject *s)
 	}
 	conclude(s, &t);
 	if (fflush(stdout) || ferror(stdout))
-		return complain("standard output", strerror(errno));
+		return pa_fail("standard output", "%s", strerror(errno));
 	return t.broken ? WILL_NOT : WILL_WORK;
 }
 
 int pa_cmd_doctor(int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"help", no_argument, NULL, 'h'},
-	    {"version", no_argument, NULL, 'V'},
-	    {NULL, 0, NULL, 0},
-	};
 	struct pa_subject *s;
-	int c, ret;
+	int status = PA_EXIT_ERROR, option = pa_option_next(&line, argc, argv, &status);
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "+hV", options, NULL)) >= 0) {
-		if (c == 'h')
-			usage(stdout);
-		else if (c == 'V')
-			puts("perfagent " PA_VERSION);
-		else
-			usage(stderr);
-		return c == 'h' || c == 'V' ? WILL_WORK : TROUBLE;
-	}
+	if (option >= 0)
+		return status;     /* it has only options that end it */
 	s = calloc(1, sizeof(*s)); /* some 12 KiB of paths */
 	if (!s)
-		return complain("memory", strerror(ENOMEM));
+		return pa_fail("doctor", "out of memory");
 	s->name = argv[optind];
-	ret = diagnose(s);
+	status = diagnose(s);
 	free(s);
-	return ret;
+	return status;
 }

@@ -21,6 +21,11 @@ undefined() {
 	nm -u --format=posix "$1" | awk '{ sub(/@.*/, "", $1); print $1 }' | sort -u
 }
 
+# Names the library takes from others at load.
+imported() {
+	nm -D -u --format=posix "$LIB" | awk '{ sub(/@.*/, "", $1); print $1 }' | sort -u
+}
+
 # Names that the objects given define for others.
 defined() {
 	nm -g --defined-only --format=posix "$@" 2>/dev/null | awk 'NF > 1 && $2 != "U" { print $1 }' | sort -u
