@@ -4,10 +4,14 @@ UNIT_SRC   ?= $(wildcard tests/unit/test_*.c)
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 FUZZ_SRC   ?= $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN   := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(FUZZ_SRC))
-AGENT_UNITS := $(filter agent/walk%.c agent/cfi%.c agent/rules_sig.c agent/probe_sig.c agent/real.c agent/ring_sig.c agent/arch/$(ARCH)/%.c,$(AGENT_SRC))
+AGENT_UNITS := $(filter agent/sigmask_hook.c agent/exec_env_hook.c agent/walk%.c agent/cfi%.c agent/rules_sig.c agent/probe_sig.c agent/real.c agent/ring_sig.c agent/arch/$(ARCH)/%.c,$(filter-out %/syscall.c,$(AGENT_SRC)))
 AGENT_UNIT_OBJ := $(call objects,plain,$(AGENT_UNITS))
 TOOLS_UNIT_OBJ := $(call objects,plain,$(filter-out tools/main.c,$(TOOLS_SRC)))
-UNIT_LINK  := $(AGENT_UNIT_OBJ) $(TOOLS_UNIT_OBJ) $(O)/libpa.a
+# an archive: of the agent a test gets what it calls, not what a session needs
+UNIT_LINK  := $(TOOLS_UNIT_OBJ) $(O)/libpa-agent.a $(O)/libpa.a
+
+$(O)/libpa-agent.a: $(AGENT_UNIT_OBJ)
+	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $(AGENT_UNIT_OBJ)
 
 $(O)/tests/unit/%: tests/unit/%.c $(UNIT_LINK)
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(UNIT_LINK) $(PLAIN_LDFLAGS) -lcmocka $(PLAIN_LIBS)
