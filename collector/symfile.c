@@ -33,20 +33,19 @@ static int open_with_id(struct pa_elf *e, const char *root, const char *path, co
 	return error;
 }
 
-/* The file as it was mapped, if it can still be had: by descriptor, as the target sees the path, as we see it. */
-static enum pa_symbol_status open_main(struct pa_symfile *f, const struct pa_module_ref *ref)
+static enum pa_symbol_status open_mapped(struct pa_elf *e, const struct pa_module_ref *ref)
 {
 	const char *roots[] = {ref->root, ""};
 	enum pa_symbol_status status = PA_SYMBOLS_MISSING;
 
-	if (ref->fd >= 0 && pa_elf_open(&f->main, ref->path, ref->fd) == 0) {
-		if (!ref->build_id_len || pa_elf_is(&f->main, ref->build_id, ref->build_id_len))
+	if (ref->fd >= 0 && pa_elf_open(e, ref->path, ref->fd) == 0) {
+		if (!ref->build_id_len || pa_elf_is(e, ref->build_id, ref->build_id_len))
 			return PA_SYMBOLS_UNKNOWN;
-		pa_elf_close(&f->main);
+		pa_elf_close(e);
 		status = PA_SYMBOLS_MISMATCH;
 	}
 	for (size_t i = 0; i < 2; i++) {
-		int error = roots[i] ? open_with_id(&f->main, roots[i], ref->path, ref) : -ENOENT;
+		int error = roots[i] ? open_with_id(e, roots[i], ref->path, ref) : -ENOENT;
 
 		if (!error)
 			return PA_SYMBOLS_UNKNOWN;
@@ -56,14 +55,19 @@ static enum pa_symbol_status open_main(struct pa_symfile *f, const struct pa_mod
 	return status;
 }
 
-static enum pa_symbol_status open_vdso(struct pa_symfile *f, const struct pa_module_ref *ref)
+static enum pa_symbol_status open_vdso(struct pa_elf *e, const struct pa_module_ref *ref)
 {
-	if (pa_elf_open_vdso(&f->main))
+	if (pa_elf_open_vdso(e))
 		return PA_SYMBOLS_MISSING;
-	if (!ref->build_id_len || pa_elf_is(&f->main, ref->build_id, ref->build_id_len))
+	if (!ref->build_id_len || pa_elf_is(e, ref->build_id, ref->build_id_len))
 		return PA_SYMBOLS_UNKNOWN;
-	pa_elf_close(&f->main);
+	pa_elf_close(e);
 	return PA_SYMBOLS_MISMATCH;
+}
+
+enum pa_symbol_status pa_symfile_open_main(struct pa_elf *e, const struct pa_module_ref *ref)
+{
+	return strcmp(ref->path, "[vdso]") == 0 ? open_vdso(e, ref) : open_mapped(e, ref);
 }
 
 static bool has_section(Elf *elf, const char *name, uint32_t type)
@@ -222,11 +226,7 @@ static void open_alt(struct pa_symfile *f, const struct pa_module_ref *ref)
 void pa_symfile_open(struct pa_symfile *f, const struct pa_module_ref *ref)
 {
 	*f = (struct pa_symfile){.main.fd = -1, .debug.fd = -1, .alt.fd = -1};
-	if (strcmp(ref->path, "[vdso]") == 0) {
-		f->status = open_vdso(f, ref);
-		return;
-	}
-	f->status = open_main(f, ref);
+	f->status = pa_symfile_open_main(&f->main, ref);
 	if (f->main.elf || ref->build_id_len)
 		open_debug(f, ref);
 	if (f->debug.elf)

@@ -18,6 +18,10 @@ struct pa_symfile {
 	    status; /* MISSING or MISMATCH when neither file was found, else UNKNOWN: not judged yet */
 };
 
+/* The file as it was mapped, if it can still be had: by descriptor, as the target sees the path, as we see it; or our
+ * own vDSO. Errors: UNKNOWN: opened, MISSING, MISMATCH, NONE: no ELF file (e is then closed). */
+enum pa_symbol_status pa_symfile_open_main(struct pa_elf *e, const struct pa_module_ref *ref);
+
 /* Finds and opens the files of ref. Shapes: f is overwritten; to be closed also when nothing was found. */
 void pa_symfile_open(struct pa_symfile *f, const struct pa_module_ref *ref);
 void pa_symfile_close(struct pa_symfile *f);
