@@ -1,0 +1,43 @@
+# postgres with a backend forked for each connection, as its own user, reached by a Unix socket only.
+load common
+
+teardown() {
+	[ ! -s "$T/data/postmaster.pid" ] || kill -INT "$(head -n 1 "$T/data/postmaster.pid")" 2>/dev/null || true
+	sleep 0.2
+	rm -rf "$T"
+}
+
+@test "postgres: pgbench over four backends, each a process of its own in the report" {
+	bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
+	[ -n "$bin" ] || skip "postgres is not installed"
+	as=()
+	if [ "$(id -u)" = 0 ]; then
+		id postgres >/dev/null 2>&1 || skip "no user postgres"
+		need setpriv
+		as=(setpriv --reuid postgres --regid postgres --clear-groups)
+		chown postgres "$T"
+	fi
+	# the build tree may be closed to that user
+	mkdir "$T/bin"
+	cp "$PERFAGENT" "$O"/libperfagent*.so "$T/bin"
+	chmod -R a+rX "$T/bin"
+	"${as[@]}" "$bin/initdb" -D "$T/data" -A trust -N >"$T/initdb.out" 2>&1
+	echo "listen_addresses = ''
+unix_socket_directories = '$T'
+fsync = off" >>"$T/data/postgresql.conf"
+	(cd "$T" && exec "${as[@]}" env HOME="$T" "$T/bin/perfagent" record -q -F 250 -o "$T/t.pfa" -- "$bin/postgres" -D "$T/data") >"$T/recorded.out" 2>"$T/recorded.err" </dev/null 3>&- &
+	server=$!
+	for _ in $(seq 200); do "${as[@]}" "$bin/psql" -h "$T" -d postgres -qtc 'select 1' >/dev/null 2>&1 && break; sleep 0.1; done
+	"${as[@]}" "$bin/pgbench" -h "$T" -i -s 2 -q postgres >"$T/init.out" 2>&1
+	"${as[@]}" env HOME="$T" timeout 60 "$bin/pgbench" -h "$T" -c 4 -j 2 -t 800 postgres >"$T/bench.out" 2>&1
+	grep -q 'number of transactions actually processed: 3200/3200' "$T/bench.out"
+	"${as[@]}" "$bin/psql" -h "$T" -d postgres -qtAc "select sum(i) from generate_series(1, 1500000) i" | grep -qx 1125000750000
+	kill -INT "$(head -n 1 "$T/data/postmaster.pid")"
+	wait "$server"
+	! grep -E 'PANIC|FATAL|terminated by signal' "$T/recorded.err"
+	honest
+	sampled 100
+	# postmaster, its workers, and at least the four backends of pgbench
+	holds '[.processes[] | select(.command | test("postgres"))] | length >= 6'
+	holds '[.symbols[].module] | any(endswith("/postgres"))'
+}
