@@ -262,6 +262,18 @@ static int connect_copy(const char *path, uint32_t version, sqlite3 **db, char *
 	return ret;
 }
 
+/* A writer that has just made the file and not yet switched to WAL looks like one that ended, but for this: it has
+ * written no row. */
+static bool just_begun(sqlite3 *db)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool begun = sqlite3_prepare_v2(db, "SELECT 1 FROM meta LIMIT 1", -1, &stmt, NULL) == SQLITE_OK &&
+		     sqlite3_step(stmt) == SQLITE_DONE;
+
+	sqlite3_finalize(stmt);
+	return begun;
+}
+
 /* Whether a journal of that name has something in it. */
 static bool has_journal(const char *path, const char *suffix)
 {
@@ -295,7 +307,13 @@ static int connect_regular(const char *path, sqlite3 **db, char *err, size_t siz
 	if (journal || head.wal || head.user_version < PA_STORE_SCHEMA)
 		return connect_copy(path, head.user_version, db, err, size);
 	rc = open_immutable(path, db);
-	return rc == SQLITE_OK ? 0 : refuse(err, size, -EBADMSG, path, sqlite3_errstr(rc));
+	if (rc != SQLITE_OK)
+		return refuse(err, size, -EBADMSG, path, sqlite3_errstr(rc));
+	if (!just_begun(*db))
+		return 0;
+	sqlite3_close(*db);
+	*db = NULL;
+	return connect_copy(path, head.user_version, db, err, size);
 }
 
 int pa_recording_connect(const char *path, sqlite3 **db, char *err, size_t size)
