@@ -46,3 +46,6 @@ $(O)/obj/agent/%.o: %.c | packages
 
 $(O)/obj/plain/%.o: %.c | packages
 	$(call quiet,CC)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+# .incbin is invisible to -MMD
+$(O)/obj/plain/report/svg.o: report/flame.js report/flame.css

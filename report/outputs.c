@@ -7,6 +7,7 @@
 const struct pa_output pa_outputs[] = {
     {"text", "report", NULL, pa_write_text},
     {"json", "report", NULL, pa_write_json},
+    {"svg", "flame", "svg", pa_write_svg},
     {"folded", "flame", NULL, pa_write_folded},
     {NULL, NULL, NULL, NULL},
 };

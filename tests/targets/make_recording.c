@@ -155,6 +155,16 @@ static void add_sample(char *w[])
 		must("sample", pa_store_add_sample(store, small(w[0]), number(w[1]) + i, small(w[2]), small(w[3])));
 }
 
+/* Main, then a few choices a level, more towards the leaf; the last level tells every stack apart. */
+static uint32_t shape(uint64_t stack, uint64_t level, uint64_t depth)
+{
+	if (level + 1 == depth)
+		return (uint32_t)(stack % 1000 + 1000);
+	if (level + 2 == depth)
+		return (uint32_t)(stack / 1000 % 900 + 100);
+	return (uint32_t)(level + (stack >> (17 - (level > 16 ? 16 : level)) & 1) * 50);
+}
+
 /* SAMPLES samples over STACKS distinct stacks DEPTH deep in thread 1: chains share their lower half in groups, every
  * leaf is its own, 2 000 functions with a line each. Ids continue from 1 000 000. */
 static void bulk(char *w[])
@@ -174,8 +184,7 @@ static void bulk(char *w[])
 	for (uint64_t i = 0; i < stacks; i++) {
 		uint32_t parent = 0;
 		for (uint64_t d = 0; d < depth; d++, parent = next++)
-			must("stack", pa_store_put_stack(store, next, parent,
-							 base + (uint32_t)((i * 7 + d * d * 13 + i / 9) % functions)));
+			must("stack", pa_store_put_stack(store, next, parent, base + shape(i, d, depth)));
 		leaves[i] = parent;
 	}
 	for (uint64_t i = 0; i < samples; i++)
