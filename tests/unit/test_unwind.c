@@ -542,6 +542,7 @@ int main(void)
 	    cmocka_unit_test(a_file_with_another_build_id_is_not_used),
 	    cmocka_unit_test(rules_are_forgotten_with_the_generation),
 	    cmocka_unit_test(another_process_is_unwound),
+	    cmocka_unit_test(an_endless_expression_is_given_up),
 	    cmocka_unit_test(garbage_is_survived),
 	    cmocka_unit_test(damaged_files_are_survived),
 	};
