@@ -1,14 +1,22 @@
 # The layers of `make check`. Each is a target of its own; tests/check runs them all, goes on after a failure, and ends
 # with one line of totals. A layer prints TAP through prove, or is a build that either works or does not.
 JOBS     ?= 2
+SCRIPTS  := .ci/run tests/check tests/tap tests/fuzz/run $(wildcard mk/*.sh demo/*.sh bench/*.sh tests/*/*.sh tests/*/*.bash)
 PROVE     = PA_TAP_DIR=$(O)/check/tap O=$(O) prove -j$(JOBS) --timer
 SANITIZERS := address,undefined
 FUZZ_SECONDS ?= 3
 
 .PHONY: check check-long check-build check-clang check-units check-sanitizers check-threads check-worlds check-words
-.PHONY: check-e2e check-survive check-aarch64 check-fuzz
+.PHONY: check-e2e check-survive check-storms check-aarch64 check-fuzz
 check: ## everything that must hold before a commit: all layers below, under 15 minutes on two cores
 	@MAKE='$(MAKE)' O='$(O)' JOBS='$(JOBS)' tests/check build clang units sanitizers threads worlds words aarch64 fuzz e2e survive
+
+# volume: minutes of storms, long fuzzing; before a change to what they cover is called done
+check-long: ## the storms at full volume (PA_LONG=1), and two minutes of each fuzzer
+	@MAKE='$(MAKE)' O='$(O)' JOBS='$(JOBS)' FUZZ_SECONDS=120 tests/check storms fuzz
+
+check-storms: all test-targets
+	@PA_LONG=1 $(PROVE) --exec 'tests/tap bats --tap' $(wildcard tests/survive/*.bats tests/long/*.bats)
 
 check-build: ## gcc, warnings are errors
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O) WERROR=1 all
@@ -32,9 +40,11 @@ check-worlds: $(O)/libperfagent.so ## who may call what: symbols, exports, stack
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/worlds CC=gcc CFLAGS=-fcallgraph-info=su agent-objects
 	@$(PROVE) --exec 'tests/tap bats --tap' tests/worlds/*.bats
 
+# error level for bats: it holds what lets a test pass that should fail, as a bare `! command`
 check-words: ## manual pages and shell scripts
 	@mandoc -Tlint -W warning $(wildcard man/*.[1-9])
-	@shellcheck $$(git ls-files -co --exclude-standard '*.sh') tests/check tests/tap .ci/run
+	@shellcheck -S warning -e SC2120 -x $(SCRIPTS)
+	@shellcheck -s bats -S error -x $(wildcard tests/*/*.bats)
 
 check-e2e: all test-targets ## the command line, end to end
 	@$(PROVE) --exec 'tests/tap bats --tap' tests/e2e/*.bats
@@ -47,4 +57,4 @@ check-aarch64: ## the agent for aarch64 compiles and links
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/aarch64 CC=$(CROSS) WERROR=1 $(O)/aarch64/libperfagent.so
 
 check-fuzz: ## every fuzzer over its corpus and a few seconds on
-	@$(MAKE) --no-print-directory O=$(O) FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz
+	@PA_TAP_DIR=$(O)/check/tap $(MAKE) --no-print-directory O=$(O) FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz
