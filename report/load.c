@@ -141,6 +141,24 @@ static int on_module(void *arg, const struct pa_store_module *from)
 	return 0;
 }
 
+/* Whatever stands where frames should be means that the stack is not whole. */
+static uint16_t pseudo_flags(uint64_t address)
+{
+	switch (address) {
+	case PA_FRAME_TRUNCATED:
+	case PA_FRAME_FOREIGN:
+	case PA_FRAME_JIT:
+	case PA_FRAME_NO_UNWIND_INFO:
+		return PA_STACK_TRUNCATED;
+	case PA_FRAME_SIGNAL_BLOCKED:
+		return PA_STACK_BLOCKED;
+	case PA_FRAME_UNSAMPLED:
+		return PA_STACK_UNSAMPLED;
+	default:
+		return 0;
+	}
+}
+
 static int on_stack(void *arg, uint32_t id, uint32_t parent, uint32_t frame)
 {
 	struct rows *c = arg;
@@ -162,11 +180,8 @@ static int on_stack(void *arg, uint32_t id, uint32_t parent, uint32_t frame)
 	s->depth = (uint16_t)(root->depth < PA_REPORT_DEPTH_MAX ? root->depth + 1 : PA_REPORT_DEPTH_MAX);
 	const struct pa_report_frame *f = &r->frames[s->frame];
 	s->flags = root->flags;
-	if (!f->module && f->id && f->address < PA_FRAME_PSEUDO_MAX)
-		s->flags |= f->address == PA_FRAME_TRUNCATED        ? PA_STACK_TRUNCATED
-			    : f->address == PA_FRAME_SIGNAL_BLOCKED ? PA_STACK_BLOCKED
-			    : f->address == PA_FRAME_UNSAMPLED      ? PA_STACK_UNSAMPLED
-								    : 0;
+	if (!f->module && f->id)
+		s->flags |= pseudo_flags(f->address);
 	return 0;
 }
 
