@@ -43,12 +43,25 @@ static void write_processes(struct pa_json *j, const struct pa_report *r)
 	pa_json_end_array(j);
 }
 
+/* Absent, not zero. */
+static void known(struct pa_json *j, const char *key, uint64_t value)
+{
+	if (value != UINT64_MAX)
+		pa_json_u64(j, key, value);
+}
+
 static void write_overhead(struct pa_json *j, const struct pa_report *r, const struct pa_figures *f)
 {
 	pa_json_object(j, "overhead");
 	pa_json_seconds(j, "agent_cpu_s", f->agent_ns);
 	pa_json_real(j, "agent_cpu_pct", pa_percent(f->agent_ns, f->kernel_ns), 4);
 	pa_json_seconds(j, "collector_cpu_s", r->collector_ns);
+	known(j, "target_rss_kib", r->cost.target_rss_kib);
+	known(j, "handler_p50_ns", r->cost.handler_p50_ns);
+	known(j, "handler_p99_ns", r->cost.handler_p99_ns);
+	known(j, "armed_max_ns", r->cost.armed_max_ns);
+	known(j, "unwinds_compared", r->cost.compared);
+	known(j, "unwinds_identical", r->cost.identical);
 	pa_json_end_object(j);
 }
 

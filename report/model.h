@@ -106,6 +106,10 @@ struct pa_report {
 	uint64_t period_ns, duration_ns, cpu_ns, collector_ns;
 	uint64_t started_mono_ns, last_ns;
 	int exit_status; /* -1: unknown */
+	struct pa_cost { /* UINT64_MAX: not known */
+		uint64_t handler_p50_ns, handler_p99_ns, armed_max_ns, target_rss_kib;
+		uint64_t compared, identical; /* samples walked by both engines */
+	} cost;
 
 	struct pa_report_process *processes;
 	struct pa_report_thread *threads;
@@ -136,9 +140,9 @@ struct pa_figures {
 	uint64_t delivered;    /* weighted samples taken */
 	uint64_t signals;      /* signals they came with */
 	uint64_t unsampled;    /* periods accounted for without a sample */
-	uint64_t lost;         /* records lost for any reason */
+	uint64_t lost;         /* periods whose sample was lost for any reason */
 	uint64_t truncated;    /* signals whose stack is not whole */
-	uint64_t blocked;      /* signals that came late */
+	uint64_t blocked;      /* periods whose signal the program held back */
 	size_t nr_processes, nr_threads;
 	size_t modules_used,
 	    modules_unnamed; /* modules with samples in their frames, and those of them without full names */

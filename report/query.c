@@ -32,6 +32,16 @@ static uint32_t file_name(struct pa_report *r, const char *command)
 	return pa_pool_add(r->strings, nr ? name : "perfagent");
 }
 
+static void load_cost(struct pa_cost *cost, struct pa_recording *rec)
+{
+	cost->handler_p50_ns = pa_recording_meta_u64(rec, "handler_p50_ns", UINT64_MAX);
+	cost->handler_p99_ns = pa_recording_meta_u64(rec, "handler_p99_ns", UINT64_MAX);
+	cost->armed_max_ns = pa_recording_meta_u64(rec, "armed_max_ns", UINT64_MAX);
+	cost->target_rss_kib = pa_recording_meta_u64(rec, "target_rss_kib", UINT64_MAX);
+	cost->compared = pa_recording_meta_u64(rec, "compared", UINT64_MAX);
+	cost->identical = pa_recording_meta_u64(rec, "compared_identical", UINT64_MAX);
+}
+
 int pa_load_head(struct pa_report *r, struct pa_recording *rec)
 {
 	r->command = meta(r, rec, "command");
@@ -48,6 +58,7 @@ int pa_load_head(struct pa_report *r, struct pa_recording *rec)
 	r->collector_ns = pa_recording_meta_u64(rec, "collector_cpu_ns", 0);
 	r->started_mono_ns = pa_recording_meta_u64(rec, "started_mono_ns", 0);
 	r->last_ns = pa_recording_meta_u64(rec, "ended_mono_ns", 0);
+	load_cost(&r->cost, rec);
 	uint64_t status = pa_recording_meta_u64(rec, "exit_status", UINT64_MAX);
 	r->exit_status = status <= 255 ? (int)status : -1;
 	return 0;
@@ -104,11 +115,12 @@ void pa_report_free(struct pa_report *r)
 	free(r);
 }
 
+/* What the collector counts beside lost samples: samples that are there but not whole or late, and records of hooks. */
 bool pa_loss_is_sample(const char *reason)
 {
-	static const char *const only_described[] = {"truncated", "blocked", "unsampled"};
-	for (size_t i = 0; i < sizeof(only_described) / sizeof(only_described[0]); i++)
-		if (!strncmp(reason, only_described[i], strlen(only_described[i])))
+	static const char *const others[] = {"truncated", "blocked", "unsampled", "hook"};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (!strncmp(reason, others[i], strlen(others[i])))
 			return false;
 	return true;
 }
@@ -140,7 +152,7 @@ void pa_figures_get(const struct pa_report *r, struct pa_figures *f)
 	f->signals = r->sum.signals;
 	f->unsampled = r->unsampled.weight;
 	f->truncated = r->truncated.signals;
-	f->blocked = r->blocked.signals;
+	f->blocked = r->blocked.weight;
 	f->nr_processes = r->nr_processes - 1;
 	f->nr_threads = r->nr_threads - 1;
 }

@@ -112,22 +112,32 @@ static size_t reasons_of(const struct pa_report *r, struct reason *reasons, size
 	return nr;
 }
 
-static void write_losses(const struct head *h)
+/* The reasons of one kind, in brackets. Returns whether there was one. */
+static bool write_reasons(const struct head *h, const char *before, bool is_sample)
 {
 	struct reason reasons[16];
 	size_t nr = reasons_of(h->r, reasons, 16), shown = 0;
-
-	label(h, "");
-	fprintf(h->out, "%" PRIu64 " lost", h->f.lost);
 	for (size_t i = 0; i < nr; i++) {
-		if (!pa_loss_is_sample(reasons[i].text))
+		const char *text = reasons[i].text;
+		bool described = !strcmp(text, "truncated") || !strcmp(text, "blocked") || !strcmp(text, "unsampled");
+		if (pa_loss_is_sample(text) != is_sample || described)
 			continue;
-		fputs(shown++ ? ", " : " (", h->out);
-		pa_escape(h->out, PA_PLAIN, reasons[i].text);
+		fputs(shown++ ? ", " : before, h->out);
+		pa_escape(h->out, PA_PLAIN, text);
 		fprintf(h->out, " %" PRIu64, reasons[i].count);
 	}
-	fprintf(h->out, "%s, %" PRIu64 " truncated, %" PRIu64 " held back by a blocked signal\n", shown ? ")" : "",
-		h->f.truncated, h->f.blocked);
+	return shown > 0;
+}
+
+static void write_losses(const struct head *h)
+{
+	label(h, "");
+	fprintf(h->out, "%" PRIu64 " lost", h->f.lost);
+	if (write_reasons(h, " (", true))
+		fputc(')', h->out);
+	fprintf(h->out, ", %" PRIu64 " truncated, %" PRIu64 " late by a blocked signal", h->f.truncated, h->f.blocked);
+	write_reasons(h, "; also ", false);
+	fputc('\n', h->out);
 }
 
 static void write_samples(const struct head *h)
@@ -138,24 +148,38 @@ static void write_samples(const struct head *h)
 		fprintf(h->out, "%" PRIu64 " of %" PRIu64 " expected (%.1f %%)", f->delivered, f->expected,
 			pa_percent(f->delivered, f->expected));
 	else
-		fprintf(h->out, "%" PRIu64, f->delivered);
+		fprintf(h->out, "%" PRIu64 " of 0 expected", f->delivered);
 	if (h->r->period_ns)
 		fprintf(h->out, " at %.4g Hz", 1e9 / (double)h->r->period_ns);
 	fprintf(h->out, ", by %" PRIu64 " %s\n", f->signals, plural(f->signals, "signal", "signals"));
 	write_losses(h);
+}
+
+static void write_time(const struct head *h)
+{
+	const struct pa_figures *f = &h->f;
+	const struct pa_cost *cost = &h->r->cost;
 	label(h, "CPU time");
 	fprintf(h->out, "%.3f s accounted for", seconds(f->accounted_ns));
 	if (f->kernel_ns)
-		fprintf(h->out, ", %.3f s by the kernel (%.1f %%)", seconds(f->kernel_ns),
+		fprintf(h->out, " of %.3f s by the kernel (%.1f %%)", seconds(f->kernel_ns),
 			pa_percent(f->accounted_ns, f->kernel_ns));
 	if (f->unsampled)
-		fprintf(h->out, "; %.3f s of it without a sample", seconds(h->r->unsampled.ns));
+		fprintf(h->out, ", %.3f s of it without a sample", seconds(h->r->unsampled.ns));
 	fputc('\n', h->out);
 	label(h, "overhead");
 	fprintf(h->out, "agent %.3f s of CPU (%.2f %%)", seconds(f->agent_ns), pa_percent(f->agent_ns, f->kernel_ns));
+	if (cost->handler_p50_ns != UINT64_MAX && cost->handler_p99_ns != UINT64_MAX && f->signals)
+		fprintf(h->out, ", a sample %.1f us (99 %% below %.1f us)", (double)cost->handler_p50_ns / 1e3,
+			(double)cost->handler_p99_ns / 1e3);
 	if (h->r->collector_ns)
-		fprintf(h->out, ", collector %.3f s", seconds(h->r->collector_ns));
+		fprintf(h->out, "; collector %.3f s", seconds(h->r->collector_ns));
 	fputc('\n', h->out);
+	if (cost->compared != UINT64_MAX && cost->compared) {
+		label(h, "unwinders");
+		fprintf(h->out, "%" PRIu64 " of %" PRIu64 " stacks identical (%.2f %%)\n", cost->identical,
+			cost->compared, pa_percent(cost->identical, cost->compared));
+	}
 }
 
 static int by_self(const void *left, const void *right)
@@ -300,6 +324,7 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 	words(&h, "command", pa_text(r, r->command));
 	write_when(&h);
 	write_samples(&h);
+	write_time(&h);
 	if ((err = write_symbols(&h)) || (err = write_notes(&h)) || (err = write_processes(&h)))
 		return err;
 	fputc('\n', out);

@@ -1,5 +1,7 @@
 /* perfagent COMMAND ...: one row per command. */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tools/commands.h"
 #include "tools/options.h"
@@ -43,8 +45,18 @@ static int version(void)
 	return pa_outfile_close(&f, 0);
 }
 
+/* A closed standard descriptor must not become the number of a file we open: what is printed would go there. The place
+ * holders cannot be written to, so closed output stays an error, and a recorded command finds them closed. */
+static void hold_standard_descriptors(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_CLOEXEC | (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY));
+}
+
 int main(int argc, char **argv)
 {
+	hold_standard_descriptors();
 	if (argc < 2)
 		return pa_fail("no command", "say which (see perfagent --help)");
 	const char *name = argv[1];
