@@ -96,6 +96,19 @@ static void restore(struct run *r, uint64_t reg)
 	r->row.value[col] = r->initial.value[col];
 }
 
+/* Half of a CFA of register and offset: means nothing while the CFA is an expression, whose place must not change. */
+static void change_cfa_half(struct run *r)
+{
+	if (r->row.cfa_reg == CFA_EXPR)
+		r->bad = true;
+}
+
+static void set_cfa_offset(struct run *r, int32_t offset)
+{
+	change_cfa_half(r);
+	r->row.cfa_value = offset;
+}
+
 static void set_cfa_reg(struct run *r, uint64_t reg)
 {
 	r->row.cfa_reg = reg < PA_ARCH_NR_REGS ? (uint8_t)reg : CFA_UNKNOWN;
@@ -152,10 +165,11 @@ static bool step_cfa(struct run *r, struct pa_cursor *c, uint8_t op)
 		r->row.cfa_value = narrow(r, (int64_t)pa_cursor_uleb(c));
 		return true;
 	case 0x0d: /* def_cfa_register */
+		change_cfa_half(r);
 		set_cfa_reg(r, pa_cursor_uleb(c));
 		return true;
 	case 0x0e: /* def_cfa_offset */
-		r->row.cfa_value = narrow(r, (int64_t)pa_cursor_uleb(c));
+		set_cfa_offset(r, narrow(r, (int64_t)pa_cursor_uleb(c)));
 		return true;
 	case 0x0f: /* def_cfa_expression */
 		r->row.cfa_reg = CFA_EXPR;
@@ -166,7 +180,7 @@ static bool step_cfa(struct run *r, struct pa_cursor *c, uint8_t op)
 		r->row.cfa_value = factored(r, pa_cursor_sleb(c));
 		return true;
 	case 0x13: /* def_cfa_offset_sf */
-		r->row.cfa_value = factored(r, pa_cursor_sleb(c));
+		set_cfa_offset(r, factored(r, pa_cursor_sleb(c)));
 		return true;
 	default:
 		return false;

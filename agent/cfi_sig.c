@@ -67,10 +67,13 @@ static const uint8_t *search(const struct pa_cfi_image *image, uint64_t pc)
 	uint64_t low = 0, high, offset;
 	int32_t entry[2];
 
-	if (c.bad || version != 1 || table_enc != PE_TABLE || count_enc == PE_OMIT || !encoded_size(count_enc))
+	if (c.bad || version != 1 || table_enc != PE_TABLE || count_enc & ~PE_FORMAT || !encoded_size(count_enc))
 		return NULL;
-	if (frame_enc != PE_OMIT)
+	if (frame_enc != PE_OMIT) {
+		if (!encoded_size(frame_enc))
+			return NULL;
 		pa_cursor_skip(&c, encoded_size(frame_enc));
+	}
 	high = pa_cursor_u(&c, encoded_size(count_enc));
 	if (c.bad || !high || high > pa_cursor_left(&c) / sizeof(entry))
 		return NULL;

@@ -15,8 +15,9 @@
 #include "common/atomics.h"
 
 #define PA_RULES_WORDS 65536u
-#define PA_RULES_BITS  25 /* of a word that hold the rule; above: generation, 8 bits, and the pc's bits 16 and up, 31  \
-			   */
+#define PA_RULES_BITS                                                                                                  \
+	25 /* of a word that hold the rule; above: generation, 8 bits, and the pc's bits 16 and up, 31                 \
+	    */
 #define PA_RULES_PC_MIN 65536u /* below the lowest address anything is mapped at; makes a zero word match nothing */
 
 extern _Atomic uint64_t pa_rules_table[PA_RULES_WORDS];

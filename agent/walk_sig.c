@@ -106,11 +106,12 @@ static inline int step_rule(struct pa_walk *w, const struct pa_rule *rule)
 	return PA_WALK_GO_ON;
 }
 
-/* A CFA in any register. Where the registers are those of a frame further down, the result has to follow a call. */
+/* By any rule that has a CFA. Where it is in another register and the registers are those of a frame further down, the
+ * result has to follow a call. */
 static int step_other(struct pa_walk *w, const struct pa_rule *rule)
 {
 	uint64_t pc = w->pc, sp = w->sp, fp = w->fp;
-	bool sure = w->exact;
+	bool sure = w->exact || rule->kind <= PA_RULE_DEREF_FP;
 	int stop = step_rule(w, rule);
 
 	if (stop != PA_WALK_GO_ON)

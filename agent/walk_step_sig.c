@@ -87,12 +87,19 @@ static bool step_leaf(struct pa_walk *w)
 	return true;
 }
 
+/* A return address that no call left was put there by who made the stack (makecontext, fibres): the outermost frame. */
+static bool is_planted(struct pa_walk *w)
+{
+	return !w->exact && code_readable(w, w->pc - PA_ARCH_CALL_BYTES, PA_ARCH_CALL_BYTES) &&
+	       !pa_walk_follows_call_sig(w, w->pc);
+}
+
 int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise)
 {
 	if (is_trampoline(w))
 		return pa_walk_step_signal_sig(w);
 	if (!step_frame_pointer(w) && !(w->exact && step_leaf(w)))
-		return otherwise;
+		return is_planted(w) ? PA_STOP_END : otherwise;
 	w->exact = false;
 	w->age++;
 	return PA_WALK_GO_ON;

@@ -21,8 +21,8 @@
 #include "agent/walk_sig.h"
 #include "common/atomics.h"
 
-#define FRAMES 400
-#define KEPT 400 /* differing stacks kept for the file */
+#define FRAMES      400
+#define KEPT        400 /* differing stacks kept for the file */
 #define KEPT_FRAMES 64
 
 enum verdict { SAME, SHORTER, LONGER, DIFFERENT, NR_VERDICTS };
