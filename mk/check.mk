@@ -26,15 +26,15 @@ check-clang: ## clang, warnings are errors
 
 check-units: ## unit tests
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O) WERROR=1 unit-programs
-	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap ""' $(UNIT_BIN)
+	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap -' $(UNIT_BIN)
 
 check-sanitizers: ## unit tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/asan SAN=$(SANITIZERS) unit-programs
-	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap ""' $(patsubst $(O)/%,$(O)/asan/%,$(UNIT_BIN))
+	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap -' $(patsubst $(O)/%,$(O)/asan/%,$(UNIT_BIN))
 
 check-threads: ## the ring under ThreadSanitizer
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/tsan SAN=thread unit-programs UNIT_SRC="$(wildcard tests/unit/test_ring*.c)"
-	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap ""' $(patsubst tests/unit/%.c,$(O)/tsan/tests/unit/%,$(wildcard tests/unit/test_ring*.c))
+	@CMOCKA_MESSAGE_OUTPUT=TAP $(PROVE) --exec 'tests/tap -' $(patsubst tests/unit/%.c,$(O)/tsan/tests/unit/%,$(wildcard tests/unit/test_ring*.c))
 
 check-worlds: $(O)/libperfagent.so ## who may call what: symbols, exports, stack use
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/worlds CC=gcc CFLAGS=-fcallgraph-info=su agent-objects

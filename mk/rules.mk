@@ -33,6 +33,10 @@ REFERENCE_LIBS := -nodefaultlibs -lc
 ifneq ($(ARCH),x86_64)
 AGENT_CFLAGS  := $(filter-out -mno-red-zone,$(AGENT_CFLAGS))
 endif
+ifeq ($(ARCH),aarch64)
+# else atomics become calls into libgcc, which the agent does not link
+AGENT_CFLAGS  += -mno-outline-atomics
+endif
 
 PLAIN_CFLAGS  := $(BASE) -fstack-protector-strong $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 PLAIN_LDFLAGS := $(if $(SAN),-fsanitize=$(SAN)) -rdynamic
@@ -41,10 +45,17 @@ PLAIN_LIBS    := -lunwind-$(ARCH) -lunwind -ldw -lelf -lsqlite3 -lcjson -liberty
 # $(call objects,kind,sources): the same source may be built for the agent and for the collector
 objects = $(patsubst %.c,$(O)/obj/$(1)/%.o,$(2))
 
-$(O)/obj/agent/%.o: %.c | packages
+# Objects are made anew when the compiler or its flags change. -Werror changes no object.
+FORCE:
+flags-agent = $(CC) $(filter-out -Werror,$(AGENT_CFLAGS)) $(CPPFLAGS) $(CFLAGS)
+flags-plain = $(CC) $(filter-out -Werror,$(PLAIN_CFLAGS)) $(CPPFLAGS) $(CFLAGS)
+$(O)/flags-agent $(O)/flags-plain: FORCE
+	@$(shell mkdir -p $(@D))$(file >$@.new,$($(@F)))if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(O)/obj/agent/%.o: %.c $(O)/flags-agent | packages
 	$(call quiet,CC)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-$(O)/obj/plain/%.o: %.c | packages
+$(O)/obj/plain/%.o: %.c $(O)/flags-plain | packages
 	$(call quiet,CC)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 # .incbin is invisible to -MMD
