@@ -3,12 +3,12 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <string.h>
 #include <threads.h>
 
 #include "agent/arena.h"
 #include "agent/real.h"
 #include "agent/session.h"
+#include "agent/signal.h"
 #include "agent/thread.h"
 
 /* libc keeps the first 32 keys' values inside the thread: storing there allocates nothing. */
@@ -83,7 +83,7 @@ static struct pa_block *prepare(uint64_t start, void *arg, const pthread_attr_t 
 	block->start_routine = start;
 	block->start_arg = arg;
 	block->stack.lo = stack_size(attr); /* made into bounds by the thread itself */
-	memcpy(block->inherit_blocks, pa_tls.host_blocks, sizeof(block->inherit_blocks));
+	pa_signal_inherit_hook(attr, block->inherit_blocks);
 	return block;
 }
 

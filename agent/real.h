@@ -28,6 +28,7 @@
 	X(sigignore)                                                                                                   \
 	X(sigprocmask)                                                                                                 \
 	X(pthread_sigmask)                                                                                             \
+	X(pthread_attr_getsigmask_np)                                                                                  \
 	X(sigwait)                                                                                                     \
 	X(sigwaitinfo)                                                                                                 \
 	X(sigtimedwait)                                                                                                \

@@ -41,6 +41,16 @@ static int try_calls(void *arg)
 	pa_sys(SYS_munmap, 0, 0);
 	pa_sys(SYS_prctl, PR_GET_NAME, &(char[16]){ 0 });
 	pa_sys(SYS_sched_yield);
+	pa_sys(SYS_gettid);
+	pa_sys(SYS_nanosleep, &never.it_value, NULL);
+	pa_sys(SYS_rt_sigpending, NULL, 8);
+	pa_sys(SYS_rt_sigqueueinfo, -1, 0, NULL);
+	pa_sys(SYS_rt_tgsigqueueinfo, -1, -1, 0, NULL);
+	pa_sys(SYS_sigaltstack, NULL, NULL);
+	pa_sys(SYS_getitimer, -1, NULL);
+	pa_sys(SYS_newfstatat, -1, NULL, NULL, 0);
+	pa_sys(SYS_faccessat, -1, NULL, 0);
+	pa_sys(SYS_pread64, -1, NULL, 0, 0);
 	pa_sys(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	pa_sys(SYS_connect, -1, NULL, 0);
 	pa_sys(SYS_sendto, -1, NULL, 0, 0, NULL, 0);

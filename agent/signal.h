@@ -14,6 +14,7 @@
 #ifndef PA_AGENT_SIGNAL_H
 #define PA_AGENT_SIGNAL_H
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -54,8 +55,8 @@ void pa_signal_thread_arm_hook(void);
  * there is none. The shim stays. Safe to be called by several threads at once; one does the work. World: hook. */
 void pa_signal_yield_hook(int sig);
 
-/* The same for a host that is about to install a handler or SIG_IGN: after it `sig` is ignored, with nothing of ours
- * pending, this thread's mask for it is the real one, and the host's action can be installed as it is. World: hook. */
+/* The same for a host that is about to install a handler or SIG_IGN: after it nothing of ours is pending for `sig`, this
+ * thread's mask for it is the real one, and the host's action can be installed as it is, over our handler. World: hook. */
 void pa_signal_surrender_hook(int sig);
 
 /* Nothing of ours is wanted any more (seccomp): the host's masks and actions pass as they are. World: hook. */
@@ -76,6 +77,8 @@ void pa_signal_exec_failed_hook(uint64_t before);
 /* What the host believes this thread blocks, of SIGPROF and our real-time signal, as a mask. World: hook. */
 uint64_t pa_signal_belief_hook(void);
 void pa_signal_believe_hook(uint64_t belief);
+/* What a thread about to be created with attr (or NULL) inherits of this thread's host_blocks. World: hook. */
+void pa_signal_inherit_hook(const pthread_attr_t *attr, bool blocks[2]);
 /* Makes overdue beliefs true in the kernel; returns what is left of the belief. World: hook. */
 uint64_t pa_signal_settle_hook(void);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "agent/real.h"
 #include "agent/session.h"
 #include "agent/signal_state.h"
 #include "agent/sysdep.h"
@@ -18,6 +19,8 @@
 static __thread uint64_t held __attribute__((tls_model("initial-exec")));
 /* The vfork child that set a mask on this thread's TLS: in it the kernel's mask is the host's. */
 static __thread uint32_t mask_child __attribute__((tls_model("initial-exec")));
+
+int pthread_attr_getsigmask_np(const pthread_attr_t *attr, sigset_t *set); /* newer than the oldest headers in use */
 
 static uint64_t change_mask(int how, uint64_t bits)
 {
@@ -60,6 +63,16 @@ uint64_t pa_signal_settle_hook(void)
 	return belief;
 }
 
+void pa_signal_inherit_hook(const pthread_attr_t *attr, bool blocks[2])
+{
+	sigset_t set;
+
+	memcpy(blocks, pa_tls.host_blocks, sizeof(pa_tls.host_blocks));
+	/* such a thread begins with that mask, ours included, and arming finds it there */
+	if (attr && PA_REAL(pthread_attr_getsigmask_np) && PA_REAL(pthread_attr_getsigmask_np)(attr, &set) == 0)
+		memset(blocks, 0, sizeof(pa_tls.host_blocks));
+}
+
 bool pa_signal_pinned_hook(void)
 {
 	stack_t now;
@@ -89,9 +102,12 @@ void pa_signal_thread_arm_hook(void)
 	filtered = pa_signal_filtered_sig() & ~held;
 	if (!filtered || pa_signal_pinned_hook())
 		return;
-	blocked = change_mask(SIG_UNBLOCK, filtered) & filtered;
-	if (blocked)
-		pa_signal_believe_hook(pa_signal_belief_hook() | blocked);
+	blocked = change_mask(SIG_BLOCK, 0) & filtered;
+	if (!blocked)
+		return;
+	/* the belief first: what is pending is delivered by the unblocking */
+	pa_signal_believe_hook(pa_signal_belief_hook() | blocked);
+	change_mask(SIG_UNBLOCK, blocked);
 }
 
 void pa_signal_yield_hook(int sig)
@@ -110,14 +126,8 @@ void pa_signal_yield_hook(int sig)
 
 void pa_signal_surrender_hook(int sig)
 {
-	struct pa_kernel_action ignore;
-
-	memset(&ignore, 0, sizeof(ignore));
-	ignore.handler = (uint64_t)SIG_IGN;
 	pa_signal_yield_hook(sig);
-	/* old ticks that wait on other threads would be taken for the host's own: ignoring a signal discards them */
-	if (atomic_fetch_and(&state.shimmed, ~PA_SIGNAL_BIT(sig)) & PA_SIGNAL_BIT(sig))
-		pa_signal_action_sig(sig, &ignore, NULL);
+	atomic_fetch_and(&state.shimmed, ~PA_SIGNAL_BIT(sig));
 }
 
 void pa_signal_retire_hook(void)

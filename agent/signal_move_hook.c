@@ -24,6 +24,21 @@ static bool claim_moving(unsigned tries)
 	return true;
 }
 
+/* Old ticks that wait on other threads would be taken for the host's own: ignoring a signal discards them. The host's are
+ * hardly among them, because it could not block the signal so far. */
+static void flush(int sig)
+{
+	struct pa_kernel_action ours, ignore;
+
+	memset(&ignore, 0, sizeof(ignore));
+	ignore.handler = (uint64_t)SIG_IGN;
+	pa_signal_own_action_sig(&ours);
+	if (!(pa_signal_shimmed_sig() & PA_SIGNAL_BIT(sig)))
+		return;
+	pa_signal_action_sig(sig, &ignore, NULL);
+	pa_signal_action_sig(sig, &ours, NULL);
+}
+
 bool pa_signal_demote_sig(int sig, unsigned tries)
 {
 	int current;
@@ -40,6 +55,7 @@ bool pa_signal_demote_sig(int sig, unsigned tries)
 		pa_store_release(&state.current, current);
 		pa_signal_refilter_sig();
 		pa_thread_move_timers_hook(current);
+		flush(sig);
 		pa_thread_note_hook(current ? PA_NOTE_SIGNAL_MOVED : PA_NOTE_NO_SIGNAL, (uint64_t)current, 0);
 	} else if (pa_signal_is_ours_sig(sig)) {
 		pa_signal_refilter_sig();

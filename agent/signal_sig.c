@@ -80,8 +80,13 @@ bool pa_signal_shim_sig(int sig)
 
 int pa_signal_pick_sig(int not_this)
 {
+	uint64_t pending = 0;
+
+	/* one that is pending is in use: somebody will wait for it */
+	pa_sys(SYS_rt_sigpending, &pending, 8);
 	for (int sig = PA_SIGNAL_MAX - RT_KEEP_TOP; sig >= PA_SIGRTMIN + RT_KEEP_BOTTOM; sig--) {
-		if (sig != not_this && !(pa_signal_shimmed_sig() & PA_SIGNAL_BIT(sig)) && pa_signal_shim_sig(sig))
+		if (sig != not_this && !((pa_signal_shimmed_sig() | pending) & PA_SIGNAL_BIT(sig)) &&
+		    pa_signal_shim_sig(sig))
 			return sig;
 	}
 	return 0;
