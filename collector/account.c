@@ -11,7 +11,7 @@ void pa_account_read_cpu(struct pa_process *p)
 {
 	uint64_t cpu;
 
-	if (p->pid && !p->exec_ns && !pa_proc_cpu_ns(p->pid, &cpu) && cpu > p->cpu_ns)
+	if (p->pid && !p->exec_ns && !p->replaced && !pa_proc_cpu_ns(p->pid, &cpu) && cpu > p->cpu_ns)
 		p->cpu_ns = cpu;
 }
 
@@ -57,7 +57,7 @@ void pa_account_poll(struct pa_process *p)
 {
 	struct thread_poll poll = {p, THREADS_PER_POLL};
 
-	if (!p->pid || p->ended)
+	if (!p->pid || p->ended || p->replaced)
 		return;
 	pa_account_read_cpu(p);
 	/* nothing ran: nothing to read */
@@ -69,25 +69,42 @@ void pa_account_poll(struct pa_process *p)
 
 static void end_thread(struct pa_process *p, struct pa_thread *t)
 {
-	uint64_t missing = pa_thread_missing(t, p->recorder->period_ns);
+	uint64_t missing;
 
+	/* the only thread there ever was: its clock is the process's */
+	if (p->nr_seen == 1 && p->cpu_ns > t->cpu_ns)
+		t->cpu_ns = p->cpu_ns;
+	missing = pa_thread_missing(t, p->recorder->period_ns);
 	if (missing) {
 		pa_records_charge(p, t, p->end_ns, PA_FRAME_UNSAMPLED, missing);
-		t->weight += missing;
+		pa_process_weigh(p, t, missing);
 	}
 	pa_records_put_thread(p, t);
+}
+
+/* Time in the loader before the agent was there: below a period for most processes, so the rest is carried on to the
+ * next one: a build of a thousand short processes is accounted for as a whole. */
+static uint64_t early_periods(struct pa_process *p, uint64_t period)
+{
+	struct pa_recorder *r = p->recorder;
+	uint64_t early = p->early_ns > p->cpu_base_ns ? p->early_ns - p->cpu_base_ns : 0;
+	uint64_t periods = (r->early_carry_ns + early) / period;
+
+	r->early_carry_ns = (r->early_carry_ns + early) % period;
+	return periods;
 }
 
 /* Threads that were alive when the process went away, then what nobody explains. */
 void pa_account_end(struct pa_process *p)
 {
+	uint64_t period = p->recorder->period_ns;
 	struct pa_thread *main_thread;
 	uint64_t missing;
 
 	for (int i = 0; i < PA_THREAD_BUCKETS; i++)
 		for (struct pa_thread *t = p->threads[i]; t; t = t->chain)
 			end_thread(p, t);
-	missing = pa_process_missing(p, p->recorder->period_ns);
+	missing = pa_process_missing(p, period) + early_periods(p, period);
 	if (missing == 0)
 		return;
 	main_thread = pa_recorder_thread(p, p->inner_pid, p->start_ns);

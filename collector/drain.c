@@ -21,6 +21,13 @@ struct entry {
 	struct piece ring[2]; /* [0] signal, [1] hook */
 };
 
+struct early {
+	const struct pa_record *record;
+	uint32_t entry;
+	uint32_t order; /* as found: qsort is not stable */
+	bool hook;
+};
+
 struct pa_drain {
 	uint8_t *buf;
 	size_t room;
@@ -28,6 +35,9 @@ struct pa_drain {
 	struct entry *entries;
 	size_t nr_entries;
 	size_t max_entries;
+	struct early *early;
+	size_t nr_early;
+	size_t max_early;
 	/* of the pass being made */
 	struct pa_session *s;
 	const struct pa_drain_sink *sink;
@@ -45,6 +55,7 @@ void pa_drain_free(struct pa_drain *d)
 		return;
 	free(d->buf);
 	free(d->entries);
+	free(d->early);
 	free(d);
 }
 
@@ -68,16 +79,51 @@ static void hand_out(struct pa_drain *d, const struct pa_drain_origin *from, boo
 	d->sink->rows[r->type].fn(d->sink->arg, &at, r);
 }
 
-/* Early records of one ring, wherever they stand. Leaves the cursor at 0. */
-static void hand_out_early(struct pa_drain *d, struct entry *e, bool hook)
+/* Finds the early records of one ring, wherever they stand. Leaves the cursor at 0. */
+static void find_early(struct pa_drain *d, size_t entry, bool hook)
 {
-	struct piece *p = &e->ring[hook];
+	struct piece *p = &d->entries[entry].ring[hook];
 	const struct pa_record *r;
 
-	while ((r = pa_wire_next(p->data, p->len, &p->offset)) != NULL)
-		if (r->type < PA_REC_TYPES && d->sink->rows[r->type].fn && d->sink->rows[r->type].early)
-			hand_out(d, &e->from, hook, r);
+	while ((r = pa_wire_next(p->data, p->len, &p->offset)) != NULL) {
+		if (r->type >= PA_REC_TYPES || !d->sink->rows[r->type].fn || !d->sink->rows[r->type].early)
+			continue;
+		if (d->nr_early == d->max_early) {
+			size_t max = d->max_early ? d->max_early * 2 : 64;
+			struct early *list = realloc(d->early, max * sizeof(*list));
+
+			if (!list)
+				break; /* modules are found by the look into /proc as well */
+			d->early = list;
+			d->max_early = max;
+		}
+		d->early[d->nr_early] = (struct early){r, (uint32_t)entry, (uint32_t)d->nr_early, hook};
+		d->nr_early++;
+	}
 	p->offset = 0;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct early *x = a, *y = b;
+
+	if (x->record->time_ns != y->record->time_ns)
+		return x->record->time_ns < y->record->time_ns ? -1 : 1;
+	return x->order < y->order ? -1 : 1;
+}
+
+/* In the order of time over all rings: one thread unmaps what another one then maps anew. */
+static void hand_out_early(struct pa_drain *d)
+{
+	d->nr_early = 0;
+	for (size_t i = 0; i < d->nr_entries; i++) {
+		find_early(d, i, true);
+		find_early(d, i, false);
+	}
+	if (d->nr_early > 1)
+		qsort(d->early, d->nr_early, sizeof(*d->early), by_time);
+	for (size_t i = 0; i < d->nr_early; i++)
+		hand_out(d, &d->entries[d->early[i].entry].from, d->early[i].hook, d->early[i].record);
 }
 
 /* The next record that is not early and has a handler; NULL at the end. A record that is none ends the ring. */
@@ -110,10 +156,7 @@ static void hand_out_late(struct pa_drain *d, struct entry *e)
 
 static void flush(struct pa_drain *d)
 {
-	for (size_t i = 0; i < d->nr_entries; i++) {
-		hand_out_early(d, &d->entries[i], true);
-		hand_out_early(d, &d->entries[i], false);
-	}
+	hand_out_early(d);
 	for (size_t i = 0; i < d->nr_entries; i++)
 		hand_out_late(d, &d->entries[i]);
 	d->nr_entries = 0;

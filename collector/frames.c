@@ -28,7 +28,7 @@ static const struct pa_map_version *look_again(struct pa_process *p, uint64_t pc
 {
 	uint64_t now = pa_now_ns();
 
-	if (!p->pid || p->ended || now - p->scanned_ns < RESCAN_NS)
+	if (!p->pid || p->ended || p->replaced || now - p->scanned_ns < RESCAN_NS)
 		return NULL;
 	p->scanned_ns = now;
 	if (pa_modules_scan(p->recorder->modules, &p->maps, p->pid, time_ns) < 0)
@@ -156,7 +156,7 @@ static void open_perfmap(struct pa_process *p)
 {
 	char path[96];
 
-	if (p->perfmap_fd >= 0 || !p->pid)
+	if (p->perfmap_fd >= 0 || !p->pid || p->replaced)
 		return;
 	snprintf(path, sizeof(path), "/proc/%u/root/tmp/perf-%u.map", p->pid, p->inner_pid);
 	p->perfmap_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);

@@ -1,5 +1,6 @@
 #include "collector/process.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ struct pa_thread *pa_process_add_thread(struct pa_process *p, uint32_t tid)
 	t->chain = p->threads[tid % PA_THREAD_BUCKETS];
 	p->threads[tid % PA_THREAD_BUCKETS] = t;
 	p->nr_threads++;
+	p->nr_seen++;
 	return t;
 }
 
@@ -44,15 +46,10 @@ static uint64_t since_armed(const struct pa_thread *t)
 	return t->cpu_ns > t->armed_cpu_ns ? t->cpu_ns - t->armed_cpu_ns : 0;
 }
 
-uint64_t pa_thread_explained_ns(const struct pa_thread *t, uint64_t period_ns, bool exact)
+void pa_process_weigh(struct pa_process *p, struct pa_thread *t, uint64_t periods)
 {
-	uint64_t sampled = t->weight * period_ns;
-
-	if (!t->announced || !t->period_ns)
-		return sampled;
-	if (exact)
-		return since_armed(t);
-	return sampled > since_armed(t) ? sampled : since_armed(t);
+	t->weight += periods;
+	p->weight += periods;
 }
 
 uint64_t pa_thread_missing(const struct pa_thread *t, uint64_t period_ns)
@@ -67,15 +64,13 @@ uint64_t pa_thread_missing(const struct pa_thread *t, uint64_t period_ns)
 
 uint64_t pa_process_missing(const struct pa_process *p, uint64_t period_ns)
 {
-	uint64_t total = p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
-	uint64_t explained = p->explained_ns;
+	uint64_t known = p->cpu_base_ns + p->early_ns;
+	uint64_t due = p->cpu_ns > known ? (p->cpu_ns - known + period_ns / 2) / period_ns : 0;
+	double chance = 1 + 1.5 * sqrt(p->nr_armed);
 
-	for (int i = 0; i < PA_THREAD_BUCKETS; i++)
-		for (const struct pa_thread *t = p->threads[i]; t; t = t->chain)
-			explained += pa_thread_explained_ns(t, period_ns, false);
-	if (explained >= total)
+	if (due <= p->weight || (double)(due - p->weight) <= chance)
 		return 0;
-	return (total - explained + period_ns / 2) / period_ns;
+	return due - p->weight;
 }
 
 void pa_process_fini(struct pa_process *p)

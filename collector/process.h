@@ -1,7 +1,8 @@
 /* Processes and threads of a recording: what was announced, what was sampled, and how much CPU time is left to explain.
  *
- * CPU of a process = base (an earlier image of the same pid) + its threads; each armed thread is sampled from armed_cpu_ns
- * on. What the kernel charged and no thread explains is the gap (F5). World: plain. */
+ * CPU clock of a process = base (an earlier image of the same pid) + CPU of its threads. Of a thread the time before its
+ * timer was armed is known and unsampled; what follows is worth one sample a period, on average exactly, because the
+ * first expiry is random (F5). What the kernel charged beyond that is missing. World: plain. */
 #ifndef PA_COLLECTOR_PROCESS_H
 #define PA_COLLECTOR_PROCESS_H
 
@@ -33,6 +34,7 @@ struct pa_thread {
 };
 
 struct pa_recorder;
+struct pa_unwinder;
 struct pa_recording_session;
 
 struct pa_process {
@@ -52,16 +54,21 @@ struct pa_process {
 	uint64_t scanned_ns;  /* when its maps were read last */
 	uint64_t polled_cpu_ns;
 	bool ended;
+	uint64_t ended_at_ns; /* when we noticed */
 	char how[32];
 	char command[1024];
 	char exe[512];
-	/* of threads that have ended */
-	uint64_t explained_ns;
+	uint64_t weight;   /* periods of all its threads, see there */
+	uint64_t early_ns; /* CPU time of its threads before they were armed */
+	uint32_t nr_armed; /* threads that were */
+	bool replaced;	   /* /proc/PID shows another image now, or nothing */
 	uint32_t main_thread; /* id, 0: none seen */
-	uint32_t nr_threads;
+	uint32_t nr_threads; /* live */
+	uint32_t nr_seen;    /* ever */
 	uint32_t nr_notes;
 	struct pa_thread *threads[PA_THREAD_BUCKETS];
 	struct pa_maps maps;
+	struct pa_unwinder *unwinder; /* slices.c's */
 	int perfmap_fd; /* -1: none opened */
 	bool wants_perfmap;
 	struct pa_watch pidfd; /* fd -1: none */
@@ -77,12 +84,12 @@ struct pa_thread *pa_process_add_thread(struct pa_process *p, uint32_t tid);
 /* Unlinks; the caller frees it. */
 void pa_process_remove_thread(struct pa_process *p, struct pa_thread *t);
 
-/* CPU time of a thread that its samples, its blocked and its lost periods stand for. Units: ns. exact: cpu_ns is the
- * thread's last word, else it may lag behind the samples. */
-uint64_t pa_thread_explained_ns(const struct pa_thread *t, uint64_t period_ns, bool exact);
+/* Adds to the weight of a thread and its process. */
+void pa_process_weigh(struct pa_process *p, struct pa_thread *t, uint64_t periods);
 /* Whole periods a thread consumed without a sample, beyond the one that is still running. */
 uint64_t pa_thread_missing(const struct pa_thread *t, uint64_t period_ns);
-/* Whole periods of a process that no thread explains. */
+/* Whole periods of a process that no thread explains, when there are more than chance would leave: each armed thread's
+ * count is off by less than one, with a variance of at most 1/4; 1 + 3 standard deviations are chance. */
 uint64_t pa_process_missing(const struct pa_process *p, uint64_t period_ns);
 
 /* Frees what it holds, threads included, not p itself. */

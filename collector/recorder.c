@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,240 +25,6 @@ void pa_recorder_store(struct pa_recorder *r, int err)
 {
 	if (err && !r->store_error)
 		r->store_error = err;
-}
-
-/* ---- processes and threads ------------------------------------------------------------------------------------ */
-
-static void put_process(struct pa_process *p)
-{
-	struct pa_store_process row = {.id = p->id,
-				       .pid = p->pid,
-				       .inner_pid = p->inner_pid,
-				       .parent = p->parent,
-				       .start_ns = p->start_ns,
-				       .end_ns = p->end_ns,
-				       .cpu_ns = p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0,
-				       .agent_ns = p->agent_ns,
-				       .command = p->command,
-				       .exe = p->exe,
-				       .how = p->ended ? p->how : "running"};
-
-	pa_recorder_store(p->recorder, pa_store_put_process(p->recorder->store, &row));
-}
-
-static struct pa_process *find_by_pid(const struct pa_recorder *r, uint32_t pid)
-{
-	for (const struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
-		for (struct pa_process *p = rs->processes; p; p = p->next)
-			if (p->pid == pid && !p->ended)
-				return p;
-	return NULL;
-}
-
-static void drain(struct pa_recording_session *rs, struct pa_drain_result *result)
-{
-	struct pa_recorder *r = rs->recorder;
-
-	r->draining = rs;
-	r->recent = NULL;
-	pa_drain_session(r->drain, rs->s, &r->sink, result);
-	r->draining = NULL;
-	r->recent = NULL;
-}
-
-static void on_pidfd(struct pa_watch *watch, uint32_t events)
-{
-	struct pa_process *p = watch->arg;
-	struct pa_drain_result result;
-
-	drain(p->session, &result);
-	pa_recorder_end_process(p, NULL);
-}
-
-static void watch_process(struct pa_process *p, int pidfd)
-{
-	p->pidfd = (struct pa_watch){.fd = pidfd, .fn = on_pidfd, .arg = p};
-	if (pidfd >= 0 && pa_loop_watch(p->recorder->loop, &p->pidfd, EPOLLIN)) {
-		close(pidfd);
-		p->pidfd.fd = -1;
-	}
-}
-
-static void unwatch_process(struct pa_process *p)
-{
-	if (p->pidfd.fd < 0)
-		return;
-	pa_loop_unwatch(p->recorder->loop, &p->pidfd);
-	close(p->pidfd.fd);
-	p->pidfd.fd = -1;
-}
-
-static struct pa_process *new_process(struct pa_recording_session *rs, uint32_t pid, uint32_t inner_pid, int pidfd)
-{
-	struct pa_process *p;
-
-	if (rs->nr_processes >= PA_RECORDER_PROCESSES_MAX)
-		return NULL;
-	p = calloc(1, sizeof(*p));
-	if (!p)
-		return NULL;
-	p->id = ++rs->recorder->next_process;
-	p->pid = pid;
-	p->inner_pid = inner_pid;
-	p->start_ns = pa_now_ns();
-	p->recorder = rs->recorder;
-	p->session = rs;
-	p->perfmap_fd = -1;
-	p->next = rs->processes;
-	rs->processes = p;
-	rs->nr_processes++;
-	rs->nr_live++;
-	rs->empty_since_ns = 0;
-	watch_process(p, pidfd);
-	return p;
-}
-
-static void look_at(struct pa_process *p)
-{
-	p->uid = pa_proc_uid(p->pid);
-	if (!p->pid)
-		return;
-	pa_proc_command(p->pid, p->command, sizeof(p->command));
-	pa_proc_exe(p->pid, p->exe, sizeof(p->exe));
-}
-
-/* The outer pid of a forked child: the same number when the namespaces are the same, which the memfd in its maps
- * proves where its parent does not. */
-static uint32_t outer_pid(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t *parent_pid)
-{
-	struct pa_proc_status status;
-
-	if (pa_proc_status(inner_pid, &status) || status.inner_pid != inner_pid || status.ns_depth == 0)
-		return 0;
-	*parent_pid = status.parent;
-	for (struct pa_process *p = rs->processes; p; p = p->next)
-		if (p->pid == status.parent)
-			return inner_pid;
-	return pa_proc_maps_inode(inner_pid, rs->s->inode, PA_SESSION_MEMFD_NAME) ? inner_pid : 0;
-}
-
-static struct pa_process *parent_in(struct pa_recording_session *rs, uint32_t parent_pid)
-{
-	struct pa_process *oldest = NULL;
-
-	for (struct pa_process *p = rs->processes; p; p = p->next) {
-		if (parent_pid && p->pid == parent_pid)
-			return p;
-		oldest = p;
-	}
-	return oldest;
-}
-
-/* A process nobody announced: a forked child that has claimed a slot in its parent's memfd. */
-static struct pa_process *adopt(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t pid, uint32_t parent_pid)
-{
-	struct pa_process *parent = parent_in(rs, parent_pid);
-	int pidfd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
-	struct pa_process *p = new_process(rs, pid, inner_pid, pidfd);
-
-	if (!p)
-		return NULL;
-	if (parent) {
-		p->parent = parent->id;
-		pa_recorder_store(rs->recorder, pa_maps_copy(&p->maps, &parent->maps));
-		memcpy(p->command, parent->command, sizeof(p->command));
-		memcpy(p->exe, parent->exe, sizeof(p->exe));
-	}
-	look_at(p);
-	if (parent && !p->command[0]) {
-		memcpy(p->command, parent->command, sizeof(p->command));
-		memcpy(p->exe, parent->exe, sizeof(p->exe));
-	}
-	put_process(p);
-	return p;
-}
-
-struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid)
-{
-	struct pa_recording_session *rs = r->draining;
-	struct pa_process *p, *ended = NULL;
-	uint32_t parent = 0, pid;
-
-	if (r->recent && r->recent->inner_pid == inner_pid)
-		return r->recent;
-	if (!rs || !inner_pid)
-		return NULL;
-	for (p = rs->processes; p; p = p->next) {
-		if (p->inner_pid != inner_pid)
-			continue;
-		if (!p->ended)
-			return r->recent = p;
-		ended = ended ? ended : p;
-	}
-	pid = outer_pid(rs, inner_pid, &parent);
-	/* late words of a process that is gone, or a new one that got its number */
-	if (ended && !pid)
-		return ended;
-	return r->recent = adopt(rs, inner_pid, pid, parent);
-}
-
-struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns)
-{
-	struct pa_thread *t = pa_process_thread(p, tid);
-
-	if (t)
-		return t;
-	t = pa_process_add_thread(p, tid);
-	if (!t)
-		return NULL;
-	t->id = ++p->recorder->next_thread;
-	t->start_ns = time_ns;
-	if (tid == p->inner_pid && !p->main_thread)
-		p->main_thread = t->id;
-	if (p->pid && !p->ended && p->pid == p->inner_pid)
-		pa_proc_comm(p->pid, tid, t->name, sizeof(t->name));
-	pa_records_put_thread(p, t);
-	return t;
-}
-
-void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t)
-{
-	pa_process_remove_thread(p, t);
-	free(t);
-}
-
-static bool left_by_exec(const struct pa_process *p)
-{
-	/* the goodbye is written before the exec: a tick or two of the old image may still follow */
-	return p->exec_ns && p->last_ns < p->exec_ns + 100u * MS;
-}
-
-void pa_recorder_end_process(struct pa_process *p, const char *how)
-{
-	struct pa_recorder *r = p->recorder;
-
-	if (p->ended)
-		return;
-	if (how || !left_by_exec(p))
-		p->exec_ns = 0;
-	pa_account_read_cpu(p);
-	pa_frames_name_jit(p);
-	p->ended = true;
-	p->end_ns = p->exec_ns ? p->exec_ns : pa_now_ns();
-	if (how)
-		snprintf(p->how, sizeof(p->how), "%s", how);
-	else if (p->exec_ns)
-		snprintf(p->how, sizeof(p->how), "exec");
-	else if (!p->how[0])
-		snprintf(p->how, sizeof(p->how), "unknown");
-	pa_account_end(p);
-	r->tree_cpu_ns += p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
-	put_process(p);
-	unwatch_process(p);
-	pa_process_fini(p);
-	pa_session_release_pid(p->session->s, p->inner_pid);
-	if (--p->session->nr_live == 0)
-		p->session->empty_since_ns = pa_now_ns();
 }
 
 /* ---- sessions ------------------------------------------------------------------------------------------------- */
@@ -297,7 +61,8 @@ static void free_session(struct pa_recording_session *rs)
 		struct pa_process *p = rs->processes;
 
 		rs->processes = p->next;
-		unwatch_process(p);
+		pa_recorder_unwatch(p);
+		pa_slices_forget(r->slices, p);
 		pa_process_fini(p);
 		free(p);
 	}
@@ -332,7 +97,7 @@ void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, stru
 		       struct pa_grant *grant)
 {
 	struct pa_recording_session *rs = new_session(r, hello);
-	struct pa_process *p = rs ? new_process(rs, peer->pid, hello->pid, peer->pidfd) : NULL;
+	struct pa_process *p = rs ? pa_recorder_new_process(rs, peer->pid, hello->pid, peer->pidfd) : NULL;
 
 	if (!p) {
 		if (rs)
@@ -358,11 +123,14 @@ static void end_old_image(struct pa_recorder *r, struct pa_process *p)
 {
 	struct pa_drain_result result;
 
+	/* a child that was forked and exec'ed between two drains is met here for the first time */
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+		if (rs != p->session)
+			pa_recorder_drain(rs, &result);
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
 		for (struct pa_process *old = rs->processes; old; old = old->next) {
 			if (old == p || old->ended || !p->pid || old->pid != p->pid)
 				continue;
-			drain(rs, &result);
 			p->parent = old->id;
 			p->cpu_base_ns = old->exec_cpu_ns ? old->exec_cpu_ns : old->cpu_ns;
 			old->exec_ns = old->exec_ns ? old->exec_ns : p->start_ns;
@@ -382,7 +150,7 @@ static void find_parent(struct pa_recorder *r, struct pa_process *p)
 	/* a shell without the agent may stand between */
 	for (int i = 0; i < 16 && pid > 1 && !p->parent && !pa_proc_status(pid, &status); i++) {
 		pid = status.parent;
-		parent = find_by_pid(r, pid);
+		parent = pa_recorder_by_pid(r, pid);
 		if (parent)
 			p->parent = parent->id;
 	}
@@ -401,11 +169,11 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 	end_old_image(r, p);
 	if (!p->parent)
 		find_parent(r, p);
-	look_at(p);
+	pa_recorder_look_at(p);
 	p->scanned_ns = pa_now_ns();
 	if (p->pid)
 		pa_modules_scan(r->modules, &p->maps, p->pid, p->start_ns);
-	put_process(p);
+	pa_recorder_put_process(p);
 	pa_loop_arm(r->loop, &r->drain_timer, BUSY_NS);
 }
 
@@ -414,24 +182,13 @@ bool pa_recorder_knows(const struct pa_recorder *r, uint32_t pid)
 	struct pa_proc_status status;
 
 	for (int i = 0; i < 64 && pid > 1; i++) {
-		if (find_by_pid(r, pid))
+		if (pa_recorder_by_pid(r, pid))
 			return true;
 		if (pa_proc_status(pid, &status))
 			return false;
 		pid = status.parent;
 	}
 	return false;
-}
-
-void pa_recorder_reaping(struct pa_recorder *r, uint32_t pid, const char *how)
-{
-	struct pa_process *p = find_by_pid(r, pid);
-	struct pa_drain_result result;
-
-	if (!p)
-		return;
-	drain(p->session, &result);
-	pa_recorder_end_process(p, how);
 }
 
 /* ---- children nobody has seen yet ------------------------------------------------------------------------------ */
@@ -465,7 +222,7 @@ static int look_for_mapper(void *arg, uint32_t pid)
 	if (pid == (uint32_t)getpid() || pa_proc_maps(pid, match_session, search) != 1 || !search->rs ||
 	    pa_proc_status(pid, &status) || status.state == 'Z')
 		return 0;
-	adopt(search->rs, status.inner_pid, pid, status.parent);
+	pa_recorder_adopt(search->rs, status.inner_pid, pid, status.parent);
 	return 0;
 }
 
@@ -487,7 +244,7 @@ static void close_empty(struct pa_recorder *r, bool now)
 		next = rs->next;
 		if (rs->nr_live || rs->empty_since_ns > limit)
 			continue;
-		drain(rs, &result);
+		pa_recorder_drain(rs, &result);
 		if (rs->nr_live == 0)
 			free_session(rs);
 	}
@@ -525,7 +282,7 @@ static void on_drain(struct pa_timer *timer)
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
 		if (!rs->answered)
 			continue;
-		drain(rs, &result);
+		pa_recorder_drain(rs, &result);
 		if (result.fill_permille > fill)
 			fill = result.fill_permille;
 	}
@@ -548,7 +305,7 @@ static void check_alive(struct pa_process *p)
 {
 	struct pa_proc_status status;
 
-	if (p->exec_ns && left_by_exec(p) && pa_now_ns() - p->exec_ns > LINGER_NS &&
+	if (p->exec_ns && pa_recorder_left_by_exec(p) && pa_now_ns() - p->exec_ns > LINGER_NS &&
 	    !pa_proc_maps_inode(p->pid, p->session->s->inode, PA_SESSION_MEMFD_NAME))
 		pa_recorder_end_process(p, NULL);
 	else if (p->pidfd.fd < 0 && (!p->pid || pa_proc_status(p->pid, &status) || status.state == 'Z'))
@@ -571,6 +328,7 @@ static void on_poll(struct pa_timer *timer)
 		}
 		if (rs->answered)
 			session_losses(rs);
+		pa_recorder_bury(rs);
 	}
 	pa_loop_arm(r->loop, &r->poll_timer, POLL_NS);
 	close_empty(r, false);
@@ -585,7 +343,7 @@ static void on_commit(struct pa_timer *timer)
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
 		for (struct pa_process *p = rs->processes; p; p = p->next)
 			if (!p->ended)
-				put_process(p);
+				pa_recorder_put_process(p);
 	pa_recorder_store(r, pa_store_commit(r->store));
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
 }
@@ -651,11 +409,13 @@ static void free_recorder(struct pa_recorder *r)
 	pa_loop_disarm(r->loop, &r->drain_timer);
 	pa_loop_disarm(r->loop, &r->poll_timer);
 	pa_loop_disarm(r->loop, &r->commit_timer);
+	pa_slices_free(r->slices);
 	pa_drain_free(r->drain);
 	pa_stackmemo_free(r->memo);
 	pa_stacks_free(r->stacks);
 	pa_modules_free(r->modules);
 	free(r->unnamed);
+	free(r->completed);
 	free(r->path);
 	free(r);
 }
@@ -678,13 +438,15 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	r->stacks = pa_stacks_new(PA_RECORDER_NODES_MAX);
 	r->memo = pa_stackmemo_new(16384, PA_FRAMES_MAX);
 	r->modules = pa_modules_new();
+	r->slices = pa_slices_new();
+	r->completed = malloc(sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t));
 	r->drain = pa_drain_new();
 	r->drain_timer = (struct pa_timer){.fn = on_drain, .arg = r};
 	r->poll_timer = (struct pa_timer){.fn = on_poll, .arg = r};
 	r->commit_timer = (struct pa_timer){.fn = on_commit, .arg = r};
 	pa_records_init(&r->sink, r);
 	status = -ENOMEM;
-	if (r->path && r->stacks && r->memo && r->modules && r->drain)
+	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain)
 		status = pa_store_create(options->path, &r->store, err, err_size);
 	if (status) {
 		free_recorder(r);
@@ -697,6 +459,30 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	return 0;
 }
 
+/* The upper end of the bucket that holds the permille-th handler time. */
+static uint64_t handler_quantile(const struct pa_recorder *r, uint32_t permille)
+{
+	uint64_t total = 0, seen = 0;
+	int i;
+
+	for (i = 0; i < PA_HANDLER_BUCKETS; i++)
+		total += r->handler_ns[i];
+	for (i = 0; i < PA_HANDLER_BUCKETS - 1; i++) {
+		seen += r->handler_ns[i];
+		if (seen * 1000 >= total * permille)
+			break;
+	}
+	/* bucket 4 e + m holds 2^e (1 + m/4) up to 2^e (1 + (m+1)/4) */
+	return ((uint64_t)(5 + i % 4) << (i / 4)) / 4;
+}
+
+static void put_handler_times(struct pa_recorder *r)
+{
+	pa_recorder_meta_u64(r, "armed_max_ns", r->armed_max_ns);
+	pa_recorder_meta_u64(r, "handler_p50_ns", handler_quantile(r, 500));
+	pa_recorder_meta_u64(r, "handler_p99_ns", handler_quantile(r, 990));
+}
+
 static void last_rows(struct pa_recorder *r, uint64_t tree_cpu_ns)
 {
 	uint64_t own;
@@ -705,6 +491,7 @@ static void last_rows(struct pa_recorder *r, uint64_t tree_cpu_ns)
 	pa_recorder_meta_u64(r, "cpu_ns", tree_cpu_ns > r->tree_cpu_ns ? tree_cpu_ns : r->tree_cpu_ns);
 	pa_recorder_meta(r, "unwinder", r->unwinder);
 	pa_recorder_meta_u64(r, "signals", r->signals);
+	put_handler_times(r);
 	if (r->compared) {
 		pa_recorder_meta_u64(r, "compared", r->compared);
 		pa_recorder_meta_u64(r, "compared_identical", r->identical);
@@ -721,7 +508,7 @@ int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns)
 	int status, err;
 
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
-		drain(rs, &result);
+		pa_recorder_drain(rs, &result);
 		for (struct pa_process *p = rs->processes; p; p = p->next)
 			pa_recorder_end_process(p, "running");
 		session_losses(rs);

@@ -8,6 +8,7 @@
 #include "collector/process.h"
 #include "collector/recorder.h"
 #include "collector/session.h"
+#include "collector/slices.h"
 #include "collector/stacks.h"
 #include "collector/store.h"
 #include "collector/symbolize.h"
@@ -15,6 +16,8 @@
 #define PA_RECORDER_SESSIONS_MAX  1024
 #define PA_RECORDER_PROCESSES_MAX 65536 /* of one session, live */
 #define PA_RECORDER_NODES_MAX	  (16u << 20)
+
+#define PA_HANDLER_BUCKETS 128
 
 struct pa_recording_session {
 	struct pa_session *s;
@@ -35,7 +38,9 @@ struct pa_recorder {
 	struct pa_stacks *stacks;
 	struct pa_stackmemo *memo;
 	struct pa_modules *modules;
+	struct pa_slices *slices;
 	struct pa_drain *drain;
+	struct pa_sample *completed; /* from its slice; room for PA_FRAMES_MAX frames */
 	struct pa_drain_sink sink;
 	struct pa_recording_session *sessions;
 	uint32_t nr_sessions;
@@ -45,9 +50,12 @@ struct pa_recorder {
 	uint32_t next_thread;
 	uint64_t samples; /* weighted */
 	uint64_t signals;
+	uint64_t armed_max_ns; /* from the agent's constructor to its first timer */
+	uint64_t handler_ns[PA_HANDLER_BUCKETS]; /* handler times, four buckets an octave */
 	uint64_t compared, identical; /* PERFAGENT_UNWINDER=compare */
 	uint32_t last_stack;	      /* of the sample before */
 	uint64_t tree_cpu_ns;	      /* of ended processes */
+	uint64_t early_carry_ns;      /* see account.c */
 	uint64_t period_ns;
 	const char *unwinder;
 	struct pa_timer drain_timer, poll_timer, commit_timer;
@@ -64,11 +72,26 @@ struct pa_recorder {
 };
 
 /* recorder.c */
+void pa_recorder_store(struct pa_recorder *r, int err); /* remembers the first error */
+
+/* recorder_process.c */
+struct pa_process *pa_recorder_new_process(struct pa_recording_session *rs, uint32_t pid, uint32_t inner_pid, int pidfd);
+/* A process nobody announced: a forked child that has claimed a slot in its parent's memfd. */
+struct pa_process *pa_recorder_adopt(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t pid,
+				     uint32_t parent_pid);
+struct pa_process *pa_recorder_by_pid(const struct pa_recorder *r, uint32_t pid); /* a live one, or NULL */
+void pa_recorder_look_at(struct pa_process *p); /* command, executable, user */
+void pa_recorder_put_process(struct pa_process *p);
+void pa_recorder_unwatch(struct pa_process *p);
+bool pa_recorder_left_by_exec(const struct pa_process *p);
+void pa_recorder_drain(struct pa_recording_session *rs, struct pa_drain_result *result);
+/* Frees processes that ended a while ago: nothing of theirs can still come. */
+void pa_recorder_bury(struct pa_recording_session *rs);
+/* During a drain: the process of a slot's owner. */
 struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid);
 void pa_recorder_end_process(struct pa_process *p, const char *how);
 struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns);
 void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t);
-void pa_recorder_store(struct pa_recorder *r, int err); /* remembers the first error */
 
 /* records.c */
 void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r);

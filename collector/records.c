@@ -54,6 +54,26 @@ void pa_records_put_thread(struct pa_process *p, const struct pa_thread *t)
 	pa_recorder_store(p->recorder, pa_store_put_thread(p->recorder->store, &row));
 }
 
+/* It was armed, though the record that says so was lost or not worth writing. */
+static void was_sampled(struct pa_process *p, struct pa_thread *t)
+{
+	if (t->period_ns || t->announced)
+		return;
+	t->period_ns = p->recorder->period_ns;
+	pa_records_put_thread(p, t);
+}
+
+static void count_handler_time(struct pa_recorder *r, uint32_t ns)
+{
+	uint32_t octave;
+
+	if (ns == 0)
+		return;
+	octave = 31u - (uint32_t)__builtin_clz(ns);
+	/* the two bits below the highest one divide the octave */
+	r->handler_ns[octave * 4 + (octave >= 2 ? ns >> (octave - 2) & 3 : 0)]++;
+}
+
 static void on_sample(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_sample *sample = (const struct pa_sample *)record;
@@ -64,6 +84,8 @@ static void on_sample(void *arg, const struct pa_drain_origin *from, const struc
 
 	if (!t)
 		return;
+	if (record->flags & PA_SAMPLE_SLICE)
+		sample = pa_slices_complete(r->slices, p, r->modules, sample, r->completed);
 	stack = pa_frames_stack(p, sample);
 	if (sample->head.flags & PA_SAMPLE_REFERENCE) {
 		r->compared++;
@@ -71,8 +93,10 @@ static void on_sample(void *arg, const struct pa_drain_origin *from, const struc
 		return;
 	}
 	r->last_stack = stack;
+	was_sampled(p, t);
 	r->signals++;
-	t->weight += sample->weight;
+	count_handler_time(r, sample->self_ns);
+	pa_process_weigh(p, t, sample->weight);
 	if (sample->stop != PA_STOP_END)
 		put_loss(p, "truncated", 1);
 	if (sample->head.flags & PA_SAMPLE_BLOCKED) {
@@ -83,6 +107,15 @@ static void on_sample(void *arg, const struct pa_drain_origin *from, const struc
 	put_sample(p, t, record->time_ns, stack, sample->weight);
 }
 
+static void on_slice(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	struct pa_recorder *r = arg;
+	struct pa_process *p = process_of(r, from, record);
+
+	if (p)
+		pa_slices_keep(r->slices, p, (const struct pa_slice *)record);
+}
+
 static void on_thread_start(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_thread_start *start = (const struct pa_thread_start *)record;
@@ -91,6 +124,10 @@ static void on_thread_start(void *arg, const struct pa_drain_origin *from, const
 
 	if (!t)
 		return;
+	if (!t->announced && start->period_ns) {
+		p->nr_armed++;
+		p->early_ns += start->cpu_ns;
+	}
 	t->announced = true;
 	t->period_ns = start->period_ns;
 	t->armed_cpu_ns = start->cpu_ns;
@@ -114,10 +151,11 @@ static void on_thread_end(void *arg, const struct pa_drain_origin *from, const s
 		t->start_frame = pa_frames_of(p, end->start_routine | PA_FRAME_EXACT, record->time_ns);
 	if (end->undelivered)
 		pa_records_charge(p, t, record->time_ns, PA_FRAME_UNSAMPLED, end->undelivered);
-	t->weight += end->undelivered;
+	pa_process_weigh(p, t, end->undelivered);
+	if (!t->announced)
+		t->period_ns = p->recorder->period_ns;
 	t->cpu_ns = end->cpu_ns;
 	t->end_ns = record->time_ns;
-	p->explained_ns += pa_thread_explained_ns(t, p->recorder->period_ns, true);
 	pa_records_put_thread(p, t);
 	pa_recorder_forget_thread(p, t);
 }
@@ -128,7 +166,7 @@ static void on_module(void *arg, const struct pa_drain_origin *from, const struc
 	struct pa_process *p = process_of(r, from, record);
 
 	if (p)
-		pa_modules_learn(r->modules, &p->maps, p->ended ? 0 : p->pid, (const struct pa_module *)record);
+		pa_modules_learn(r->modules, &p->maps, p->ended || p->replaced ? 0 : p->pid, (const struct pa_module *)record);
 }
 
 static void on_unmap(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
@@ -172,8 +210,9 @@ static void describe(const struct pa_note *note, char *text, size_t size)
 		[PA_NOTE_SIGNAL_MOVED] = true, [PA_NOTE_TIMER_REFUSED] = true, [PA_NOTE_ALTSTACK_SMALL] = true};
 
 	if (note->code == PA_NOTE_EXEC_DROPPED)
-		snprintf(text, size, "it ran a program that cannot be recorded (ELF class %lu, machine %lu)",
-			 (unsigned long)(note->b >> 16 & 0xff), (unsigned long)(note->b & 0xffff));
+		snprintf(text, size, "it ran a program that cannot be recorded: %s (%lu-bit ELF, machine %lu)",
+			 note->a == 1 ? "for another machine" : "statically linked, or for another loader",
+			 (unsigned long)(note->b >> 16) == ELFCLASS32 ? 32ul : 64ul, (unsigned long)(note->b & 0xffff));
 	else if (note->code >= PA_NOTE_CODES || !sentences[note->code])
 		snprintf(text, size, "note %u of a newer agent (%lu, %lu)", note->code, (unsigned long)note->a,
 			 (unsigned long)note->b);
@@ -189,6 +228,10 @@ static void on_note(void *arg, const struct pa_drain_origin *from, const struct 
 	struct pa_process *p = process_of(arg, from, record);
 	char text[200];
 
+	if (note->code == PA_NOTE_STARTED && p) {
+		p->recorder->armed_max_ns = note->a > p->recorder->armed_max_ns ? note->a : p->recorder->armed_max_ns;
+		return;
+	}
 	/* bounded: a client that keeps noting fills the recording, not our time */
 	if (!p || p->nr_notes++ >= 256)
 		return;
@@ -211,7 +254,9 @@ static void on_counters(void *arg, const struct pa_drain_origin *from, const str
 	put_loss(p, "ring full", delta->lost_weight);
 	t = delta->lost_weight ? pa_process_thread(p, from->tid) : NULL;
 	if (t)
-		t->weight += delta->lost_weight;
+		pa_process_weigh(p, t, delta->lost_weight);
+	else
+		p->weight += delta->lost_weight;
 }
 
 static void on_bad(void *arg, const struct pa_drain_origin *from, const char *why)
@@ -238,6 +283,7 @@ void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r)
 			[PA_REC_UNMAP] = {on_unmap, true},
 			[PA_REC_PROCESS_END] = {on_process_end, false},
 			[PA_REC_NOTE] = {on_note, false},
+			[PA_REC_SLICE] = {on_slice, false},
 		},
 		.counters = on_counters,
 		.bad = on_bad,
