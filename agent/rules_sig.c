@@ -128,3 +128,14 @@ void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, stru
 	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits))
 		store(rules, lookup, bits);
 }
+
+bool pa_walk_module_at_sig(uint64_t address, uint64_t *start, uint64_t *end)
+{
+	struct pa_find_object found;
+
+	if (!find_object || find_object((void *)(uintptr_t)address, &found) != 0)
+		return false;
+	*start = (uint64_t)(uintptr_t)found.map_start;
+	*end = (uint64_t)(uintptr_t)found.map_end;
+	return true;
+}
