@@ -23,7 +23,7 @@ void pa_walk_enter_stack_sig(struct pa_walk *w)
 	}
 }
 
-bool pa_walk_load_foreign_sig(struct pa_walk *w, uint64_t addr, uint64_t *value)
+PA_RAW_READ bool pa_walk_load_foreign_sig(struct pa_walk *w, uint64_t addr, uint64_t *value)
 {
 	if ((addr & 7) || !pa_probe_range_sig(&w->pages, addr, 8))
 		return false;

@@ -5,6 +5,18 @@
 #include "agent/rules_sig.h"
 #include "agent/walk_sig.h"
 
+/* Stacks hold bytes a sanitizer forbids to read, between the variables of instrumented functions (unit tests). */
+#if defined(__SANITIZE_ADDRESS__)
+#define PA_RAW_READ __attribute__((no_sanitize_address))
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PA_RAW_READ __attribute__((no_sanitize("address")))
+#endif
+#endif
+#ifndef PA_RAW_READ
+#define PA_RAW_READ
+#endif
+
 #define PA_WALK_GO_ON         (-1) /* a step succeeded; otherwise steps return an enum pa_stop */
 #define PA_WALK_FOREIGN_BYTES (1u << 20)
 
@@ -33,11 +45,7 @@ void pa_walk_enter_stack_sig(struct pa_walk *w);
 bool pa_walk_load_foreign_sig(struct pa_walk *w, uint64_t addr, uint64_t *value);
 
 /* The word of the walked stack at addr. False: not readable or not aligned. */
-#if defined(__SANITIZE_ADDRESS__)
-__attribute__((no_sanitize_address, noinline)) /* stacks hold poisoned bytes between a host's variables */
-#endif
-static inline bool
-pa_walk_load(struct pa_walk *w, uint64_t addr, uint64_t *value)
+PA_RAW_READ static inline bool pa_walk_load(struct pa_walk *w, uint64_t addr, uint64_t *value)
 {
 	if (__builtin_expect(addr >= w->free_lo && addr < w->free_hi && !(addr & 7), 1)) {
 		*value = *(const uint64_t *)(uintptr_t)addr;

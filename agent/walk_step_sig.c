@@ -5,18 +5,23 @@
 #include "agent/arch/rule.h"
 #include "agent/walk_state_sig.h"
 
-/* Whether code bytes can be read, at .. at + len - 1. */
-static bool code_readable(struct pa_walk *w, uint64_t at, uint64_t len)
+/* Copies code bytes out. False: they cannot be read. */
+static PA_RAW_READ bool read_code(struct pa_walk *w, uint64_t at, uint8_t *copy, uint64_t len)
 {
-	return pa_probe_range_sig(&w->rules.pages, at, len);
+	const volatile uint8_t *code = (const volatile uint8_t *)(uintptr_t)at;
+
+	if (!pa_probe_range_sig(&w->rules.pages, at, len))
+		return false;
+	for (uint64_t i = 0; i < len; i++)
+		copy[i] = code[i];
+	return true;
 }
 
 bool pa_walk_follows_call_sig(struct pa_walk *w, uint64_t ra)
 {
-	uint64_t at = ra - PA_ARCH_CALL_BYTES;
+	uint8_t code[PA_ARCH_CALL_BYTES];
 
-	return pa_rules_pc_ok(ra) && code_readable(w, at, PA_ARCH_CALL_BYTES) &&
-	       pa_arch_is_call((const uint8_t *)(uintptr_t)at);
+	return pa_rules_pc_ok(ra) && read_code(w, ra - sizeof(code), code, sizeof(code)) && pa_arch_is_call(code);
 }
 
 int pa_walk_step_signal_sig(struct pa_walk *w)
@@ -46,8 +51,9 @@ int pa_walk_step_signal_sig(struct pa_walk *w)
 
 static bool is_trampoline(struct pa_walk *w)
 {
-	return code_readable(w, w->pc, PA_ARCH_TRAMPOLINE_BYTES) &&
-	       pa_arch_is_trampoline((const uint8_t *)(uintptr_t)w->pc);
+	uint8_t code[PA_ARCH_TRAMPOLINE_BYTES];
+
+	return read_code(w, w->pc, code, sizeof(code)) && pa_arch_is_trampoline(code);
 }
 
 /* The frame record: [fp] the caller's fp, [fp + 8] the return address. */
@@ -90,8 +96,9 @@ static bool step_leaf(struct pa_walk *w)
 /* A return address that no call left was put there by who made the stack (makecontext, fibres): the outermost frame. */
 static bool is_planted(struct pa_walk *w)
 {
-	return !w->exact && code_readable(w, w->pc - PA_ARCH_CALL_BYTES, PA_ARCH_CALL_BYTES) &&
-	       !pa_walk_follows_call_sig(w, w->pc);
+	uint8_t code[PA_ARCH_CALL_BYTES];
+
+	return !w->exact && read_code(w, w->pc - sizeof(code), code, sizeof(code)) && !pa_arch_is_call(code);
 }
 
 int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise)
