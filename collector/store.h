@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PA_STORE_SCHEMA 1
+#define PA_STORE_SCHEMA         1
 #define PA_STORE_APPLICATION_ID 0x50464131 /* "PFA1" */
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -23,17 +23,17 @@ struct pa_store;
 int pa_store_create(const char *path, struct pa_store **out, char *err, size_t err_size);
 
 struct pa_store_process {
-	uint32_t id;	    /* ours, from 1 */
-	uint32_t pid;	    /* as the collector sees it */
-	uint32_t inner_pid; /* as the target sees it */
-	uint32_t parent;    /* id of the process that forked or exec'ed it, 0: none known */
-	uint64_t start_ns;  /* CLOCK_MONOTONIC */
-	uint64_t end_ns;    /* 0: still running */
-	uint64_t cpu_ns;    /* by the kernel, as far as known */
-	uint64_t agent_ns;  /* time in our handlers and hooks */
+	uint32_t id;         /* ours, from 1 */
+	uint32_t pid;        /* as the collector sees it */
+	uint32_t inner_pid;  /* as the target sees it */
+	uint32_t parent;     /* id of the process that forked or exec'ed it, 0: none known */
+	uint64_t start_ns;   /* CLOCK_MONOTONIC */
+	uint64_t end_ns;     /* 0: still running */
+	uint64_t cpu_ns;     /* by the kernel, as far as known */
+	uint64_t agent_ns;   /* time in our handlers and hooks */
 	const char *command; /* argv joined by spaces */
 	const char *exe;
-	const char *how;    /* how it ended: "exit 0", "signal 9", "exec", "running", "unknown" */
+	const char *how; /* how it ended: "exit 0", "signal 9", "exec", "running", "unknown" */
 };
 
 struct pa_store_thread {
@@ -56,8 +56,9 @@ struct pa_store_module {
 	uint32_t symbols; /* enum pa_symbol_status */
 };
 
-/* All put functions insert or replace by id. Errors: 0 or -errno (-ENOSPC: disk full; the writer keeps what it has in
- * memory up to 64 MiB and tries again at the next commit; a gap is recorded in `losses`). */
+/* All put functions insert or replace by id. Errors: 0 or -errno. -ENOSPC: the disk has been full for so long that the
+ * 64 MiB kept in memory are used up: this row or sample is dropped and counted; a gap of samples goes to the losses as
+ * "disk full", with a note. Text: see perfagent-recording(5). */
 int pa_store_put_meta(struct pa_store *s, const char *key, const char *value);
 int pa_store_put_meta_u64(struct pa_store *s, const char *key, uint64_t value);
 int pa_store_put_process(struct pa_store *s, const struct pa_store_process *p);
@@ -77,7 +78,8 @@ int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, u
 int pa_store_add_loss(struct pa_store *s, uint32_t process, const char *reason, uint64_t count);
 /* A sentence for the report. */
 int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, const char *text);
-/* Ends the batch; called every second by the loop. */
+/* Ends the batch; called every second by the loop. Errors: -errno: nothing was written and nothing is lost: the next
+ * commit tries again with all of it (-ENOSPC: disk full; -EBUSY: somebody else holds a lock). */
 int pa_store_commit(struct pa_store *s);
 /* clean: writes `ended`, checkpoints and switches to journal_mode=DELETE so that one file stays. Frees s always. */
 int pa_store_close(struct pa_store *s, bool clean);
@@ -134,12 +136,12 @@ struct pa_store_sample {
 int pa_recording_samples(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_sample *s), void *arg);
 int pa_recording_losses(struct pa_recording *r,
 			int (*fn)(void *arg, uint32_t process, const char *reason, uint64_t count), void *arg);
-int pa_recording_notes(struct pa_recording *r, int (*fn)(void *arg, uint32_t process, uint64_t time_ns, const char *text),
-		       void *arg);
+int pa_recording_notes(struct pa_recording *r,
+		       int (*fn)(void *arg, uint32_t process, uint64_t time_ns, const char *text), void *arg);
 
 /* Meta keys the collector writes (values as text): "started" (RFC 3339 UTC), "started_mono_ns", "ended" (RFC 3339 UTC;
  * absent: the collector was killed), "ended_mono_ns", "command", "host", "mode" ("cpu"), "period_ns", "version",
- * "exit_status" (of the command, as a shell shows it), "cpu_ns" (kernel's figure for the whole tree), "collector_cpu_ns",
- * "unwinder" ("perfagent", "libunwind" or "compare"). */
+ * "exit_status" (of the command, as a shell shows it), "cpu_ns" (kernel's figure for the whole tree),
+ * "collector_cpu_ns", "unwinder" ("perfagent", "libunwind" or "compare"). */
 
 #endif

@@ -90,7 +90,7 @@ char *pa_private_dir(void)
 	return NULL;
 }
 
-bool pa_fs_is_network(const char *path)
+bool pa_fs_magic_is_network(uint32_t magic)
 {
 	/* FUSE is here because sshfs and the like are FUSE, and many such file systems have no shared mappings. */
 	static const uint32_t types[] = {
@@ -104,14 +104,18 @@ bool pa_fs_is_network(const char *path)
 	    0x01161970 /* GFS2 */,  0x786f4256 /* vboxsf */,
 	    0x013111a8 /* IBRIX */, 0x61756673 /* aufs: shared maps are unreliable */,
 	};
-	struct statfs fs;
 
-	if (statfs(path, &fs))
-		return false;
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if ((uint32_t)fs.f_type == types[i])
+		if (magic == types[i])
 			return true;
 	return false;
+}
+
+bool pa_fs_is_network(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && pa_fs_magic_is_network((uint32_t)fs.f_type);
 }
 
 static int write_all(int fd, const uint8_t *data, size_t len)

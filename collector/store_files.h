@@ -34,6 +34,8 @@ char *pa_private_dir(void);
 
 /* Whether the file system that holds path cannot do SQLite's shared memory: network and user-space file systems. */
 bool pa_fs_is_network(const char *path);
+/* The same by the magic number of statfs(2). */
+bool pa_fs_magic_is_network(uint32_t magic);
 
 /* Copies all bytes from one descriptor's position to another's. Errors: -errno. */
 int pa_copy_fd(int from, int to);

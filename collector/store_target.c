@@ -183,24 +183,38 @@ static int stream_out(const struct pa_target *t)
 	return err;
 }
 
+static int copy_beside(const struct pa_target *t, char *beside)
+{
+	int in = open(t->work, O_RDONLY | O_CLOEXEC), out, err;
+	mode_t mask = umask(0);
+
+	umask(mask);
+	if (in < 0)
+		return -errno;
+	out = mkostemp(beside, O_CLOEXEC);
+	err = out < 0 ? -errno : pa_copy_fd(in, out);
+	if (!err && fchmod(out, 0666 & ~mask))
+		err = -errno;
+	if (out >= 0 && close(out) && !err)
+		err = -errno;
+	close(in);
+	if (err && out >= 0)
+		unlink(beside);
+	return err;
+}
+
 /* Copied beside the final name first, so that the name shows either the whole recording or what was there before. */
 static int move_out(const struct pa_target *t)
 {
-	char *beside = pa_path_with(t->path, ".partial");
+	char *beside = pa_path_with(t->path, ".XXXXXX");
 	int err;
 
 	if (!beside)
 		return -ENOMEM;
-	unlink(beside);
-	err = pa_copy_file(t->work, beside);
-	if (!err) {
-		mode_t mask = umask(0);
-
-		umask(mask);
-		if (chmod(beside, 0666 & ~mask) || rename(beside, t->path)) {
-			err = -errno;
-			unlink(beside);
-		}
+	err = copy_beside(t, beside);
+	if (!err && rename(beside, t->path)) {
+		err = -errno;
+		unlink(beside);
 	}
 	free(beside);
 	return err;

@@ -169,13 +169,20 @@ out:
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
+/* When much has come in, the second is not waited for. An error is not told here: nothing is lost yet, and the next
+ * pa_store_commit meets it again. */
+static void commit_early(struct pa_store *s)
+{
+	if (s->batch.len > EARLY_COMMIT && !s->failing)
+		pa_store_commit(s);
+}
+
 static int end_row(struct pa_store *s)
 {
 	int err = pa_batch_end(&s->batch);
 
 	s->dropped_rows += err == -ENOSPC;
-	if (!err && s->batch.len > EARLY_COMMIT && !s->failing)
-		return pa_store_commit(s);
+	commit_early(s);
 	return err;
 }
 
@@ -378,8 +385,7 @@ int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, u
 	s->samples[s->nr_samples++] =
 	    (struct pa_store_sample){.thread = thread, .time_ns = time_ns, .stack = stack, .weight = weight};
 	s->chunk_changed = true;
-	if (s->batch.len > EARLY_COMMIT && !s->failing)
-		return pa_store_commit(s);
+	commit_early(s);
 	return 0;
 }
 

@@ -39,23 +39,21 @@ size_t pa_utf8_step(const char *text, size_t len)
 size_t pa_text_clean(const char *text, char *out)
 {
 	static const char bad[] = "\xef\xbf\xbd", dots[] = "\xe2\x80\xa6";
-	size_t len = strnlen(text, PA_TEXT_MAX + 1), n = 0;
+	size_t len = strnlen(text, PA_TEXT_MAX + 1), n = 0, cut = 0;
 
 	for (size_t i = 0; i < len;) {
-		size_t step = pa_utf8_step(text + i, len - i);
-		const char *from = step ? text + i : bad;
-		size_t bytes = step ? step : 3;
-		bool last = i + (step ? step : 1) >= len;
+		size_t step = pa_utf8_step(text + i, len - i), bytes = step ? step : 3;
 
-		/* the last character may fill the buffer, any other has to leave room for the dots */
-		if (n + bytes + (last ? 0 : 3) > PA_TEXT_MAX) {
-			memcpy(out + n, dots, 3);
-			n += 3;
+		if (n + bytes > PA_TEXT_MAX) {
+			memcpy(out + cut, dots, 3);
+			n = cut + 3;
 			break;
 		}
-		memcpy(out + n, from, bytes);
+		memcpy(out + n, step ? text + i : bad, bytes);
 		n += bytes;
 		i += step ? step : 1;
+		if (n <= PA_TEXT_MAX - 3)
+			cut = n; /* the last end of a character that leaves room for the dots */
 	}
 	out[n] = '\0';
 	return n;

@@ -30,3 +30,11 @@ unittest: $(if $(T),$(O)/tests/unit/test_$(T),$(UNIT_BIN)) ## unit tests; T=name
 fuzz: ## every fuzzer over its stored inputs and on for FUZZ_SECONDS=; FUZZ=name runs one
 	@$(MAKE) --no-print-directory -j$(JOBS) O=$(O)/fuzz CC=clang SAN=address,undefined,fuzzer-no-link fuzz-programs
 	@tests/fuzz/run $(O)/fuzz $(FUZZ_SECONDS) $(if $(FUZZ),fuzz_$(FUZZ),$(patsubst tests/fuzz/%.c,%,$(FUZZ_SRC)))
+
+# see tests/golden/generate.c
+$(O)/tests/golden/%: tests/golden/%.c $(O)/libpa.a
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(O)/libpa.a $(PLAIN_LDFLAGS) -lcmocka $(PLAIN_LIBS)
+
+.PHONY: golden
+golden: $(O)/tests/golden/generate ## the recording of today's schema that later versions must open
+	$< tests/golden

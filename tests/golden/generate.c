@@ -1,15 +1,16 @@
-/* Writes the recording that every later version must still open: `make golden` puts it to tests/golden/schema-N.pfa.
+/* Writes the recording that every later version must still open: `make golden`.
  * Run it once when the schema gets a new number, and keep the files of the older ones. */
 #include "tests/unit/store_util.h"
 
 int main(int argc, char **argv)
 {
 	struct pa_store *s;
-	char err[300];
+	char err[300], path[512];
 
 	if (argc != 2)
-		return fprintf(stderr, "usage: generate FILE\n"), 2;
-	if (pa_store_create(argv[1], &s, err, sizeof(err)))
+		return fprintf(stderr, "usage: generate DIRECTORY\n"), 2;
+	snprintf(path, sizeof(path), "%s/schema-%d.pfa", argv[1], PA_STORE_SCHEMA);
+	if (pa_store_create(path, &s, err, sizeof(err)))
 		return fprintf(stderr, "%s\n", err), 1;
 	store_fill(s, 300);
 	if (pa_store_put_meta(s, "started", "2026-01-01T00:00:00Z") ||

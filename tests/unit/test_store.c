@@ -289,6 +289,27 @@ static void strings_of_the_target_are_data(void **state)
 	free(endless);
 }
 
+/* The worst there is but weights: one thread at 99 Hz (long gaps between samples), each with a stack never seen before,
+ * and a commit each second. Compared with an empty recording, so that all that samples cost is counted. */
+static void sample_takes_at_most_six_bytes_of_file(void **state)
+{
+	struct place *p = *state;
+	struct pa_store *s = store_begin(p);
+	struct stat empty, full;
+
+	assert_int_equal(pa_store_close(s, true), 0);
+	assert_int_equal(stat(p->file, &empty), 0);
+	s = store_begin(p);
+	for (uint32_t i = 0; i < 60000; i++) {
+		assert_int_equal(pa_store_add_sample(s, 1, i * UINT64_C(10101010), i + 1, 1), 0);
+		if (i % 99 == 98)
+			assert_int_equal(pa_store_commit(s), 0);
+	}
+	assert_int_equal(pa_store_close(s, true), 0);
+	assert_int_equal(stat(p->file, &full), 0);
+	assert_in_range(full.st_size - empty.st_size, 1, 6 * 60000);
+}
+
 /* ---- what is no recording ---------------------------------------------------------------------------------------- */
 
 static void put_file(const char *path, const void *data, size_t len)
@@ -416,7 +437,7 @@ static void bad_chunk_gives_the_rest_and_its_offset(void **state)
 	struct pa_recording *r;
 	uint64_t nr = 0;
 
-	finished(p, 10000); /* chunks of 4096, 4096 and 1808 samples, 4 bytes each (stack ids above 63 take 2) */
+	finished(p, 10000); /* chunks of 4096, 4096 and 1808 samples, the second is cut */
 	run_sql(p->file, "UPDATE sample_chunk SET data = substr(data, 1, length(data) - 1) WHERE id = 2");
 	r = recording_begin(p);
 	assert_int_equal(pa_recording_samples(r, count_sample, &nr), -EBADMSG);
@@ -570,6 +591,7 @@ int main(void)
 	    CASE(losses_add_up_and_rows_replace_each_other),
 	    CASE(callback_ends_the_visit),
 	    CASE(strings_of_the_target_are_data),
+	    CASE(sample_takes_at_most_six_bytes_of_file),
 	    CASE(what_is_no_recording_is_named),
 	    CASE(newer_schema_names_both_versions),
 	    CASE(missing_tables_are_damage),
