@@ -55,5 +55,10 @@ $(TARGET_PLUGS): $(O)/tests/targets/plug%.so: tests/targets/plug.cpp.in | packag
 	$(call quiet,CXX)mkdir -p $(@D) && $(CXX) -x c++ -std=gnu++17 $(filter-out -MMD -MP,$(TARGET_OPT)) -DPLUG=$* -fPIC -shared -o $@ $<
 TARGET_LIB += $(TARGET_PLUGS)
 
+# writes recordings through the store, for the tests of the reports
+$(O)/tests/targets/make_recording: $(O)/obj/plain/tests/targets/make_recording.o $(O)/libpa.a
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_LDFLAGS) -o $@ $^ $(PLAIN_LIBS)
+TARGET_BIN += $(O)/tests/targets/make_recording
+
 .PHONY: test-targets
 test-targets: $(TARGET_LIB) $(TARGET_BIN) ## build the target programs of the tests

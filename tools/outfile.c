@@ -52,6 +52,11 @@ static FILE *open_stream(struct pa_outfile *f)
 	struct stat st;
 	if (!f->path) {
 		int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		if (fd >= 0 && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) {
+			close(fd);
+			errno = EBADF; /* closed: see main.c */
+			return NULL;
+		}
 		return fd >= 0 ? fdopen(fd, "w") : NULL;
 	}
 	f->target = realpath(f->path, NULL);
