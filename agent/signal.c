@@ -56,6 +56,5 @@ int pa_signal_install(void)
 		pa_thread_note_hook(PA_NOTE_NO_SIGNAL, 0, 0);
 		return -EBUSY;
 	}
-	pa_signal_thread_arm_hook();
 	return 0;
 }

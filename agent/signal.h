@@ -43,7 +43,7 @@ uint64_t pa_signal_shimmed_sig(void);
 /* Raw rt_sigaction; act or old may be NULL. Errors: -errno. World: signal. */
 int pa_signal_action_sig(int sig, const struct pa_kernel_action *act, struct pa_kernel_action *old);
 
-/* Chooses the signal and installs the handler `pa_cpu_handler_sig` with it; unblocks it for the calling thread.
+/* Chooses the signal and installs the handler `pa_cpu_handler_sig` with it; threads unblock it when they are armed.
  * Idempotent. Called once a session wants samples. Errors: -EBUSY: no free signal (noted). World: plain. */
 int pa_signal_install(void);
 

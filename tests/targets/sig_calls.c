@@ -1,5 +1,6 @@
 /* What the signal functions answer, call by call, for SIGPROF, for the real-time signals and for others: the same with
  * and without the agent. The CPU is burned between the calls, so that ticks come in. */
+#include <dlfcn.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -78,7 +79,8 @@ static void change(const char *what, int how, sigset_t set)
 
 static int run_masks(int argc, char **argv)
 {
-	sigset_t full, none, both;
+	sigset_t full, none, both, *volatile old = &both;
+	int (*siggetmask_now)(void) = (int (*)(void))dlsym(RTLD_DEFAULT, "siggetmask");
 
 	(void)argc, (void)argv;
 	sigfillset(&full);
@@ -97,13 +99,13 @@ static int run_masks(int argc, char **argv)
 	printf("bad how, no set: %d\n", sigprocmask(77, NULL, &both));
 	print_set(" read", &both);
 	both = set_of(SIGPROF, SIGTERM);
-	printf("in place: %d\n", sigprocmask(SIG_SETMASK, &both, &both));
+	printf("in place: %d\n", sigprocmask(SIG_SETMASK, &both, old));
 	print_set(" read", &both);
 	printf("sigblock %#x\n", (unsigned)sigblock(old_bit(SIGPROF) | old_bit(SIGHUP)));
 	print_mask(" after");
 	printf("sigsetmask %#x\n", (unsigned)sigsetmask(old_bit(SIGPROF)));
 	print_mask(" after");
-	printf("siggetmask %#x\n", (unsigned)siggetmask());
+	printf("siggetmask %#x\n", (unsigned)siggetmask_now());
 	printf("sigsetmask %#x\n", (unsigned)sigsetmask(0));
 	printf("sighold %d %d\n", sighold(SIGPROF), sighold(SIGUSR2));
 	print_mask(" after");
@@ -125,9 +127,9 @@ static void print_action(int sig)
 		return;
 	}
 	printf("action %d: %s flags %#x", sig,
-	       now.sa_handler == SIG_DFL   ? "default"
-	       : now.sa_handler == SIG_IGN ? "ignore"
-	       : now.sa_handler == count   ? "count"
+	       now.sa_handler == SIG_DFL        ? "default"
+	       : now.sa_handler == SIG_IGN      ? "ignore"
+	       : now.sa_handler == count        ? "count"
 	       : now.sa_sigaction == count_info ? "count_info"
 						: "somebody's",
 	       (unsigned)now.sa_flags);
@@ -146,7 +148,7 @@ static const char *name_of(handler_fn *handler)
 
 static void set_action(int sig, handler_fn *handler, int flags, sigset_t mask)
 {
-	struct sigaction act = { .sa_handler = handler, .sa_flags = flags, .sa_mask = mask };
+	struct sigaction act = {.sa_handler = handler, .sa_flags = flags, .sa_mask = mask};
 	struct sigaction old;
 	int ret;
 
@@ -172,9 +174,9 @@ static int run_actions(int argc, char **argv)
 	if (!strcmp(how, "sigaction")) {
 		set_action(SIGPROF, count, SA_RESTART, none);
 	} else {
-		handler_fn *was = !strcmp(how, "signal")	? signal(SIGPROF, count)
-				  : !strcmp(how, "bsd_signal")	? bsd_signal(SIGPROF, count)
-				  : !strcmp(how, "ssignal")	? ssignal(SIGPROF, count)
+		handler_fn *was = !strcmp(how, "signal")        ? signal(SIGPROF, count)
+				  : !strcmp(how, "bsd_signal")  ? bsd_signal(SIGPROF, count)
+				  : !strcmp(how, "ssignal")     ? ssignal(SIGPROF, count)
 				  : !strcmp(how, "sysv_signal") ? sysv_signal(SIGPROF, count)
 								: sigset(SIGPROF, count);
 		printf("%s: was %s\n", how, name_of(was));
@@ -200,7 +202,7 @@ static int run_actions(int argc, char **argv)
 
 static int run_onstack(int argc, char **argv)
 {
-	stack_t stack = { .ss_sp = malloc(65536), .ss_size = 65536 }, old;
+	stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536}, old;
 	sigset_t none;
 
 	(void)argc, (void)argv;
@@ -256,7 +258,7 @@ static int run_ignore(int argc, char **argv)
 static int run_die(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "raise";
-	struct itimerval soon = { .it_value = { .tv_usec = 10000 } };
+	struct itimerval soon = {.it_value = {.tv_usec = 10000}};
 
 	printf("dying by %s\n", how);
 	fflush(stdout);
@@ -288,7 +290,7 @@ static void *burner(void *ms)
 
 static void send_value(int sig, int value)
 {
-	union sigval v = { .sival_int = value };
+	union sigval v = {.sival_int = value};
 
 	target_need(sigqueue(getpid(), sig, v) == 0, "sigqueue");
 }
@@ -296,8 +298,8 @@ static void send_value(int sig, int value)
 /* Blocked everywhere, sent, then taken by sigwaitinfo or handled after the unblocking: nothing is lost, values stay. */
 static int run_sent(int argc, char **argv)
 {
-	struct timespec second = { .tv_sec = 5 };
-	struct sigaction act = { .sa_sigaction = count_info, .sa_flags = SA_SIGINFO };
+	struct timespec second = {.tv_sec = 5};
+	struct sigaction act = {.sa_sigaction = count_info, .sa_flags = SA_SIGINFO};
 	sigset_t all, pending, one;
 	pthread_t threads[3];
 	siginfo_t info;
@@ -353,7 +355,7 @@ static void *sender(void *tid)
 static int run_suspend(int argc, char **argv)
 {
 	unsigned how = target_number(argc, argv, 1, 0);
-	struct timespec long_time = { .tv_sec = 20 };
+	struct timespec long_time = {.tv_sec = 20};
 	pthread_t self = pthread_self(), thread;
 	sigset_t mask, usr1 = set_of(SIGUSR1, 0);
 	int epfd = epoll_create1(0);
@@ -369,7 +371,7 @@ static int run_suspend(int argc, char **argv)
 		int before = calls[SIGUSR1], ret;
 
 		target_burn_ms(2);
-		ret = how == 0	 ? sigsuspend(&mask)
+		ret = how == 0   ? sigsuspend(&mask)
 		      : how == 1 ? ppoll(NULL, 0, &long_time, &mask)
 		      : how == 2 ? pselect(0, NULL, NULL, NULL, &long_time, &mask)
 		      : how == 3 ? epoll_pwait(epfd, &event, 1, 20000, &mask)
@@ -406,7 +408,7 @@ static void *waiter(void *arg)
 
 static int run_cancel(int argc, char **argv)
 {
-	static const char *const names[] = { "sigwait", "sigwaitinfo" };
+	static const char *const names[] = {"sigwait", "sigwaitinfo"};
 
 	(void)argc, (void)argv;
 	for (unsigned i = 0; i < 2; i++) {
@@ -462,7 +464,7 @@ static volatile int storm_over;
 
 static void *storm_thread(void *seed)
 {
-	struct sigaction act = { .sa_handler = count };
+	struct sigaction act = {.sa_handler = count};
 	uint64_t x = (uintptr_t)seed;
 	sigset_t set, old;
 
@@ -486,7 +488,8 @@ static int run_storm(int argc, char **argv)
 
 	(void)argc, (void)argv;
 	for (unsigned i = 0; i < 4; i++)
-		target_need(pthread_create(&threads[i], NULL, storm_thread, (void *)(uintptr_t)(i + 1)) == 0, "pthread_create");
+		target_need(pthread_create(&threads[i], NULL, storm_thread, (void *)(uintptr_t)(i + 1)) == 0,
+			    "pthread_create");
 	target_burn_ms(400);
 	storm_over = 1;
 	for (unsigned i = 0; i < 4; i++)
@@ -496,9 +499,9 @@ static int run_storm(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{ "masks", run_masks },	    { "actions", run_actions }, { "onstack", run_onstack }, { "old", run_old },
-	{ "ignore", run_ignore },   { "die", run_die },		{ "sent", run_sent },	    { "suspend", run_suspend },
-	{ "cancel", run_cancel },   { "inherit", run_inherit }, { "storm", run_storm },	    { NULL, NULL },
+    {"masks", run_masks},   {"actions", run_actions}, {"onstack", run_onstack}, {"old", run_old},
+    {"ignore", run_ignore}, {"die", run_die},         {"sent", run_sent},       {"suspend", run_suspend},
+    {"cancel", run_cancel}, {"inherit", run_inherit}, {"storm", run_storm},     {NULL, NULL},
 };
 
 int main(int argc, char **argv)

@@ -30,7 +30,8 @@ static void our_entry_is_taken_out_and_others_stay(void **unused)
 	strips("/a.so " US " b.so", "/a.so:b.so");
 	strips("/a.so:" US, "/a.so");
 	strips("/a.so::", "/a.so");
-	strips("/libperfagent.so.1:/notlibperfagent.so:/libperfagent.so/x", "/libperfagent.so.1:/notlibperfagent.so:/libperfagent.so/x");
+	strips("/libperfagent.so.1:/notlibperfagent.so:/libperfagent.so/x",
+	       "/libperfagent.so.1:/notlibperfagent.so:/libperfagent.so/x");
 	strips("", "");
 }
 
@@ -46,8 +47,8 @@ static void strip_refuses_to_cut(void **unused)
 
 static void only_preload_names_us(void **unused)
 {
-	char *const with[] = { "A=1", "LD_PRELOAD=/x.so:" US, NULL };
-	char *const without[] = { "A=" US, "LD_PRELOADED=" US, "LD_PRELOAD=/x.so", NULL };
+	char *const with[] = {"A=1", "LD_PRELOAD=/x.so:" US, NULL};
+	char *const without[] = {"A=" US, "LD_PRELOADED=" US, "LD_PRELOAD=/x.so", NULL};
 
 	assert_true(pa_exec_env_names_us_hook(with));
 	assert_false(pa_exec_env_names_us_hook(without));
@@ -58,7 +59,7 @@ static void only_preload_names_us(void **unused)
 
 static void copy_keeps_order_and_every_other_variable(void **unused)
 {
-	char *const env[] = { "A=1", "LD_PRELOAD=" US ":/x.so", "PERFAGENT_SOCKET=/s", "B=", NULL };
+	char *const env[] = {"A=1", "LD_PRELOAD=" US ":/x.so", "PERFAGENT_SOCKET=/s", "B=", NULL};
 	char preload[PA_EXEC_PRELOAD_MAX];
 	char *copy[5];
 
@@ -75,7 +76,7 @@ static void copy_keeps_order_and_every_other_variable(void **unused)
 
 static void a_preload_of_us_alone_goes_away(void **unused)
 {
-	char *const env[] = { "LD_PRELOAD=" US, "A=1", "LD_PRELOAD=" US " ", NULL };
+	char *const env[] = {"LD_PRELOAD=" US, "A=1", "LD_PRELOAD=" US " ", NULL};
 	char preload[PA_EXEC_PRELOAD_MAX];
 	char *copy[4];
 
@@ -88,7 +89,7 @@ static void a_preload_that_does_not_fit_is_not_cut(void **unused)
 {
 	static char line[PA_EXEC_PRELOAD_MAX + 100];
 	char preload[PA_EXEC_PRELOAD_MAX];
-	char *env[] = { line, NULL };
+	char *env[] = {line, NULL};
 	char *copy[2];
 
 	memset(line, 'x', sizeof(line) - 1);
@@ -98,9 +99,9 @@ static void a_preload_that_does_not_fit_is_not_cut(void **unused)
 
 static size_t make_elf(unsigned char *bytes, int class, int machine, uint64_t interpreter)
 {
-	Elf64_Ehdr head = { .e_machine = (Elf64_Half)machine, .e_phoff = sizeof(head), .e_phnum = 2,
-			    .e_phentsize = sizeof(Elf64_Phdr) };
-	Elf64_Phdr segments[2] = { { .p_type = PT_LOAD }, { .p_type = PT_INTERP, .p_offset = interpreter, .p_filesz = 28 } };
+	Elf64_Ehdr head = {
+	    .e_machine = (Elf64_Half)machine, .e_phoff = sizeof(head), .e_phnum = 2, .e_phentsize = sizeof(Elf64_Phdr)};
+	Elf64_Phdr segments[2] = {{.p_type = PT_LOAD}, {.p_type = PT_INTERP, .p_offset = interpreter, .p_filesz = 28}};
 
 	memcpy(head.e_ident, ELFMAG, SELFMAG);
 	head.e_ident[EI_CLASS] = (unsigned char)class;
@@ -192,16 +193,16 @@ static void scripts_name_their_interpreter(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(our_entry_is_taken_out_and_others_stay),
-		cmocka_unit_test(strip_refuses_to_cut),
-		cmocka_unit_test(only_preload_names_us),
-		cmocka_unit_test(copy_keeps_order_and_every_other_variable),
-		cmocka_unit_test(a_preload_of_us_alone_goes_away),
-		cmocka_unit_test(a_preload_that_does_not_fit_is_not_cut),
-		cmocka_unit_test(foreign_machines_are_refused),
-		cmocka_unit_test(cut_and_wild_headers_refuse_nothing_of_ours),
-		cmocka_unit_test(loaders_are_told_apart),
-		cmocka_unit_test(scripts_name_their_interpreter),
+	    cmocka_unit_test(our_entry_is_taken_out_and_others_stay),
+	    cmocka_unit_test(strip_refuses_to_cut),
+	    cmocka_unit_test(only_preload_names_us),
+	    cmocka_unit_test(copy_keeps_order_and_every_other_variable),
+	    cmocka_unit_test(a_preload_of_us_alone_goes_away),
+	    cmocka_unit_test(a_preload_that_does_not_fit_is_not_cut),
+	    cmocka_unit_test(foreign_machines_are_refused),
+	    cmocka_unit_test(cut_and_wild_headers_refuse_nothing_of_ours),
+	    cmocka_unit_test(loaders_are_told_apart),
+	    cmocka_unit_test(scripts_name_their_interpreter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

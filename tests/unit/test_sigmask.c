@@ -11,7 +11,7 @@
 #include "agent/sigmask_hook.h"
 
 #define BIT(sig) (UINT64_C(1) << ((sig)-1))
-#define SPARE 61
+#define SPARE    61
 
 static const uint64_t filtered = BIT(SIGPROF) | BIT(SPARE);
 
@@ -29,8 +29,7 @@ static uint64_t xorshift(uint64_t *x)
 
 static void block_is_believed_and_not_done(void **unused)
 {
-	struct pa_sigmask_plan plan =
-		pa_sigmask_plan_hook(SIG_BLOCK, BIT(SIGPROF) | BIT(SIGUSR1), filtered, 0, false);
+	struct pa_sigmask_plan plan = pa_sigmask_plan_hook(SIG_BLOCK, BIT(SIGPROF) | BIT(SIGUSR1), filtered, 0, false);
 
 	assert_int_equal(plan.kernel, BIT(SIGUSR1));
 	assert_int_equal(plan.belief, BIT(SIGPROF));
@@ -55,7 +54,7 @@ static void unknown_how_is_left_to_the_kernel(void **unused)
 /* What the host sees is what a kernel without us would show, after any sequence; ours is never blocked. */
 static void host_sees_its_own_mask_after_any_sequence(void **unused)
 {
-	static const int hows[] = { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
+	static const int hows[] = {SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK};
 	uint64_t seed = 88172645463325252u, model = 0, kernel = 0, belief = 0;
 
 	for (int i = 0; i < 100000; i++) {
@@ -78,7 +77,7 @@ static void host_sees_its_own_mask_after_any_sequence(void **unused)
 /* On an alternate stack a tick must not get in, whatever the host does to its mask. */
 static void pinned_signals_stay_blocked(void **unused)
 {
-	static const int hows[] = { SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK };
+	static const int hows[] = {SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK};
 	uint64_t seed = 4711, model = 0, kernel = filtered, belief = 0;
 
 	for (int i = 0; i < 100000; i++) {
@@ -130,14 +129,14 @@ static void first_word_of_a_set_is_the_kernels_mask(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(block_is_believed_and_not_done),
-		cmocka_unit_test(setmask_of_everything_leaves_ours_out),
-		cmocka_unit_test(unknown_how_is_left_to_the_kernel),
-		cmocka_unit_test(host_sees_its_own_mask_after_any_sequence),
-		cmocka_unit_test(pinned_signals_stay_blocked),
-		cmocka_unit_test(without_filtered_signals_sets_pass_as_they_are),
-		cmocka_unit_test(full_sets_are_told_from_single_interests),
-		cmocka_unit_test(first_word_of_a_set_is_the_kernels_mask),
+	    cmocka_unit_test(block_is_believed_and_not_done),
+	    cmocka_unit_test(setmask_of_everything_leaves_ours_out),
+	    cmocka_unit_test(unknown_how_is_left_to_the_kernel),
+	    cmocka_unit_test(host_sees_its_own_mask_after_any_sequence),
+	    cmocka_unit_test(pinned_signals_stay_blocked),
+	    cmocka_unit_test(without_filtered_signals_sets_pass_as_they_are),
+	    cmocka_unit_test(full_sets_are_told_from_single_interests),
+	    cmocka_unit_test(first_word_of_a_set_is_the_kernels_mask),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
