@@ -420,6 +420,20 @@ static void free_recorder(struct pa_recorder *r)
 	free(r);
 }
 
+int pa_recorder_create_file(struct pa_recorder *r, char *err, size_t err_size)
+{
+	int status = r->store ? 0 : pa_store_create(r->path, &r->store, err, err_size);
+
+	if (status)
+		return status;
+	if (r->poll_timer.on)
+		return 0;
+	first_rows(r);
+	pa_loop_arm(r->loop, &r->poll_timer, POLL_NS);
+	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
+	return 0;
+}
+
 int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *options, struct pa_recorder **out,
 		     char *err, size_t err_size)
 {
@@ -447,14 +461,11 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	pa_records_init(&r->sink, r);
 	status = -ENOMEM;
 	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain)
-		status = pa_store_create(options->path, &r->store, err, err_size);
+		status = options->file_later ? 0 : pa_recorder_create_file(r, err, err_size);
 	if (status) {
 		free_recorder(r);
 		return status;
 	}
-	first_rows(r);
-	pa_loop_arm(loop, &r->poll_timer, POLL_NS);
-	pa_loop_arm(loop, &r->commit_timer, COMMIT_NS);
 	*out = r;
 	return 0;
 }
@@ -523,10 +534,12 @@ int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns)
 void pa_recorder_abandon(struct pa_recorder *r)
 {
 	char *path = strdup(r->path);
+	bool made = r->store != NULL;
 
-	pa_store_close(r->store, false);
+	if (made)
+		pa_store_close(r->store, false);
 	free_recorder(r);
-	if (path && strcmp(path, "-") != 0)
+	if (made && path && strcmp(path, "-") != 0)
 		unlink(path);
 	free(path);
 }

@@ -17,14 +17,18 @@ struct pa_recorder_options {
 	const char *path;    /* of the recording; "-" is stdout */
 	const char *command; /* argv joined by spaces */
 	uint64_t period_ns;
+	bool file_later; /* pa_recorder_create_file follows, before pa_recorder_answered */
 	/* no session is left (it may be called again when another comes and goes); may finish and free the recorder */
 	void (*idle)(void *arg);
 	void *arg;
 };
 
-/* Creates the file at once. Errors: -errno with a sentence in err. */
+/* Creates the file at once, unless file_later: a target must not wait for a disk. Errors: -errno with a sentence in err. */
 int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *options, struct pa_recorder **out,
 		     char *err, size_t err_size);
+
+/* Errors: as above; the recorder is then good for pa_recorder_abandon only. No-op when there is a file. */
+int pa_recorder_create_file(struct pa_recorder *r, char *err, size_t err_size);
 
 /* Grants a session to an agent; quick. pa_recorder_answered must follow when the grant is OK. */
 void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, struct pa_peer *peer,
