@@ -7,9 +7,10 @@
 
 LISTS is the folder of signal.allow, hook.allow, plain.list and exports.list. A line of an allow file is a name, the stack
 in bytes the function may use (0: none to speak of), and a comment that says why it may be called. FILE>* allows the calls
-through pointers in that file. Exit status 1: a rule is broken, with one line for each; 2: the check itself cannot be done,
+through pointers in that file; FILE may be a pattern. Exit status 1: a rule is broken, with one line for each; 2: the check itself cannot be done,
 which is never taken for success.
 """
+import fnmatch
 import pathlib
 import re
 import sys
@@ -61,9 +62,11 @@ def load(directory, lists):
             if "ellipse" in rest or not size:
                 continue  # an external; defined elsewhere or nowhere
             where = label.split("\\n")[1] if "\\n" in label else unit
+            title = title.lstrip("*")  # a name set by asm("...")
             functions[title] = Function(title, where.split(":")[0], int(size.group(1)), size.group(2))
         edges += EDGE.findall(text)
     for source, target, place in edges:
+        source, target = source.lstrip("*"), target.lstrip("*")
         if source in functions:
             target = place.split(":")[0] + ">*" if target == INDIRECT else target
             functions[source].calls.append((target, place))
@@ -83,6 +86,13 @@ def allowed(lists, *names):
     return table
 
 
+def figure(table, target):
+    """The stack figure of an allowed name, None when it is not allowed."""
+    if target in table or not target.endswith(">*"):
+        return table.get(target)
+    return next((table[p] for p in table if p.endswith(">*") and fnmatch.fnmatch(target, p.replace(">*", ">[*]"))), None)
+
+
 def check_world(functions, world, lists):
     above = {"signal": ("signal",), "hook": ("signal", "hook")}[world]
     table = allowed(lists, *{"signal": ["signal.allow"], "hook": ["signal.allow", "hook.allow"]}[world])
@@ -97,7 +107,7 @@ def check_world(functions, world, lists):
             f = todo.pop()
             for target, place in f.calls:
                 callee = functions.get(target)
-                if target in table or target in seen:
+                if target in seen or figure(table, target) is not None:
                     continue
                 seen.add(target)
                 if callee is None:
@@ -119,8 +129,9 @@ def deepest(functions, title, table, path):
     """(bytes, chain) of the worst chain below and with title."""
     if title in path:
         trouble("recursion: " + " -> ".join(path + [title]))
-    if title in table:
-        return table[title], [(title, table[title])]
+    size = figure(table, title)
+    if size is not None:
+        return size, [(title, size)]
     function = functions.get(title)
     if function is None:
         trouble(f"{path[-1] if path else title} calls {title}: no stack figure in signal.allow")
