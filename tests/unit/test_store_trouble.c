@@ -261,6 +261,32 @@ static void recording_of_another_process_is_not_overwritten(void **state)
 	assert_int_equal(pa_store_close(s, true), 0);
 }
 
+/* SQLite's read lock on the bytes where a connection in WAL mode keeps it, seen from another process. */
+static void lock_must_be_held(struct place *p)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0x40000002, .l_len = 510};
+	int fd = open(p->file, O_RDWR);
+
+	CHILD_CHECK(fd >= 0 && !fcntl(fd, F_GETLK, &lock));
+	CHILD_CHECK(lock.l_type == F_RDLCK && lock.l_pid == getppid());
+}
+
+/* Closing any descriptor of the file would drop it; without it a passing sqlite3 may remove the WAL under the writer.
+ */
+static void reading_in_the_writers_process_keeps_its_lock(void **state)
+{
+	struct place *p = *state;
+	struct pa_store *s = store_begin(p);
+
+	store_fill(s, 10);
+	assert_int_equal(pa_store_commit(s), 0);
+	assert_child(lock_must_be_held, p);
+	assert_int_equal(samples_in(p->file), 10);
+	assert_int_equal(pa_store_create(p->file, &(struct pa_store *){NULL}, p->err, sizeof(p->err)), -EBUSY);
+	assert_child(lock_must_be_held, p);
+	assert_int_equal(pa_store_close(s, true), 0);
+}
+
 /* ---- read while written ------------------------------------------------------------------------------------------ */
 
 #define BATCHES 150
@@ -621,6 +647,7 @@ int main(void)
 	    CASE(killed_recording_in_a_read_only_directory_opens),
 	    CASE(killed_recording_is_overwritten_whole),
 	    CASE(recording_of_another_process_is_not_overwritten),
+	    CASE(reading_in_the_writers_process_keeps_its_lock),
 	    CASE(readers_see_whole_batches_of_a_live_recording),
 	    CASE(full_disk_costs_nothing_once_there_is_room_again),
 	    CASE(full_disk_at_the_end_is_an_error_and_no_damage),
