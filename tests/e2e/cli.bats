@@ -9,10 +9,9 @@ COMMANDS=(record report flame doctor)
 complains() {
 	local expect=$1 pattern=$2
 	shift 2
-	run --separate-stderr "$@"
+	run -"$expect" --separate-stderr "$@"
 	# shellcheck disable=SC2154 # set by run
 	echo "$*: status $status, stderr: $stderr"
-	[ "$status" -eq "$expect" ] || fail "status $status, not $expect"
 	[ -z "$output" ] || fail "stdout: $output"
 	[ "$(wc -l <<<"$stderr")" -eq 1 ] || fail "not one line"
 	[[ $stderr == perfagent:\ * ]] || fail "does not say who speaks"
@@ -126,11 +125,11 @@ complains() {
 	complains 2 'no .*\.pfa|\.pfa' "$PERFAGENT" report
 	"$PERFAGENT" record -q -o old.pfa -- true
 	sleep 0.05
-	"$PERFAGENT" record -q -o new.pfa -- "$TARGETS/hello" >/dev/null
+	"$PERFAGENT" record -q -o new.pfa -- echo hello >/dev/null
 	run "$PERFAGENT" report
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[[ $output == *hello* ]]
+	[[ $output == *"echo hello"* ]]
 }
 
 @test "a recording of a newer schema is refused by name of both versions" {
@@ -145,7 +144,7 @@ complains() {
 @test "a recording cut short is refused, or read as far as it goes, and never changed" {
 	local size part
 	cd "$T" || return 1
-	"$PERFAGENT" record -q -o whole.pfa -- "$TARGETS/hello" >/dev/null
+	"$PERFAGENT" record -q -o whole.pfa -- echo hello >/dev/null
 	size=$(stat -c %s whole.pfa)
 	for part in 1 16 99 100 1024 4096 $((size / 2)) $((size - 1)); do
 		head -c "$part" whole.pfa >cut.pfa
@@ -160,7 +159,7 @@ complains() {
 @test "a report does not change the recording" {
 	local sum
 	cd "$T" || return 1
-	"$PERFAGENT" record -q -o a.pfa -- "$TARGETS/hello" >/dev/null
+	"$PERFAGENT" record -q -o a.pfa -- echo hello >/dev/null
 	sum=$(sha256sum <a.pfa)
 	chmod 444 a.pfa
 	"$PERFAGENT" report -i a.pfa >/dev/null
@@ -172,7 +171,7 @@ complains() {
 
 @test "unwritable output: one line, and nothing half-written" {
 	cd "$T" || return 1
-	"$PERFAGENT" record -q -o a.pfa -- "$TARGETS/hello" >/dev/null
+	"$PERFAGENT" record -q -o a.pfa -- echo hello >/dev/null
 	complains 2 '/no/such/dir/x.svg: No such file' "$PERFAGENT" flame -i a.pfa -o /no/such/dir/x.svg
 	run bash -c '"$1" report -i a.pfa >/dev/full' - "$PERFAGENT"
 	[ "$status" -eq 2 ]
@@ -185,9 +184,9 @@ complains() {
 @test "names of recordings: COMMAND.PID.pfa, %p and %h" {
 	local names
 	cd "$T" || return 1
-	"$PERFAGENT" record -q -- "$TARGETS/hello" >/dev/null
+	"$PERFAGENT" record -q -- echo hello >/dev/null
 	names=$(ls)
-	[[ $names =~ ^hello\.[0-9]+\.pfa$ ]] || fail "$names"
+	[[ $names =~ ^echo\.[0-9]+\.pfa$ ]] || fail "$names"
 	rm ./*.pfa
 	"$PERFAGENT" record -q -o 'x-%p-%h.pfa' -- true
 	names=$(ls)
