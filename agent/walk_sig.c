@@ -13,7 +13,7 @@
 void pa_walk_enter_stack_sig(struct pa_walk *w)
 {
 	if (w->sp >= w->bounds_lo && w->sp < w->bounds_hi) {
-		w->free_lo = w->sp;
+		w->free_lo = w->sp & ~UINT64_C(7);
 		w->free_hi = w->bounds_hi & ~UINT64_C(7);
 		w->limit = w->bounds_hi;
 	} else {
@@ -72,7 +72,7 @@ static inline bool base(const struct pa_walk *w, const struct pa_rule *rule, uin
 }
 
 /* Goes to the caller by a rule that has a CFA. */
-static inline int step_rule(struct pa_walk *w, const struct pa_rule *rule)
+static int step_rule(struct pa_walk *w, const struct pa_rule *rule)
 {
 	bool deref = rule->kind == PA_RULE_DEREF_SP || rule->kind == PA_RULE_DEREF_FP ||
 		     rule->kind == PA_RULE_DEREF_REG;
@@ -165,7 +165,7 @@ static __attribute__((noinline)) int step_uncached(struct pa_walk *w, uint64_t *
 }
 
 /* One frame: records it, goes to its caller. *frame stays 0 when there is nothing to record. */
-static inline int step(struct pa_walk *w, uint64_t *frame)
+static __attribute__((noinline)) int step(struct pa_walk *w, uint64_t *frame)
 {
 	struct pa_rule rule;
 	uint32_t bits;
@@ -181,29 +181,80 @@ static inline int step(struct pa_walk *w, uint64_t *frame)
 	return step_rule(w, &rule);
 }
 
+/* Most frames of most stacks: a cached rule of sp or fp plus something, its caller's registers in memory that can be
+ * read: of the known stack, or of the pages of a foreign one that were asked for. Goes on as far as that holds and
+ * checks what step() checks; whatever does not hold is left to step(). */
+static PA_RAW_READ size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_t n, size_t max)
+{
+	const uint64_t lo = w->free_hi ? w->free_lo : w->pages.lo, generation = w->rules.generation;
+	const uint64_t hi = w->free_hi ? w->free_hi : w->pages.hi < w->limit ? w->pages.hi : w->limit;
+	uint64_t pc = w->pc, sp = w->sp, fp = w->fp;
+	size_t before = n;
+
+	while (n < max && !((pc - 1) >> PA_ARCH_VA_BITS)) {
+		uint64_t cfa, ra_at, fp_at;
+		uint32_t bits;
+
+		if (!pa_rules_cached_sig(pc - 1, generation, &bits) ||
+		    !pa_arch_rule_simple(bits, sp, fp, &cfa, &ra_at, &fp_at))
+			break;
+		if (cfa <= sp || cfa > hi || (cfa & 7) || ra_at < lo)
+			break;
+		if (fp_at) {
+			if (fp_at < lo)
+				break;
+			fp = *(const uint64_t *)(uintptr_t)fp_at;
+		}
+		frames[n++] = pc;
+		pc = pa_arch_strip(*(const uint64_t *)(uintptr_t)ra_at);
+		sp = cfa;
+	}
+	w->pc = pc;
+	w->sp = sp;
+	w->fp = fp;
+	w->age += (unsigned)(n - before);
+	return n;
+}
+
+static int walk_frames(struct pa_walk *w, uint64_t *frames, size_t max, size_t *nr)
+{
+	size_t n = 0;
+	int stop;
+
+	for (;;) {
+		if (!w->exact)
+			n = walk_simple(w, frames, n, max);
+		*nr = n;
+		if (!w->pc)
+			return PA_STOP_END;
+		if (n == max)
+			return PA_STOP_DEPTH;
+		frames[n] = 0;
+		stop = step(w, &frames[n]);
+		n += frames[n] != 0;
+		*nr = n;
+		if (stop != PA_WALK_GO_ON)
+			return stop;
+	}
+}
+
+/* w comes with its registers. */
 static size_t walk(struct pa_walk *w, const struct pa_stack_bounds *bounds, uint64_t *frames, size_t max)
 {
 	struct pa_walk_info *info = w->rules.info;
-	size_t n = 0;
+	size_t n;
 	int stop;
 
 	info->nr_modules = 0;
 	info->foreign = false;
+	w->age = 0;
 	w->bounds_lo = bounds->lo;
 	w->bounds_hi = bounds->hi;
 	w->pages = w->rules.pages = (struct pa_pages){0, 0};
 	w->rules.start = w->rules.end = 0;
 	w->rules.generation = pa_rules_generation_sig();
 	pa_walk_enter_stack_sig(w);
-	do {
-		frames[n] = 0;
-		stop = step(w, &frames[n]);
-		n += frames[n] != 0;
-		if (stop == PA_WALK_GO_ON && !w->pc)
-			stop = PA_STOP_END;
-		else if (stop == PA_WALK_GO_ON && n == max)
-			stop = PA_STOP_DEPTH;
-	} while (stop == PA_WALK_GO_ON);
+	stop = walk_frames(w, frames, max, &n);
 	if (stop == PA_STOP_MEMORY && pa_probe_is_quiet_sig())
 		stop = PA_STOP_QUIET;
 	info->nr_frames = (uint16_t)n;
@@ -224,7 +275,6 @@ size_t pa_walk_sig(const ucontext_t *uc, const struct pa_stack_bounds *bounds, u
 	w.fp = pa_arch_fp(uc);
 	w.exact = true;
 	w.regs = uc;
-	w.age = 0;
 	w.rules.info = info;
 	return walk(&w, bounds, frames, max);
 }
@@ -239,7 +289,6 @@ size_t pa_walk_here_sig(uint64_t pc, uint64_t sp, uint64_t fp, const struct pa_s
 	w.fp = fp;
 	w.exact = false;
 	w.regs = NULL;
-	w.age = 0;
 	w.rules.info = info;
 	return walk(&w, bounds, frames, max);
 }

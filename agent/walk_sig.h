@@ -29,9 +29,9 @@ struct pa_walk_module {
 
 struct pa_walk_info {
 	uint16_t nr_frames;
-	uint16_t stop;	     /* enum pa_stop */
+	uint16_t stop;       /* enum pa_stop */
 	uint16_t nr_modules; /* modules looked up in this walk, no two the same, at most PA_WALK_MODULES */
-	bool foreign;	     /* some part was on a foreign stack */
+	bool foreign;        /* some part was on a foreign stack */
 	/* registers at the frame that could not be expressed, for PA_STOP_ROW: what a remote unwinder continues from */
 	uint64_t pc, sp, fp;
 	struct pa_walk_module modules[PA_WALK_MODULES];
@@ -60,8 +60,8 @@ void pa_walk_flush_sig(void);
  * quiet: no system call at all from now on (seccomp strict). World: signal. */
 void pa_walk_set_quiet_sig(bool quiet);
 
-/* The mapping of the module that covers an address, by _dl_find_object. Returns false, and leaves the results alone, when
- * there is none. World: signal. */
+/* The mapping of the module that covers an address, by _dl_find_object. Returns false, and leaves the results alone,
+ * when there is none. World: signal. */
 bool pa_walk_module_at_sig(uint64_t address, uint64_t *start, uint64_t *end);
 
 #endif

@@ -56,6 +56,21 @@ static inline void pa_arch_rule_unpack(uint32_t bits, struct pa_rule *r)
 	r->ra = where == 1 ? at + 8 : at;
 }
 
+/* The fast half of unpacking: where a plain rule puts the CFA, the return address and the saved fp (0: unchanged).
+ * False: any other rule. The slots are below the CFA; fp stays as it is when fp_at is 0. */
+static inline bool pa_arch_rule_simple(uint32_t bits, uint64_t sp, uint64_t fp, uint64_t *cfa, uint64_t *ra_at,
+				       uint64_t *fp_at)
+{
+	uint64_t at = (bits >> 10 & 1023) * 8;
+
+	if (bits >> 22 > PA_RULE_FP || (bits >> 20 & 3) != 1 || at < 16)
+		return false;
+	*cfa = (bits >> 22 == PA_RULE_SP ? sp : fp) + (bits & 1023) * 16;
+	*fp_at = *cfa - at;
+	*ra_at = *fp_at + 8;
+	return true;
+}
+
 /* Return addresses may be signed (pointer authentication): the signature is in bits a user address does not have. */
 static inline uint64_t pa_arch_strip(uint64_t ra)
 {

@@ -1,0 +1,18 @@
+# Benchmarks: one program per bench/bench_*.c, linked like a unit test but without a sanitizer's help; each prints a table.
+BENCH_SRC ?= $(wildcard bench/bench_*.c)
+BENCH_BIN := $(patsubst bench/%.c,$(O)/bench/%,$(BENCH_SRC))
+
+# the walker as the agent has it: its flags decide what a frame costs
+WALK_BENCH_OBJ := $(call objects,agent,$(filter-out agent/ring_sig.c,$(AGENT_UNITS)))
+
+$(O)/bench/bench_walk: bench/bench_walk.c $(WALK_BENCH_OBJ)
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) -fno-optimize-sibling-calls $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(WALK_BENCH_OBJ)
+
+$(O)/bench/%: bench/%.c $(UNIT_LINK)
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(UNIT_LINK) $(PLAIN_LDFLAGS) $(PLAIN_LIBS)
+
+.PHONY: bench-programs $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC))
+bench-programs: $(BENCH_BIN)
+
+$(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC)): bench-%: $(O)/bench/bench_%
+	@$<
