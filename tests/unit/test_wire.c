@@ -1,0 +1,240 @@
+/* Records and handshake messages as a peer may have written them: what is returned, what is refused. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/wire.h"
+
+static union {
+	uint64_t align;
+	uint8_t bytes[PA_RECORD_MAX * 4];
+} buf;
+
+/* Appends a record of a type; the part behind the head is `fill`. Returns where it stands. */
+static void *append(size_t *len, uint16_t type, uint32_t size, uint8_t fill)
+{
+	struct pa_record *r = (struct pa_record *)(buf.bytes + *len);
+
+	memset(r, fill, size);
+	r->size = size;
+	r->type = type;
+	*len += size;
+	return r;
+}
+
+static void test_returns_each_record_once_in_order(void **state)
+{
+	const struct pa_record *r;
+	size_t len = 0, offset = 0;
+
+	append(&len, PA_REC_THREAD_START, sizeof(struct pa_thread_start), 0);
+	append(&len, PA_REC_PROCESS_END, sizeof(struct pa_process_end), 0);
+	append(&len, PA_REC_NOTE, sizeof(struct pa_note), 0);
+	r = pa_wire_next(buf.bytes, len, &offset);
+	assert_non_null(r);
+	assert_int_equal(r->type, PA_REC_THREAD_START);
+	r = pa_wire_next(buf.bytes, len, &offset);
+	assert_non_null(r);
+	assert_int_equal(r->type, PA_REC_PROCESS_END);
+	r = pa_wire_next(buf.bytes, len, &offset);
+	assert_non_null(r);
+	assert_int_equal(r->type, PA_REC_NOTE);
+	assert_null(pa_wire_next(buf.bytes, len, &offset));
+	assert_int_equal(offset, len);
+}
+
+static void test_steps_over_fillers_of_eight_bytes_and_more(void **state)
+{
+	size_t len = 0, offset = 0;
+	uint32_t *small = (uint32_t *)buf.bytes;
+
+	small[0] = 8;
+	small[1] = PA_REC_FILLER;
+	len = 8;
+	append(&len, PA_REC_FILLER, 32000, 0);
+	append(&len, PA_REC_UNMAP, sizeof(struct pa_unmap), 0);
+	((struct pa_unmap *)(buf.bytes + 8 + 32000))->end = 1;
+	assert_ptr_equal(pa_wire_next(buf.bytes, len, &offset), buf.bytes + 8 + 32000);
+	assert_null(pa_wire_next(buf.bytes, len, &offset));
+	assert_int_equal(offset, len);
+}
+
+static void test_unknown_types_and_longer_records_are_stepped_over_by_size(void **state)
+{
+	const struct pa_record *r;
+	size_t len = 0, offset = 0;
+
+	append(&len, 999, 64, 0xff);
+	append(&len, PA_REC_PROCESS_END, sizeof(struct pa_process_end) + 24, 0);
+	r = pa_wire_next(buf.bytes, len, &offset);
+	assert_int_equal(r->type, 999);
+	r = pa_wire_next(buf.bytes, len, &offset);
+	assert_int_equal(r->type, PA_REC_PROCESS_END);
+	assert_int_equal(offset, len);
+}
+
+/* Whether a single record is refused and the cursor left before it. */
+static bool refused(size_t len)
+{
+	size_t offset = 0;
+
+	return pa_wire_next(buf.bytes, len, &offset) == NULL && offset < len;
+}
+
+static void test_refuses_sizes_that_cannot_be(void **state)
+{
+	struct pa_record *r = (struct pa_record *)buf.bytes;
+	static const uint32_t sizes[] = {0, 7, 12, 41, 1u << 31, UINT32_MAX, UINT32_MAX - 7, 48};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		memset(buf.bytes, 0, 64);
+		r->size = sizes[i];
+		r->type = PA_REC_NOTE;
+		assert_true(refused(40)); /* 48 is behind the end, the rest is impossible */
+	}
+	r->size = 8; /* no room for its own head */
+	assert_true(refused(40));
+	r->size = PA_RECORD_MAX + 8;
+	r->type = 999;
+	assert_true(refused(PA_RECORD_MAX * 2));
+}
+
+static void test_refuses_records_shorter_than_their_type(void **state)
+{
+	static const uint32_t least[PA_REC_TYPES] = {
+		[PA_REC_SAMPLE] = sizeof(struct pa_sample),
+		[PA_REC_THREAD_START] = sizeof(struct pa_thread_start),
+		[PA_REC_THREAD_END] = sizeof(struct pa_thread_end),
+		[PA_REC_MODULE] = sizeof(struct pa_module),
+		[PA_REC_UNMAP] = sizeof(struct pa_unmap),
+		[PA_REC_PROCESS_END] = sizeof(struct pa_process_end),
+		[PA_REC_NOTE] = sizeof(struct pa_note),
+		[PA_REC_SLICE] = sizeof(struct pa_slice),
+	};
+
+	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
+		size_t len = 0;
+
+		append(&len, type, least[type] - 8, 0);
+		assert_true(refused(len));
+	}
+}
+
+static void test_refuses_counts_that_leave_the_record(void **state)
+{
+	struct pa_sample *sample;
+	struct pa_module *module;
+	struct pa_slice *slice;
+	size_t len = 0, offset = 0;
+
+	sample = append(&len, PA_REC_SAMPLE, sizeof(*sample) + 16, 0);
+	sample->weight = 1;
+	sample->nr_frames = 2;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	sample->nr_frames = 3;
+	assert_true(refused(len));
+	sample->nr_frames = 2;
+	sample->weight = 0;
+	assert_true(refused(len));
+
+	len = 0;
+	sample = append(&len, PA_REC_SAMPLE, sizeof(*sample) + 8 * (PA_FRAMES_MAX + 1), 0);
+	sample->weight = 1;
+	sample->nr_frames = PA_FRAMES_MAX + 1;
+	assert_true(refused(len));
+
+	len = offset = 0;
+	module = append(&len, PA_REC_MODULE, sizeof(*module) + 8, 0);
+	module->end = 1;
+	module->path_len = 8;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	module->path_len = 9;
+	assert_true(refused(len));
+	module->path_len = 0;
+	module->build_id_len = PA_BUILD_ID_MAX + 1;
+	assert_true(refused(len));
+	module->build_id_len = 0;
+	module->end = module->start;
+	assert_true(refused(len));
+
+	len = offset = 0;
+	slice = append(&len, PA_REC_SLICE, sizeof(*slice) + 64, 0);
+	slice->stack_len = 64;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	slice->stack_len = 72;
+	assert_true(refused(len));
+	slice->stack_len = 63;
+	assert_true(refused(len));
+	slice->stack_len = 0;
+	slice->nr_regs = PA_SLICE_REGS + 1;
+	assert_true(refused(len));
+}
+
+static struct pa_hello good_hello(void)
+{
+	struct pa_hello hello = {
+		.head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(hello), PA_MSG_HELLO, 0}, .pid = 2, .tid = 2};
+
+	return hello;
+}
+
+static void test_hello_is_checked(void **state)
+{
+	struct pa_hello hello = good_hello();
+
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), 0);
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello) - 1), -EPROTO);
+	assert_int_equal(pa_wire_check_hello(&hello, 4), -EPROTO);
+	hello.options_len = PA_OPTIONS_MAX + 1;
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), -EPROTO);
+	hello = good_hello();
+	hello.head.magic ^= 1;
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), -EPROTO);
+	hello = good_hello();
+	hello.pid = 0;
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), -EPROTO);
+	hello = good_hello();
+	hello.head.type = PA_MSG_CONFIG;
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), -EPROTO);
+}
+
+static void test_another_major_is_refused_whatever_its_size(void **state)
+{
+	struct pa_hello hello = good_hello();
+	struct pa_config config = {
+		.head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(config), PA_MSG_CONFIG, 0}, .file_size = 1 << 20};
+
+	hello.head.major++;
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), -EPROTONOSUPPORT);
+	assert_int_equal(pa_wire_check_hello(&hello, 20), -EPROTONOSUPPORT);
+	hello = good_hello();
+	hello.head.minor++; /* informative */
+	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), 0);
+	assert_int_equal(pa_wire_check_config(&config, sizeof(config)), 0);
+	config.file_size = 100; /* not even a control page */
+	assert_int_equal(pa_wire_check_config(&config, sizeof(config)), -EPROTO);
+	config.head.major++;
+	assert_int_equal(pa_wire_check_config(&config, sizeof(config)), -EPROTONOSUPPORT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_returns_each_record_once_in_order),
+		cmocka_unit_test(test_steps_over_fillers_of_eight_bytes_and_more),
+		cmocka_unit_test(test_unknown_types_and_longer_records_are_stepped_over_by_size),
+		cmocka_unit_test(test_refuses_sizes_that_cannot_be),
+		cmocka_unit_test(test_refuses_records_shorter_than_their_type),
+		cmocka_unit_test(test_refuses_counts_that_leave_the_record),
+		cmocka_unit_test(test_hello_is_checked),
+		cmocka_unit_test(test_another_major_is_refused_whatever_its_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
