@@ -7,6 +7,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "agent/hot.h"
 #include "agent/ring_sig.h"
 #include "agent/sysdep.h"
 
@@ -16,7 +17,7 @@
 
 static _Atomic uint64_t recent[NR_RECENT];
 static _Atomic uint64_t known[NR_KNOWN];
-static _Atomic uint32_t recheck;
+static _Atomic uint32_t recheck PA_HOT;
 
 void pa_announce_recheck_sig(void)
 {

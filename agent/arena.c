@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/hot.h"
 #include "agent/sysdep.h"
 
 #define NR_REGIONS 7
@@ -14,7 +15,7 @@ struct region {
 	_Atomic(struct pa_block *) blocks;
 };
 
-static struct region regions[NR_REGIONS];
+static struct region regions[NR_REGIONS] PA_HOT;
 /* blocks are looked for from here on; only a hint */
 static _Atomic uint32_t hint_region, hint_index;
 

@@ -1,10 +1,11 @@
-/* The sampling handler: a tick of a thread's CPU clock into one SAMPLE record. World: signal. */
-#include <errno.h>
+/* The sampling handler: a tick of a thread's CPU clock into one SAMPLE record. It calls nothing in libc, so errno stays
+ * what it was. World: signal. */
 #include <signal.h>
 #include <string.h>
 
 #include "agent/announce_sig.h"
 #include "agent/arena.h"
+#include "agent/hot.h"
 #include "agent/reference.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
@@ -46,7 +47,7 @@ static void keep_root(struct pa_block *block, const uint64_t *frames, uint16_t n
 
 	if (block->nr_root && nr < ROOT_WORTH_KEEPING)
 		return;
-	memcpy(block->root, frames + nr - keep, keep * sizeof(*frames));
+	pa_copy_words(block->root, frames + nr - keep, keep);
 	block->nr_root = keep;
 }
 
@@ -59,7 +60,7 @@ static uint16_t finish_frames(struct pa_block *block, uint64_t *frames, uint16_t
 		return nr;
 	pa_bump(&block->signal_out->truncated, 1);
 	frames[nr++] = PA_FRAME_TRUNCATED;
-	memcpy(frames + nr, block->root, block->nr_root * sizeof(*frames));
+	pa_copy_words(frames + nr, block->root, block->nr_root);
 	return (uint16_t)(nr + block->nr_root);
 }
 
@@ -185,7 +186,7 @@ static void arm_listed(const struct pa_block *block)
 /* The collector saw the maps change without a dlclose of the host's (libc unloads modules by itself). */
 static void follow_generation(void)
 {
-	static _Atomic uint32_t seen;
+	static _Atomic uint32_t seen PA_HOT;
 	uint32_t now = pa_load_relaxed(&pa_mapping.control->cache_generation);
 	uint32_t before = pa_load_relaxed(&seen);
 
@@ -220,7 +221,6 @@ static void tick(struct pa_block *block, uint32_t weight, const ucontext_t *uc)
 
 void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context)
 {
-	int saved = errno;
 	bool ours;
 	struct pa_block *block = block_of(info, &ours);
 
@@ -232,5 +232,4 @@ void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context)
 	} else if (!ours) {
 		pa_signal_foreign_sig(sig, info, context);
 	}
-	errno = saved;
 }

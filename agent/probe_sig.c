@@ -6,14 +6,15 @@
 #include <errno.h>
 #include <sys/auxv.h>
 
+#include "agent/hot.h"
 #include "agent/sysdep.h"
 #include "common/atomics.h"
 
 #define NO_OPERATION (-1L)
 #define MASK_BYTES   8
 
-static uint64_t page_size = 4096;
-static bool works;
+static uint64_t page_size PA_HOT = 4096;
+static bool works PA_HOT;
 static _Atomic(bool) quiet;
 
 static bool answers(uint64_t addr, long want)

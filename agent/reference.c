@@ -5,14 +5,15 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/hot.h"
 #include "agent/real.h"
 #include "agent/session.h"
 #include "agent/walk_sig.h"
 
 #define LIBRARY "libperfagent-unwind.so"
 
-enum pa_unwinder pa_unwinder;
-pa_reference_walk_fn *pa_reference_walk;
+enum pa_unwinder pa_unwinder PA_HOT;
+pa_reference_walk_fn *pa_reference_walk PA_HOT;
 void (*pa_reference_flush)(void);
 
 /* The path of the library beside our own. Returns false when it does not fit. */

@@ -1,6 +1,8 @@
 /* The rule cache and the way to the modules' tables. World: signal. */
 #include "agent/rules_sig.h"
 
+#include "agent/hot.h"
+
 #include <string.h>
 
 #include "agent/arch/rule.h"
@@ -8,9 +10,9 @@
 
 /* 512 KiB of zeroes: pages that no pc falls on are never touched. */
 _Atomic uint64_t pa_rules_table[PA_RULES_WORDS];
-_Atomic uint32_t pa_rules_flushes;
+_Atomic uint32_t pa_rules_flushes PA_HOT;
 
-static int (*find_object)(void *address, struct pa_find_object *result);
+static int (*find_object)(void *address, struct pa_find_object *result) PA_HOT;
 
 void pa_rules_set_finder(int (*finder)(void *address, struct pa_find_object *result))
 {

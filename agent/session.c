@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/hot.h"
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
 #include "agent/sysdep.h"
@@ -18,12 +19,12 @@
 struct own {
 	_Atomic uint32_t pid;	   /* the process this state belongs to */
 	_Atomic uint32_t adopting; /* one thread of the child does it */
-	_Atomic uint32_t quiet;
 };
 
 static struct own fallback; /* until the page is there: dormant */
 static struct own *own = &fallback;
-static bool quiet_inherited; /* seccomp filters stay with the children */
+/* Not on that page: seccomp filters stay with the children. */
+static _Atomic bool quiet PA_HOT;
 
 int pa_session_state_init(void)
 {
@@ -41,7 +42,7 @@ int pa_session_state_init(void)
 bool pa_session_is_mine_hook(void)
 {
 	/* under seccomp even this question may be deadly */
-	return !quiet_inherited && pa_load_acquire(&own->pid) == (uint32_t)pa_sys(SYS_getpid);
+	return !pa_load_relaxed(&quiet) && pa_load_acquire(&own->pid) == (uint32_t)pa_sys(SYS_getpid);
 }
 
 void pa_session_adopt_hook(void)
@@ -50,9 +51,8 @@ void pa_session_adopt_hook(void)
 		return;
 	if (!pa_claim_u32(&own->adopting, 0, 1))
 		return;
-	pa_store_relaxed(&own->quiet, quiet_inherited);
-	pa_store_release(&own->pid, quiet_inherited ? UINT32_MAX : (uint32_t)pa_sys(SYS_getpid));
-	if (!quiet_inherited)
+	pa_store_release(&own->pid, pa_load_relaxed(&quiet) ? UINT32_MAX : (uint32_t)pa_sys(SYS_getpid));
+	if (!pa_load_relaxed(&quiet))
 		pa_thread_after_fork_hook();
 }
 
@@ -66,17 +66,16 @@ bool pa_session_sampling_sig(void)
 {
 	struct pa_control *control = pa_mapping.control;
 
-	return control && !pa_load_relaxed(&own->quiet) &&
+	return control && !pa_load_relaxed(&quiet) &&
 	       pa_load_relaxed(&control->state) == PA_SESSION_SAMPLING;
 }
 
 void pa_session_quiet_hook(void)
 {
-	if (!pa_mapping.control || pa_load_relaxed(&own->quiet))
+	if (!pa_mapping.control || pa_load_relaxed(&quiet))
 		return;
 	pa_thread_note_hook(PA_NOTE_SECCOMP, 0, 0);
-	pa_store_release(&own->quiet, 1);
-	quiet_inherited = true;
+	pa_store_release(&quiet, true);
 	pa_thread_move_timers_hook(0);
 	pa_walk_set_quiet_sig(true);
 }

@@ -1,11 +1,12 @@
 /* The sets of signal.h and the kernel's actions for them. World: signal. */
 #include <string.h>
 
+#include "agent/hot.h"
 #include "agent/signal_state.h"
 #include "agent/sysdep.h"
 #include "agent/thread.h"
 
-struct pa_signal_state pa_signal_state;
+struct pa_signal_state pa_signal_state PA_HOT;
 
 #define state pa_signal_state
 

@@ -6,12 +6,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/hot.h"
 #include "agent/session.h"
 #include "agent/sysdep.h"
 
 #define NR_LEVELS 16
 
-struct pa_mapping pa_mapping;
+struct pa_mapping pa_mapping PA_HOT;
 
 /* level k maps the first PA_FIRST_SLOTS << k slots */
 static _Atomic(uint8_t *) levels[NR_LEVELS];

@@ -7,7 +7,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "agent/hot.h"
 #include "agent/sysdep.h"
+#include "agent/vdso.h"
+
+static pa_clock_fn *vdso_clock PA_HOT;
 
 /* The kernel's encoding of a thread's scheduler clock: ~tid << 3 | per thread (4) | CPUCLOCK_SCHED (2). */
 static clockid_t thread_clock(uint32_t tid)
@@ -38,7 +42,8 @@ uint64_t pa_now_sig(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts); /* the vDSO: no system call */
+	if (!vdso_clock || vdso_clock(CLOCK_MONOTONIC, &ts) != 0)
+		pa_sys(SYS_clock_gettime, CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
@@ -49,13 +54,14 @@ static struct timespec to_timespec(uint64_t ns)
 
 /* Timers of this process; each takes one of the user's queued signals (RLIMIT_SIGPENDING), of which the host needs its
  * own: we stop at half. */
-static _Atomic uint32_t nr_armed;
+static _Atomic uint32_t nr_armed PA_HOT;
 static uint32_t max_armed = UINT32_MAX;
 
 void pa_timer_init(void)
 {
 	struct rlimit limit;
 
+	vdso_clock = pa_vdso_clock();
 	if (pa_sys(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit) == 0 && limit.rlim_cur < UINT32_MAX)
 		max_armed = (uint32_t)limit.rlim_cur / 2;
 }

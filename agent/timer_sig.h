@@ -11,7 +11,7 @@ uint64_t pa_thread_cpu_sig(uint32_t tid);
 uint64_t pa_process_cpu_sig(void);
 uint64_t pa_now_sig(void); /* CLOCK_MONOTONIC, ns */
 
-/* Reads how many timers the host can spare. World: plain (constructor). */
+/* Finds the clock, and how many timers the host can spare. World: plain (constructor). */
 void pa_timer_init(void);
 
 /* In a forked child: timers are not inherited. World: hook. */
