@@ -228,7 +228,10 @@ static int write_symbols(const struct head *h)
 	for (size_t i = 0; i < nr && i < NAMED_MODULES; i++) {
 		label(h, "");
 		fprintf(h->out, "%5.1f %%  ", pa_percent(poor[i]->self.ns, r->sum.ns));
-		pa_escape_columns(h->out, PA_PLAIN, pa_text(r, poor[i]->path), h->o->width ? 50 : 0);
+		pa_escape_columns(h->out, PA_PLAIN, pa_text(r, poor[i]->path),
+				  h->o->width > 80 ? h->o->width - 50
+				  : h->o->width    ? 30
+						   : 0);
 		fprintf(h->out, ": %s\n", status_words(poor[i]->symbols));
 	}
 	if (nr > NAMED_MODULES) {

@@ -8,9 +8,8 @@
 
 #include "report/escape.h"
 
-#define NUMBERS_WIDTH 38
+#define NUMBERS_WIDTH 39
 #define MODULE_MAX    24
-#define PLACE_MAX     28
 
 struct columns {
 	const struct pa_report *r;
@@ -57,7 +56,40 @@ static const char *name_of(const struct columns *c, const struct pa_row *row)
 	return pa_text(c->r, row->function);
 }
 
-/* Widths fit what is shown; on a terminal what does not fit is taken from the names first. */
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What a column may have of the room that is left, its gap of two included; 0: less than `enough` is not worth showing.
+ */
+static size_t take(size_t *room, size_t wanted, size_t enough)
+{
+	if (!wanted || *room < least(wanted, enough) + 2)
+		return 0;
+	size_t width = least(wanted, *room - 2);
+	*room -= width + 2;
+	return width;
+}
+
+/* On a terminal the numbers are whole, names have two fifths of it (a quarter where the lines matter), then come
+ * modules and places; what these leave goes back to the names. */
+static void fit(struct columns *c)
+{
+	size_t terminal = c->o->width > NUMBERS_WIDTH + 24 ? c->o->width : NUMBERS_WIDTH + 24;
+	size_t names = c->by == PA_BY_LINE ? terminal / 4 : terminal * 2 / 5;
+	size_t room = terminal - NUMBERS_WIDTH;
+	size_t kept = least(least(c->name, names), room);
+
+	room -= kept;
+	if (c->by == PA_BY_LINE)
+		c->place = take(&room, least(c->place, room / 2), 12);
+	c->module = take(&room, least(c->module, MODULE_MAX), 8);
+	if (c->by != PA_BY_LINE)
+		c->place = take(&room, c->place, 12);
+	c->name = least(c->name, kept + room);
+}
+
 static void measure(struct columns *c, const struct pa_table *t, size_t shown)
 {
 	char text[4200];
@@ -71,37 +103,32 @@ static void measure(struct columns *c, const struct pa_table *t, size_t shown)
 	}
 	if (c->by == PA_BY_MODULE)
 		c->module = c->place = 0;
-	if (c->module > MODULE_MAX)
-		c->module = MODULE_MAX;
-	if (c->o->width && c->place > PLACE_MAX)
-		c->place = PLACE_MAX;
-	size_t others = NUMBERS_WIDTH + (c->module ? c->module + 2 : 0) + (c->place ? c->place + 2 : 0);
 	if (c->o->width) {
-		size_t room = c->o->width > others + 16 ? c->o->width - others : 16;
-		c->name = c->name > room ? room : c->name;
-	} else if (c->name > 64) {
-		c->name = 64; /* longer ones push their own row to the right, not everybody's */
+		fit(c);
+	} else { /* longer ones push their own row to the right, not everybody's */
+		c->name = least(c->name, 64);
+		c->module = least(c->module, 32);
 	}
 }
 
 static void write_row(const struct columns *c, const struct pa_row *row)
 {
 	char text[4200];
-	const char *module = c->by == PA_BY_MODULE ? "" : pa_text(c->r, c->r->modules[row->module].base);
-	bool where = c->by != PA_BY_MODULE && place(c, row, text, sizeof(text));
+	const char *module = c->module ? pa_text(c->r, c->r->modules[row->module].base) : "";
+	bool where = c->place && place(c, row, text, sizeof(text)), cut = c->o->width;
 	size_t used;
 
 	numbers(c, &row->self, &row->total);
-	used = pa_escape_columns(c->out, PA_PLAIN, name_of(c, row), c->o->width ? c->name : 0);
+	used = pa_escape_columns(c->out, PA_PLAIN, name_of(c, row), cut ? c->name : 0);
 	if (*module || where) {
 		pad(c, used, c->name);
 		fputs("  ", c->out);
-		used = pa_escape_columns(c->out, PA_PLAIN, module, c->o->width ? c->module : 0);
+		used = pa_escape_columns(c->out, PA_PLAIN, module, cut ? c->module : 0);
 	}
 	if (where) {
 		pad(c, used, c->module);
 		fputs("  ", c->out);
-		pa_escape_columns(c->out, PA_PLAIN, text, c->o->width ? c->place : 0);
+		pa_escape_columns(c->out, PA_PLAIN, text, cut ? c->place : 0);
 	}
 	fputc('\n', c->out);
 }
@@ -147,11 +174,11 @@ static void write_table(struct columns *c, const struct pa_table *t, size_t show
 
 	measure(c, t, shown);
 	fprintf(c->out, "%s  self %%  total %%    self s   total s  %s", c->style.bold, titles[c->by]);
-	if (c->by != PA_BY_MODULE && shown) {
+	if (c->module || c->place) {
 		pad(c, strlen(titles[c->by]), c->name);
-		fputs("  module", c->out);
+		fputs(c->module ? "  module" : "  ", c->out);
 		if (c->place) {
-			pad(c, strlen("module"), c->module);
+			pad(c, c->module ? strlen("module") : 0, c->module);
 			fputs(c->by == PA_BY_LINE ? "  line" : "  hottest line", c->out);
 		}
 	}
