@@ -5,7 +5,7 @@
 #include "agent/cfi_sig.h"
 #include "agent/cursor_sig.h"
 
-#define DEPTH 4 /* PLT stubs need 3 */
+#define DEPTH 3 /* what PLT stubs need */
 
 struct machine {
 	struct pa_expr stack[DEPTH];

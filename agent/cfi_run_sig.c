@@ -1,45 +1,18 @@
-/* Running the instructions of one frame description entry up to a pc, and putting the row they leave into a rule.
- * Only the frame pointer, the stack pointer and the return address are followed. World: signal. */
-#include "agent/arch/rule.h"
+/* Running the instructions of one frame description entry up to a pc: those of DWARF 5 section 6.4.2 and the GNU ones.
+ * World: signal. */
 #include "agent/cfi_sig.h"
+
+#include "agent/arch/rule.h"
 #include "agent/cursor_sig.h"
 
 #define SAVED_ROWS 4 /* remember_state nests once in compiled code */
 
-enum column {
-	COL_FP,
-	COL_RA,
-	COL_SP,
-	NR_COLS,
-};
-
-enum cell {
-	CELL_SAME,
-	CELL_UNDEF,
-	CELL_OFFSET,     /* at CFA + value */
-	CELL_VAL_OFFSET, /* is CFA + value */
-	CELL_REG,        /* in register value */
-	CELL_EXPR,       /* at what the expression comes to; value: where it stands, from image->hdr */
-	CELL_OTHER,      /* a val_expression */
-};
-
-#define CFA_EXPR    254 /* as cfa_reg: cfa_value is the place of an expression, from image->hdr */
-#define CFA_UNKNOWN 255
-
-/* Kept small: several of them stand on the stack of the interrupted thread. */
-struct row {
-	uint8_t cfa_reg; /* DWARF number, or one of the above */
-	uint8_t cell[NR_COLS];
-	int32_t cfa_value;
-	int32_t value[NR_COLS];
-};
-
 struct run {
 	const struct pa_cfi_image *image;
 	const struct pa_cfi_entry *entry;
-	struct row row;
-	struct row initial; /* as the CIE leaves it, for restore */
-	struct row saved[SAVED_ROWS];
+	struct pa_cfi_row row;
+	struct pa_cfi_row initial; /* as the CIE leaves it, for restore */
+	struct pa_cfi_row saved[SAVED_ROWS];
 	unsigned nr_saved;
 	uint64_t loc;
 	bool bad;
@@ -49,11 +22,11 @@ static int column(uint64_t reg)
 {
 	switch (reg) {
 	case PA_ARCH_DWARF_FP:
-		return COL_FP;
+		return PA_CFI_FP;
 	case PA_ARCH_DWARF_RA:
-		return COL_RA;
+		return PA_CFI_RA;
 	case PA_ARCH_DWARF_SP:
-		return COL_SP;
+		return PA_CFI_SP;
 	default:
 		return -1;
 	}
@@ -76,7 +49,7 @@ static int32_t factored(struct run *r, int64_t value)
 	return narrow(r, product);
 }
 
-static void set(struct run *r, uint64_t reg, enum cell cell, int32_t value)
+static void set(struct run *r, uint64_t reg, enum pa_cfi_cell cell, int32_t value)
 {
 	int col = column(reg);
 
@@ -99,7 +72,7 @@ static void restore(struct run *r, uint64_t reg)
 /* Half of a CFA of register and offset: means nothing while the CFA is an expression, whose place must not change. */
 static void change_cfa_half(struct run *r)
 {
-	if (r->row.cfa_reg == CFA_EXPR)
+	if (r->row.cfa_reg == PA_CFA_EXPR)
 		r->bad = true;
 }
 
@@ -111,7 +84,7 @@ static void set_cfa_offset(struct run *r, int32_t offset)
 
 static void set_cfa_reg(struct run *r, uint64_t reg)
 {
-	r->row.cfa_reg = reg < PA_ARCH_NR_REGS ? (uint8_t)reg : CFA_UNKNOWN;
+	r->row.cfa_reg = reg < PA_ARCH_NR_REGS ? (uint8_t)reg : PA_CFA_UNKNOWN;
 }
 
 /* Where the expression's length word stands; steps over the expression. */
@@ -172,7 +145,7 @@ static bool step_cfa(struct run *r, struct pa_cursor *c, uint8_t op)
 		set_cfa_offset(r, narrow(r, (int64_t)pa_cursor_uleb(c)));
 		return true;
 	case 0x0f: /* def_cfa_expression */
-		r->row.cfa_reg = CFA_EXPR;
+		r->row.cfa_reg = PA_CFA_EXPR;
 		r->row.cfa_value = block(r, c);
 		return true;
 	case 0x12: /* def_cfa_sf */
@@ -197,37 +170,37 @@ static bool step_register(struct run *r, struct pa_cursor *c, uint8_t op)
 	reg = pa_cursor_uleb(c);
 	switch (op) {
 	case 0x05: /* offset_extended */
-		set(r, reg, CELL_OFFSET, factored(r, (int64_t)pa_cursor_uleb(c)));
+		set(r, reg, PA_CELL_OFFSET, factored(r, (int64_t)pa_cursor_uleb(c)));
 		break;
 	case 0x06: /* restore_extended */
 		restore(r, reg);
 		break;
 	case 0x07: /* undefined */
-		set(r, reg, CELL_UNDEF, 0);
+		set(r, reg, PA_CELL_UNDEF, 0);
 		break;
 	case 0x08: /* same_value */
-		set(r, reg, CELL_SAME, 0);
+		set(r, reg, PA_CELL_SAME, 0);
 		break;
 	case 0x09: /* register */
-		set(r, reg, CELL_REG, narrow(r, (int64_t)pa_cursor_uleb(c)));
+		set(r, reg, PA_CELL_REG, narrow(r, (int64_t)pa_cursor_uleb(c)));
 		break;
 	case 0x10: /* expression */
-		set(r, reg, CELL_EXPR, block(r, c));
+		set(r, reg, PA_CELL_EXPR, block(r, c));
 		break;
 	case 0x11: /* offset_extended_sf */
-		set(r, reg, CELL_OFFSET, factored(r, pa_cursor_sleb(c)));
+		set(r, reg, PA_CELL_OFFSET, factored(r, pa_cursor_sleb(c)));
 		break;
 	case 0x14: /* val_offset */
-		set(r, reg, CELL_VAL_OFFSET, factored(r, (int64_t)pa_cursor_uleb(c)));
+		set(r, reg, PA_CELL_VAL_OFFSET, factored(r, (int64_t)pa_cursor_uleb(c)));
 		break;
 	case 0x15: /* val_offset_sf */
-		set(r, reg, CELL_VAL_OFFSET, factored(r, pa_cursor_sleb(c)));
+		set(r, reg, PA_CELL_VAL_OFFSET, factored(r, pa_cursor_sleb(c)));
 		break;
 	case 0x16: /* val_expression */
-		set(r, reg, CELL_OTHER, block(r, c));
+		set(r, reg, PA_CELL_OTHER, block(r, c));
 		break;
 	case 0x2f: /* GNU_negative_offset_extended */
-		set(r, reg, CELL_OFFSET, factored(r, -(int64_t)pa_cursor_uleb(c)));
+		set(r, reg, PA_CELL_OFFSET, factored(r, -(int64_t)pa_cursor_uleb(c)));
 		break;
 	}
 	return true;
@@ -241,7 +214,7 @@ static void step(struct run *r, struct pa_cursor *c)
 	if (op >> 6 == 1) {
 		advance(r, low);
 	} else if (op >> 6 == 2) {
-		set(r, low, CELL_OFFSET, factored(r, (int64_t)pa_cursor_uleb(c)));
+		set(r, low, PA_CELL_OFFSET, factored(r, (int64_t)pa_cursor_uleb(c)));
 	} else if (op >> 6 == 3) {
 		restore(r, low);
 	} else if (op == 0x01) {
@@ -272,110 +245,14 @@ static void run(struct run *r, const uint8_t *code, const uint8_t *end, uint64_t
 	}
 }
 
-static bool expression(const struct run *r, int32_t place, uint64_t pc, struct pa_expr *e)
+bool pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry *entry, uint64_t lookup,
+		    struct pa_cfi_row *row)
 {
-	struct pa_cursor c = {.at = r->image->hdr + place, .end = r->image->hi};
-	uint64_t len = pa_cursor_uleb(&c);
-
-	return !c.bad && len <= pa_cursor_left(&c) && pa_cfi_expr_sig(c.at, len, pc, e);
-}
-
-/* Whether the CFA is something a rule can say; e is its value where it is an expression. */
-static bool put_cfa(const struct run *r, uint64_t pc, struct pa_rule *rule, struct pa_expr *e)
-{
-	*e = (struct pa_expr){.form = PA_EXPR_REG, .reg = r->row.cfa_reg, .off = r->row.cfa_value};
-	if (r->row.cfa_reg == CFA_EXPR && !expression(r, r->row.cfa_value, pc, e))
-		return false;
-	if (e->form == PA_EXPR_CONST || e->reg >= PA_ARCH_NR_REGS || e->c != (int32_t)e->c)
-		return false;
-	rule->reg = e->reg;
-	rule->cfa = e->off;
-	rule->add = (int32_t)e->c;
-	if (e->reg == PA_ARCH_DWARF_SP)
-		rule->kind = e->form == PA_EXPR_REG ? PA_RULE_SP : PA_RULE_DEREF_SP;
-	else if (e->reg == PA_ARCH_DWARF_FP)
-		rule->kind = e->form == PA_EXPR_REG ? PA_RULE_FP : PA_RULE_DEREF_FP;
-	else
-		rule->kind = e->form == PA_EXPR_REG ? PA_RULE_REG : PA_RULE_DEREF_REG;
-	if (rule->kind < PA_RULE_SIGNAL)
-		rule->reg = 0;
-	return true;
-}
-
-/* Where a saved register is; PA_HOW_UNDEF for what cannot be said. */
-static uint8_t put_cell(const struct run *r, enum column col, uint64_t pc, const struct pa_expr *cfa, int32_t *off)
-{
-	struct pa_expr e;
-
-	*off = r->row.value[col];
-	switch (r->row.cell[col]) {
-	case CELL_SAME:
-		*off = 0;
-		return PA_HOW_SAME;
-	case CELL_OFFSET:
-		return PA_HOW_CFA;
-	case CELL_VAL_OFFSET:
-		return PA_HOW_CFA_VAL;
-	case CELL_REG:
-		return *off >= 0 && *off < PA_ARCH_NR_REGS ? PA_HOW_REG : PA_HOW_UNDEF;
-	case CELL_EXPR:
-		if (!expression(r, *off, pc, &e))
-			break;
-		*off = e.off;
-		if (e.form == PA_EXPR_REG && e.reg == PA_ARCH_DWARF_FP)
-			return PA_HOW_FP;
-		if (e.form == PA_EXPR_REG && e.reg == PA_ARCH_DWARF_SP)
-			return PA_HOW_SP;
-		if (e.form != PA_EXPR_DEREF || cfa->form != PA_EXPR_DEREF || e.reg != cfa->reg || e.off != cfa->off)
-			break;
-		*off = (int32_t)(e.c - cfa->c); /* relative to the same saved value as the CFA */
-		return e.c - cfa->c == *off ? PA_HOW_CFA : PA_HOW_UNDEF;
-	}
-	*off = 0;
-	return PA_HOW_UNDEF;
-}
-
-/* What the kernel pushed for a signal: at its known place, whatever way the trampoline's CFI describes it. */
-static bool is_signal(const struct run *r, const struct pa_rule *rule)
-{
-	return r->entry->signal && (PA_ARCH_RA_IN_REGISTER ||
-				    (rule->kind == PA_RULE_DEREF_SP && !rule->add && rule->cfa == PA_ARCH_SIGNAL_CFA));
-}
-
-static void put(const struct run *r, uint64_t pc, struct pa_rule *rule)
-{
-	bool sayable;
-	struct pa_expr cfa;
-
-	if (r->row.cell[COL_RA] == CELL_UNDEF && !r->entry->signal) {
-		rule->kind = PA_RULE_END;
-		return;
-	}
-	sayable = put_cfa(r, pc, rule, &cfa);
-	if (is_signal(r, rule)) {
-		*rule = (struct pa_rule){.kind = PA_RULE_SIGNAL};
-		return;
-	}
-	rule->exact = r->entry->signal;
-	rule->fp_how = put_cell(r, COL_FP, pc, &cfa, &rule->fp);
-	rule->ra_how = put_cell(r, COL_RA, pc, &cfa, &rule->ra);
-	if (rule->ra_how == PA_HOW_UNDEF || (rule->ra_how == PA_HOW_SAME && !PA_ARCH_RA_IN_REGISTER))
-		sayable = false;
-	if (r->row.cell[COL_SP] != CELL_SAME && (r->row.cell[COL_SP] != CELL_VAL_OFFSET || r->row.value[COL_SP]))
-		sayable = false; /* the caller's sp is not the CFA */
-	if (!sayable)
-		*rule = (struct pa_rule){.kind = PA_RULE_ROW};
-}
-
-void pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry *entry, uint64_t pc, bool exact,
-		    struct pa_rule *rule)
-{
-	uint64_t lookup = pc - !exact;
 	struct run r;
 
 	r.image = image;
 	r.entry = entry;
-	r.row = (struct row){.cfa_reg = CFA_UNKNOWN};
+	r.row = (struct pa_cfi_row){.cfa_reg = PA_CFA_UNKNOWN};
 	r.initial = r.row;
 	r.nr_saved = 0;
 	r.loc = entry->pc_begin;
@@ -385,8 +262,6 @@ void pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry 
 	r.nr_saved = 0;
 	r.loc = entry->pc_begin;
 	run(&r, entry->fde_code, entry->fde_end, lookup);
-	if (r.bad)
-		*rule = (struct pa_rule){.kind = PA_RULE_ROW};
-	else
-		put(&r, pc, rule);
+	*row = r.row;
+	return !r.bad;
 }

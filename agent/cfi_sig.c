@@ -153,7 +153,8 @@ static bool read_augmentation(struct pa_cursor *letters, struct pa_cursor *data,
 static int read_cie(const struct pa_cfi_image *image, const uint8_t *at, struct pa_cfi_entry *e)
 {
 	struct pa_cursor c, letters, data;
-	uint64_t version, ra, len;
+	uint64_t version, ra, len, code_align;
+	int64_t data_align;
 	int err = open_entry(image, at, &c);
 
 	if (err)
@@ -166,13 +167,15 @@ static int read_cie(const struct pa_cfi_image *image, const uint8_t *at, struct 
 		;
 	if (c.bad || (version != 1 && version != 3))
 		return PA_RULE_ROW;
-	e->code_align = pa_cursor_uleb(&c);
-	e->data_align = pa_cursor_sleb(&c);
+	code_align = pa_cursor_uleb(&c);
+	data_align = pa_cursor_sleb(&c);
+	e->code_align = (uint32_t)code_align;
+	e->data_align = (int32_t)data_align;
 	ra = version == 1 ? pa_cursor_u(&c, 1) : pa_cursor_uleb(&c);
 	e->encoding = 0;
 	e->signal = false;
 	e->augmented = *letters.at == 'z';
-	if (c.bad || ra != PA_ARCH_DWARF_RA)
+	if (c.bad || ra != PA_ARCH_DWARF_RA || e->code_align != code_align || e->data_align != data_align)
 		return PA_RULE_ROW;
 	if (e->augmented) {
 		pa_cursor_skip(&letters, 1);
@@ -194,7 +197,7 @@ static int read_fde(const struct pa_cfi_image *image, const uint8_t *at, uint64_
 {
 	struct pa_cursor c;
 	const uint8_t *id_at;
-	uint64_t id;
+	uint64_t id, range;
 	int err = open_entry(image, at, &c);
 
 	if (err)
@@ -207,10 +210,10 @@ static int read_fde(const struct pa_cfi_image *image, const uint8_t *at, uint64_
 	if (err)
 		return err;
 	e->pc_begin = encoded(&c, e->encoding);
-	e->pc_range = encoded(&c, e->encoding & PE_FORMAT);
+	range = encoded(&c, e->encoding & PE_FORMAT);
 	if (c.bad)
 		return PA_RULE_ROW;
-	if (pc - e->pc_begin >= e->pc_range)
+	if (pc - e->pc_begin >= range)
 		return PA_RULE_NO_CFI; /* a gap between two functions */
 	e->fde_code = c.at;
 	e->fde_end = c.end;
@@ -247,9 +250,12 @@ static __attribute__((noinline)) int prepare(const struct pa_cfi_image *image, u
 void pa_cfi_rule_sig(const struct pa_cfi_image *image, uint64_t pc, bool exact, struct pa_rule *rule)
 {
 	struct pa_cfi_entry entry;
+	struct pa_cfi_row row;
 	int err = prepare(image, pc - !exact, &entry);
 
+	if (!err && !pa_cfi_run_sig(image, &entry, pc - !exact, &row))
+		err = PA_RULE_ROW;
 	*rule = (struct pa_rule){.kind = (uint8_t)err};
 	if (!err)
-		pa_cfi_run_sig(image, &entry, pc, exact, rule);
+		pa_cfi_put_sig(image, &row, entry.signal, pc, rule);
 }

@@ -28,9 +28,8 @@ struct pa_cfi_entry {
 	const uint8_t *fde_code;
 	const uint8_t *fde_end;
 	uint64_t pc_begin;
-	uint64_t pc_range;
-	uint64_t code_align;
-	int64_t data_align;
+	uint32_t code_align;
+	int32_t data_align;
 	uint8_t encoding; /* DW_EH_PE_* of the FDE's addresses */
 	bool signal;      /* augmentation S */
 	bool augmented;   /* augmentation z: the FDE has data before its instructions */
@@ -43,8 +42,43 @@ struct pa_cfi_entry {
  * Source: DWARF 5 section 6.4, Linux Standard Base 5.0 section 10.6 (.eh_frame, .eh_frame_hdr). */
 void pa_cfi_rule_sig(const struct pa_cfi_image *image, uint64_t pc, bool exact, struct pa_rule *rule);
 
-/* The second half of it: runs the instructions of one entry up to the pc (cfi_run_sig.c). */
-void pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry *entry, uint64_t pc, bool exact,
+/* What the instructions of an entry leave at a pc (cfi_run_sig.c). Only three registers are followed. Kept small:
+ * several of these stand on the stack of the interrupted thread. */
+enum pa_cfi_column {
+	PA_CFI_FP,
+	PA_CFI_RA,
+	PA_CFI_SP,
+	PA_CFI_COLUMNS,
+};
+
+enum pa_cfi_cell {
+	PA_CELL_SAME,
+	PA_CELL_UNDEF,
+	PA_CELL_OFFSET,     /* at CFA + value */
+	PA_CELL_VAL_OFFSET, /* is CFA + value */
+	PA_CELL_REG,        /* in register value */
+	PA_CELL_EXPR,       /* at what the expression comes to; value: where it stands, from image->hdr */
+	PA_CELL_OTHER,      /* a val_expression */
+};
+
+#define PA_CFA_EXPR    254 /* as cfa_reg: cfa_value is the place of an expression, from image->hdr */
+#define PA_CFA_UNKNOWN 255
+
+struct pa_cfi_row {
+	uint8_t cfa_reg;              /* DWARF number, or one of the above */
+	uint8_t cell[PA_CFI_COLUMNS]; /* enum pa_cfi_cell */
+	int32_t cfa_value;
+	int32_t value[PA_CFI_COLUMNS];
+};
+
+/* Runs the instructions of an entry up to a lookup pc.
+ * Errors: false: damaged, or instructions nobody knows; row is undefined.   World: signal. */
+bool pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry *entry, uint64_t lookup,
+		    struct pa_cfi_row *row);
+
+/* A row as a rule (cfi_put_sig.c); PA_RULE_ROW for one that no rule can say. pc: the frame's own, which expressions may
+ * use. World: signal. */
+void pa_cfi_put_sig(const struct pa_cfi_image *image, const struct pa_cfi_row *row, bool signal, uint64_t pc,
 		    struct pa_rule *rule);
 
 /* What an expression comes to, in terms of the frame's registers (cfi_expr_sig.c). */

@@ -165,7 +165,7 @@ static __attribute__((noinline)) int step_uncached(struct pa_walk *w, uint64_t *
 }
 
 /* One frame: records it, goes to its caller. *frame stays 0 when there is nothing to record. */
-static __attribute__((noinline)) int step(struct pa_walk *w, uint64_t *frame)
+static inline int step(struct pa_walk *w, uint64_t *frame)
 {
 	struct pa_rule rule;
 	uint32_t bits;
@@ -268,29 +268,29 @@ static size_t walk(struct pa_walk *w, const struct pa_stack_bounds *bounds, uint
 size_t pa_walk_sig(const ucontext_t *uc, const struct pa_stack_bounds *bounds, uint64_t *frames, size_t max,
 		   struct pa_walk_info *info)
 {
-	struct pa_walk w;
+	struct pa_walk *w = (struct pa_walk *)info->scratch;
 
-	w.pc = pa_arch_pc(uc);
-	w.sp = pa_arch_sp(uc);
-	w.fp = pa_arch_fp(uc);
-	w.exact = true;
-	w.regs = uc;
-	w.rules.info = info;
-	return walk(&w, bounds, frames, max);
+	w->pc = pa_arch_pc(uc);
+	w->sp = pa_arch_sp(uc);
+	w->fp = pa_arch_fp(uc);
+	w->exact = true;
+	w->regs = uc;
+	w->rules.info = info;
+	return walk(w, bounds, frames, max);
 }
 
 size_t pa_walk_here_sig(uint64_t pc, uint64_t sp, uint64_t fp, const struct pa_stack_bounds *bounds, uint64_t *frames,
 			size_t max, struct pa_walk_info *info)
 {
-	struct pa_walk w;
+	struct pa_walk *w = (struct pa_walk *)info->scratch;
 
-	w.pc = pc;
-	w.sp = sp;
-	w.fp = fp;
-	w.exact = false;
-	w.regs = NULL;
-	w.rules.info = info;
-	return walk(&w, bounds, frames, max);
+	w->pc = pc;
+	w->sp = sp;
+	w->fp = fp;
+	w->exact = false;
+	w->regs = NULL;
+	w->rules.info = info;
+	return walk(w, bounds, frames, max);
 }
 
 void pa_walk_set_quiet_sig(bool quiet)

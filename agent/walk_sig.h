@@ -26,6 +26,7 @@ struct pa_walk_module {
 };
 
 #define PA_WALK_MODULES 8
+#define PA_WALK_SCRATCH 24
 
 struct pa_walk_info {
 	uint16_t nr_frames;
@@ -35,6 +36,8 @@ struct pa_walk_info {
 	/* registers at the frame that could not be expressed, for PA_STOP_ROW: what a remote unwinder continues from */
 	uint64_t pc, sp, fp;
 	struct pa_walk_module modules[PA_WALK_MODULES];
+	/* the walk's own state: in here, because the interrupted thread's stack has little room */
+	uint64_t scratch[PA_WALK_SCRATCH];
 };
 
 /* Looks up libc's _dl_find_object and checks what the kernel offers. Without it walks use frame pointers only.

@@ -36,7 +36,9 @@ struct pa_walk {
 	unsigned age;           /* frames the walk is above it; 0: they are this frame's */
 	struct pa_pages pages;  /* of foreign stacks */
 	struct pa_rules rules;
-};
+} __attribute__((may_alias)); /* lives in pa_walk_info.scratch */
+
+_Static_assert(sizeof(struct pa_walk) <= sizeof(uint64_t) * PA_WALK_SCRATCH, "PA_WALK_SCRATCH is too small");
 
 /* Settles what can be read freely for a stack pointer the walk has just come to. */
 void pa_walk_enter_stack_sig(struct pa_walk *w);
