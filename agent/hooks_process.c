@@ -17,6 +17,7 @@ void pa_process_forked_hook(void)
 {
 	int saved = errno;
 
+	pa_signal_forked_hook();
 	/* a hook called by a fork handler of the host's may have done it */
 	if (!pa_session_is_mine_hook()) {
 		pa_session_forget_hook();

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/time.h>
 
+#include "agent/hooks_sigmask.h"
 #include "agent/real.h"
 #include "agent/session.h"
 #include "agent/sigmask_hook.h"
@@ -193,7 +194,7 @@ PA_EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
  * blocked before, else the handler. */
 PA_EXPORT __sighandler_t sigset(int sig, __sighandler_t handler)
 {
-	sigset_t one, before;
+	sigset_t before;
 
 	if (!engaged() || !is_shimmed(sig) || !is_mine())
 		return PA_REAL(sigset)(sig, handler);
@@ -201,9 +202,7 @@ PA_EXPORT __sighandler_t sigset(int sig, __sighandler_t handler)
 		pa_signal_surrender_hook(sig);
 		return PA_REAL(sigset)(sig, handler) == SIG_HOLD ? SIG_HOLD : SIG_DFL;
 	}
-	sigemptyset(&one);
-	pa_sigset_put(&one, PA_SIGNAL_BIT(sig));
-	if (sigprocmask(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &one, &before) != 0)
+	if (pa_sigmask_change_one_hook(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, sig, &before) != 0)
 		return SIG_ERR;
 	return pa_sigset_get(&before) & PA_SIGNAL_BIT(sig) ? SIG_HOLD : SIG_DFL;
 }
@@ -213,6 +212,16 @@ PA_EXPORT int sigignore(int sig)
 	if (engaged() && is_shimmed(sig) && is_mine())
 		pa_signal_surrender_hook(sig);
 	return PA_REAL(sigignore)(sig);
+}
+
+/* libc reads the action, changes SA_RESTART and sets it again, past our hooks. */
+PA_EXPORT int siginterrupt(int sig, int interrupt)
+{
+	int ret = PA_REAL(siginterrupt)(sig, interrupt);
+
+	if (engaged() && is_shimmed(sig) && is_mine())
+		pa_signal_repair_hook(sig);
+	return ret;
 }
 
 PA_EXPORT int sigaltstack(const stack_t *stack, stack_t *old)

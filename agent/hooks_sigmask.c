@@ -6,6 +6,8 @@
  * ends. Taking our signal out of their sets could only make them return EINTR.
  *
  * Async-signal-safe as the functions they stand for. World: hook. */
+#include "agent/hooks_sigmask.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -110,25 +112,25 @@ PA_EXPORT int pa_hook_siggetmask(void)
 	return change_bsd(SIG_BLOCK, 0);
 }
 
-static int change_one(int how, int sig)
+int pa_sigmask_change_one_hook(int how, int sig, sigset_t *old)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	pa_sigset_put(&set, PA_SIGNAL_BIT(sig));
-	return change(PA_REAL(sigprocmask), how, &set, NULL);
+	return change(PA_REAL(sigprocmask), how, &set, old);
 }
 
 PA_EXPORT int sighold(int sig)
 {
 	if (untouched() || !pa_signal_is_ours_sig(sig))
 		return PA_REAL(sighold)(sig);
-	return change_one(SIG_BLOCK, sig);
+	return pa_sigmask_change_one_hook(SIG_BLOCK, sig, NULL);
 }
 
 PA_EXPORT int sigrelse(int sig)
 {
 	if (untouched() || !pa_signal_is_ours_sig(sig))
 		return PA_REAL(sigrelse)(sig);
-	return change_one(SIG_UNBLOCK, sig);
+	return pa_sigmask_change_one_hook(SIG_UNBLOCK, sig, NULL);
 }

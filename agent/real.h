@@ -34,6 +34,12 @@
 	X(sigtimedwait)                                                                                                \
 	X(signalfd)                                                                                                    \
 	X(sigaltstack)                                                                                                 \
+	X(siginterrupt)                                                                                                \
+	X(__monstartup)                                                                                                \
+	X(monstartup)                                                                                                  \
+	X(moncontrol)                                                                                                  \
+	X(profil)                                                                                                      \
+	X(sprofil)                                                                                                     \
 	X(setitimer)                                                                                                   \
 	X(prctl)                                                                                                       \
 	X(syscall)                                                                                                     \

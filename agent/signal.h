@@ -64,6 +64,12 @@ void pa_signal_retire_hook(void);
 /* Whether that was called in this process or one it was forked from. World: signal. */
 bool pa_signal_retired_sig(void);
 
+/* Our action for a shimmed signal as it should be, after somebody changed it behind the hooks. World: hook. */
+void pa_signal_repair_hook(int sig);
+
+/* In a forked child: the thread that was moving ticks in the parent is not there. World: hook. */
+void pa_signal_forked_hook(void);
+
 /* Blocks, and restores, our signal in the kernel around a call that a tick would make restart for ever (fork).
  * Shapes: state is opaque, filled by the first. World: hook. */
 void pa_signal_hold_hook(uint64_t *state);

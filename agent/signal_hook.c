@@ -155,6 +155,21 @@ void pa_signal_release_hook(uint64_t hold)
 		change_mask(SIG_UNBLOCK, hold);
 }
 
+void pa_signal_repair_hook(int sig)
+{
+	struct pa_kernel_action ours;
+
+	pa_signal_own_action_sig(&ours);
+	pa_signal_action_sig(sig, &ours, NULL);
+}
+
+void pa_signal_forked_hook(void)
+{
+	if (!pa_exchange(&state.moving, 0))
+		return;
+	pa_signal_refilter_sig();
+}
+
 bool pa_signal_mask_child_hook(void)
 {
 	uint32_t pid;

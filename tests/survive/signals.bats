@@ -21,13 +21,33 @@ load common
 	done
 }
 
+@test "R20 a program built with -pg: its own profile comes out, and ours" {
+	need gprof
+	printf '%s\n' 'static volatile unsigned long x;' 'void hot(void) { for (long i = 0; i < 800000000; i++) x += i; }' \
+		'int main(void) { hot(); return 0; }' >"$T/pg.c"
+	"${CC:-cc}" -pg -O1 -fno-inline -o "$T/pg" "$T/pg.c"
+	run_both "$T/pg"
+	sampled 20
+	has_stack 'hot'
+	# the program's own ticks are 10 ms: of the recorded run there are at least half as many as of the plain one
+	for run in plain recorded; do
+		gprof -b -p "$T/pg" "$T/$run.cwd/gmon.out" | awk '$NF == "hot" { printf "%d\n", $3 * 100 }' >"$T/$run.ticks"
+	done
+	echo "ticks plain $(cat "$T/plain.ticks") recorded $(cat "$T/recorded.ticks")"
+	[ "$(cat "$T/plain.ticks")" -ge 10 ]
+	[ $(($(cat "$T/recorded.ticks") * 2)) -ge "$(cat "$T/plain.ticks")" ]
+}
+
 @test "F4 handlers on an alternate stack: their masks read back, a small stack is left alone" {
 	run_both "$TARGETS/sig_calls" onstack
 	sampled 2
 }
 
-@test "S6 sigset with SIG_HOLD, sigignore" {
+@test "S6 sigset with SIG_HOLD, sigignore, siginterrupt" {
 	run_both "$TARGETS/sig_calls" old
+	rm -f "$T/t.pfa" "$T/report.json"
+	run_both "$TARGETS/sig_calls" interrupt
+	sampled 5
 	rm -f "$T/t.pfa" "$T/report.json"
 	run_both "$TARGETS/sig_calls" ignore
 }

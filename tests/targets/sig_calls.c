@@ -242,6 +242,21 @@ static int run_old(int argc, char **argv)
 	return 0;
 }
 
+/* A libc function that sets actions from inside libc. */
+static int run_interrupt(int argc, char **argv)
+{
+	(void)argc, (void)argv;
+	for (int on = 1; on >= 0; on--) {
+		printf("siginterrupt %d %d\n", siginterrupt(SIGPROF, on), siginterrupt(SIGRTMAX - 3, on));
+		target_burn_ms(40);
+	}
+	printf("signal: was %s\n", name_of(signal(SIGPROF, count)));
+	print_action(SIGPROF);
+	raise(SIGPROF);
+	printf("calls %d\n", calls[SIGPROF]);
+	return 0;
+}
+
 static int run_ignore(int argc, char **argv)
 {
 	(void)argc, (void)argv;
@@ -499,9 +514,11 @@ static int run_storm(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-    {"masks", run_masks},   {"actions", run_actions}, {"onstack", run_onstack}, {"old", run_old},
-    {"ignore", run_ignore}, {"die", run_die},         {"sent", run_sent},       {"suspend", run_suspend},
-    {"cancel", run_cancel}, {"inherit", run_inherit}, {"storm", run_storm},     {NULL, NULL},
+    {"masks", run_masks},   {"actions", run_actions}, {"onstack", run_onstack},
+    {"old", run_old},       {"ignore", run_ignore},   {"interrupt", run_interrupt},
+    {"die", run_die},       {"sent", run_sent},       {"suspend", run_suspend},
+    {"cancel", run_cancel}, {"inherit", run_inherit}, {"storm", run_storm},
+    {NULL, NULL},
 };
 
 int main(int argc, char **argv)
