@@ -113,7 +113,11 @@ cannot() {
 	chmod 777 "$T"
 	run_plain setpriv --reuid 65534 --clear-groups "$T/setuid-hello" 8
 	run_as recorded 20 setpriv --reuid 65534 --clear-groups "$PERFAGENT" record -q -o "$T/t.pfa" -- "$T/setuid-hello" 8
-	same plain recorded
+	[ "$(value_of plain status)" = "$(value_of recorded status)" ]
+	cmp "$T/plain.out" "$T/recorded.out"
+	# no more than one line, and it is ours
+	! grep -v '^perfagent: ' "$T/recorded.err"
+	[ "$(wc -l <"$T/recorded.err")" -le 1 ]
 	"$PERFAGENT" doctor "$T/setuid-hello" | grep -i setuid
 }
 

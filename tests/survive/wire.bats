@@ -38,18 +38,24 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); s.bind(sys.argv[1]); s.li
 	done
 }
 
-@test "R60 the target starts at once although the collector does not answer (20 ms, a second at most here)" {
+@test "R60 the target starts at once although the collector does not answer (20 ms; half a second here)" {
 	"$TARGETS/fakecollector" silent "$T/silent.sock" >"$T/ready" 3>&- &
 	PA_BACKGROUND+=($!)
 	until grep -q ready "$T/ready"; do sleep 0.02; done
 	run_as dormant 20 env ${PA_SELFTEST:-LD_PRELOAD="$AGENT"} PERFAGENT_SOCKET="$T/silent.sock" "$TARGETS/hello" 3
-	[ "$(value_of dormant wall_ms)" -lt 1000 ]
+	echo "$(value_of dormant wall_ms) ms"
+	[ "$(value_of dormant wall_ms)" -lt 500 ]
 }
 
 @test "PERFAGENT_DISABLE=1: the program is left alone" {
 	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
 	PA_ENV=(PERFAGENT_DISABLE=1)
-	run_both "$TARGETS/split" 1 200
+	run_plain "$TARGETS/split" 1 200
+	run_recorded "$TARGETS/split" 1 200
+	cmp "$T/plain.out" "$T/recorded.out"
+	[ "$(value_of recorded status)" = 0 ]
+	# record says that nothing came of it, and only record does
+	! grep -v '^perfagent: ' "$T/recorded.err"
 	holds '(.cpu.effective_samples // 0) == 0'
 }
 
@@ -141,15 +147,24 @@ hostile() {
 	grep -qx "status 137" "$T/recorded.out"
 }
 
-@test "R64 another user may not connect to the collector of record" {
+@test "R64 the collector of one user refuses another user" {
 	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
 	need_root
 	need setpriv
-	hostile messages
-	rm -f "$T/t.pfa" "$T/report.json" "$T/folded"
-	run_as recorded 40 "$PERFAGENT" record -q -o "$T/t.pfa" -- sh -c "env HOSTILE_SOCKET=\$PERFAGENT_SOCKET PERFAGENT_DISABLE=1 setpriv --reuid 65534 --regid 65534 --clear-groups '$TARGETS/hostileclient' refused"
-	[ "$(value_of recorded status)" = 0 ]
-	grep -qx refused "$T/recorded.out"
+	mkdir "$T/bin"
+	cp "$PERFAGENT" "$O"/libperfagent*.so "$TARGETS/hostileclient" "$T/bin"
+	chmod -R a+rX "$T/bin"
+	chmod 777 "$T"
+	(cd "$T" && exec setpriv --reuid 65534 --regid 65534 --clear-groups env -u XDG_RUNTIME_DIR "$T/bin/perfagent" record -q -o "$T/t.pfa" -- \
+		sh -c "echo \$PERFAGENT_SOCKET >'$T/socket'; until [ -e '$T/over' ]; do sleep 0.05; done") >"$T/recorded.out" 2>"$T/recorded.err" </dev/null 3>&- &
+	PA_BACKGROUND+=($!)
+	for _ in $(seq 250); do [ -s "$T/socket" ] && break; sleep 0.02; done
+	run_as refused 20 env HOSTILE_SOCKET="$(cat "$T/socket")" setpriv --reuid 65533 --regid 65533 --clear-groups "$T/bin/hostileclient" refused
+	touch "$T/over"
+	wait "${PA_BACKGROUND[0]}"
+	cat "$T/refused.err"
+	grep -qx refused "$T/refused.out"
+	check_recording
 }
 
 @test "R62 R63 perfagentd lives through all of it, serves a good client and ends by SIGTERM with 0" {

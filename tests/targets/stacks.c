@@ -112,6 +112,8 @@ static TARGET_NOINLINE uint64_t recurse_deep(unsigned depth)
 
 static void *deep_thread(void *arg)
 {
+	/* long enough for a complete stack to be seen: its root is what deeper ones end with */
+	target_burn_ms(40);
 	return (void *)(uintptr_t)recurse_deep(*(unsigned *)arg);
 }
 

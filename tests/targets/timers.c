@@ -305,18 +305,13 @@ static int mode_other_threads(int argc, char **argv)
 }
 
 /* 64 threads where eight signals may be queued: most timers are refused, none of the program's own is. */
-static int mode_sigpending(int argc, char **argv)
+static int with_few_signals(void)
 {
-	struct rlimit limit = {8, 8};
 	struct sigevent ev = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
 	pthread_t threads[64];
 	timer_t timer;
 	int own;
 
-	/* the limit counts per user and namespace: in one of its own other processes do not matter; refused is fine too */
-	if (unshare(CLONE_NEWUSER))
-		errno = 0;
-	setrlimit(RLIMIT_SIGPENDING, &limit);
 	for (int i = 0; i < 64; i++)
 		target_need(pthread_create(&threads[i], NULL, burning_thread, NULL) == 0, "pthread_create");
 	own = timer_create(CLOCK_MONOTONIC, &ev, &timer);
@@ -325,6 +320,23 @@ static int mode_sigpending(int argc, char **argv)
 		pthread_join(threads[i], NULL);
 	printf("64 threads\n");
 	return 0;
+}
+
+static int mode_sigpending(int argc, char **argv)
+{
+	return with_few_signals();
+}
+
+static int mode_sigpending_later(int argc, char **argv)
+{
+	struct rlimit limit = {8, 8};
+
+	target_burn_ms(20);
+	/* the limit counts per user and namespace: in one of its own other processes do not matter; refused is fine too */
+	if (unshare(CLONE_NEWUSER))
+		errno = 0;
+	setrlimit(RLIMIT_SIGPENDING, &limit);
+	return with_few_signals();
 }
 
 /* The wall clock steps by a day in both directions (root): nothing may depend on it. */
@@ -348,7 +360,7 @@ static const struct target_mode modes[] = {
 	{"itimer", mode_itimer},	   {"replace", mode_replace},	{"sigwait", mode_sigwait},
 	{"signalfd", mode_signalfd},	   {"segv_handler", mode_segv_handler}, {"altstack", mode_altstack},
 	{"many", mode_many},		   {"short", mode_short},	{"detached", mode_detached},
-	{"other_threads", mode_other_threads}, {"sigpending", mode_sigpending}, {"clock", mode_clock},
+	{"other_threads", mode_other_threads}, {"sigpending", mode_sigpending}, {"sigpending_later", mode_sigpending_later}, {"clock", mode_clock},
 	{0},
 };
 
