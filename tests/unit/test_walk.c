@@ -344,17 +344,19 @@ static void stacks_of_makecontext_are_walked_by_asking(void **state)
 	assert_true(info.foreign);
 	assert_true(find(on_fibre, 0) < nr);
 	assert_int_equal(info.stop, PA_STOP_END);
-	/* its bounds made known by nobody; a page that cannot be read ends the walk instead of the process */
-	getcontext(&context);
-	context.uc_mcontext = fibre.uc_mcontext;
+	/* a page that cannot be read ends the walk instead of the process */
 	munmap(stack, bytes);
+	getcontext(&context);
 #if defined(__x86_64__)
 	context.uc_mcontext.gregs[REG_RSP] = (greg_t)(uintptr_t)stack + 4096;
+	context.uc_mcontext.gregs[REG_RBP] = (greg_t)(uintptr_t)stack + 4096;
 #else
 	context.uc_mcontext.sp = (uint64_t)(uintptr_t)stack + 4096;
+	context.uc_mcontext.regs[29] = (uint64_t)(uintptr_t)stack + 4096;
 #endif
 	nr = pa_walk_sig(&context, &bounds, frames, MAX, &info);
-	assert_true(info.stop == PA_STOP_MEMORY);
+	assert_int_equal(info.stop, PA_STOP_MEMORY);
+	assert_int_equal(nr, 1);
 }
 
 static NOINLINE void far_down(int n)
