@@ -108,24 +108,34 @@ static int run(const struct exec_call *call)
 	return ret;
 }
 
-PA_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+static int run_path(const char *path, char *const argv[], char *const envp[])
 {
 	return run(&(struct exec_call){ .form = FORM_EXECVE, .file = path, .argv = argv, .envp = envp });
 }
 
-PA_EXPORT int execv(const char *path, char *const argv[])
-{
-	return run(&(struct exec_call){ .form = FORM_EXECVE, .file = path, .argv = argv, .envp = environ });
-}
-
-PA_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+static int run_search(const char *file, char *const argv[], char *const envp[])
 {
 	return run(&(struct exec_call){ .form = FORM_EXECVPE, .file = file, .argv = argv, .envp = envp });
 }
 
+PA_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+	return run_path(path, argv, envp);
+}
+
+PA_EXPORT int execv(const char *path, char *const argv[])
+{
+	return run_path(path, argv, environ);
+}
+
+PA_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+	return run_search(file, argv, envp);
+}
+
 PA_EXPORT int execvp(const char *file, char *const argv[])
 {
-	return run(&(struct exec_call){ .form = FORM_EXECVPE, .file = file, .argv = argv, .envp = environ });
+	return run_search(file, argv, environ);
 }
 
 PA_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
@@ -177,7 +187,7 @@ PA_EXPORT int execl(const char *path, const char *first, ...)
 
 	COLLECT(argv, first, words);
 	va_end(words);
-	return execv(path, argv);
+	return run_path(path, argv, environ);
 }
 
 PA_EXPORT int execlp(const char *file, const char *first, ...)
@@ -187,7 +197,7 @@ PA_EXPORT int execlp(const char *file, const char *first, ...)
 
 	COLLECT(argv, first, words);
 	va_end(words);
-	return execvp(file, argv);
+	return run_search(file, argv, environ);
 }
 
 PA_EXPORT int execle(const char *path, const char *first, ...)
@@ -199,5 +209,5 @@ PA_EXPORT int execle(const char *path, const char *first, ...)
 	COLLECT(argv, first, words);
 	envp = va_arg(words, char *const *);
 	va_end(words);
-	return execve(path, argv, envp);
+	return run_path(path, argv, envp);
 }
