@@ -9,11 +9,19 @@
 #include "agent/sysdep.h"
 
 #define NR_REGIONS 7
-#define FIRST_BYTES (128ul << 10) /* 128 KiB << 7 - 128 KiB = 15.9 MiB in all */
+#define FIRST_BYTES (64ul << 10) /* doubling: 8 MiB in all */
 
 struct region {
 	_Atomic(struct pa_block *) blocks;
 };
+
+/* The blocks of the first region have a memo behind the region, a page each: the threads of most programs. */
+#define MEMO_BYTES 4096ul
+
+static size_t region_bytes(unsigned k)
+{
+	return (FIRST_BYTES << k) + (k ? 0 : FIRST_BYTES / sizeof(struct pa_block) * MEMO_BYTES);
+}
 
 static struct region regions[NR_REGIONS] PA_HOT;
 /* blocks are looked for from here on; only a hint */
@@ -32,14 +40,14 @@ static struct pa_block *region_get(unsigned k)
 
 	if (blocks)
 		return blocks;
-	at = pa_sys(SYS_mmap, 0, FIRST_BYTES << k, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+	at = pa_sys(SYS_mmap, 0, region_bytes(k), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		    -1, 0);
 	if (at < 0 && at > -4096)
 		return NULL;
 	blocks = (struct pa_block *)at;
 	if (!atomic_compare_exchange_strong_explicit(&regions[k].blocks, &expect, blocks, memory_order_acq_rel,
 						     memory_order_acquire)) {
-		pa_sys(SYS_munmap, at, FIRST_BYTES << k);
+		pa_sys(SYS_munmap, at, region_bytes(k));
 		return expect;
 	}
 	return blocks;
@@ -63,6 +71,16 @@ static struct pa_block *claim_in(unsigned k, size_t from)
 	return NULL;
 }
 
+static struct pa_memo *memo_of(const struct pa_block *block)
+{
+	struct pa_block *blocks = pa_load_acquire(&regions[0].blocks);
+	size_t i = (size_t)(block - blocks);
+
+	if (!blocks || block < blocks || i >= region_blocks(0))
+		return NULL;
+	return (struct pa_memo *)((char *)blocks + FIRST_BYTES + i * MEMO_BYTES);
+}
+
 struct pa_block *pa_arena_take_hook(void)
 {
 	unsigned start = pa_load_relaxed(&hint_region);
@@ -74,6 +92,7 @@ struct pa_block *pa_arena_take_hook(void)
 		return NULL;
 	memset((char *)block + sizeof(block->state), 0, sizeof(*block) - sizeof(block->state));
 	pa_store_relaxed(&block->timer_id, -1);
+	block->info.memo = memo_of(block);
 	return block;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/arch/rule.h"
+#include "agent/memo_sig.h"
 #include "agent/walk_state_sig.h"
 
 #define AGE_MAX 2 /* frames above an interrupted one whose callees may have left its registers alone */
@@ -18,6 +19,7 @@ void pa_walk_enter_stack_sig(struct pa_walk *w)
 		w->limit = w->bounds_hi;
 	} else {
 		w->free_lo = w->free_hi = 0;
+		w->memo = NULL; /* readability is asked for here, not known: nothing of it is remembered */
 		w->limit = w->sp + PA_WALK_FOREIGN_BYTES;
 		w->rules.info->foreign = true;
 	}
@@ -181,20 +183,41 @@ static inline int step(struct pa_walk *w, uint64_t *frame)
 	return step_rule(w, &rule);
 }
 
+static inline void note_simple(struct pa_memo *memo, uint64_t pc, uint64_t sp, uint64_t fp, uint64_t cfa, uint64_t ra_at,
+			       uint64_t fp_at)
+{
+	struct pa_memo_frame frame = { .pc = pc, .sp = sp, .fp = fp };
+	int64_t ra_off = (int64_t)(ra_at - cfa) / 8, fp_off = fp_at ? (int64_t)(fp_at - cfa) / 8 : 0;
+
+	frame.ra_at = (int16_t)ra_off;
+	frame.fp_at = (int16_t)fp_off;
+	if (frame.ra_at == ra_off && frame.fp_at == fp_off)
+		pa_memo_note(memo, &frame);
+	else
+		pa_memo_restart(memo);
+}
+
 /* Most frames of most stacks: a cached rule of sp or fp plus something, its caller's registers in memory that can be
  * read: of the known stack, or of the pages of a foreign one that were asked for. Goes on as far as that holds and
  * checks what step() checks; whatever does not hold is left to step(). */
 static PA_RAW_READ size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_t n, size_t max)
 {
+	struct pa_memo *memo = w->memo;
 	const uint64_t lo = w->free_hi ? w->free_lo : w->pages.lo, generation = w->rules.generation;
 	const uint64_t hi = w->free_hi ? w->free_hi : w->pages.hi < w->limit ? w->pages.hi : w->limit;
 	uint64_t pc = w->pc, sp = w->sp, fp = w->fp;
 	size_t before = n;
 
 	while (n < max && !((pc - 1) >> PA_ARCH_VA_BITS)) {
-		uint64_t cfa, ra_at, fp_at;
+		uint64_t cfa, ra_at, fp_at, frame_fp = fp;
 		uint32_t bits;
 
+		if (memo && pa_memo_meets(memo, pc, sp, fp)) {
+			n = pa_memo_replay(memo, frames, n, max, lo, hi, &pc, &sp, &fp, &w->ended);
+			if (w->ended || n == max)
+				break;
+			frame_fp = fp;
+		}
 		if (!pa_rules_cached_sig(pc - 1, generation, &bits) ||
 		    !pa_arch_rule_simple(bits, sp, fp, &cfa, &ra_at, &fp_at))
 			break;
@@ -206,6 +229,8 @@ static PA_RAW_READ size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_
 			fp = *(const uint64_t *)(uintptr_t)fp_at;
 		}
 		frames[n++] = pc;
+		if (memo)
+			note_simple(memo, pc, sp, frame_fp, cfa, ra_at, fp_at);
 		pc = pa_arch_strip(*(const uint64_t *)(uintptr_t)ra_at);
 		sp = cfa;
 	}
@@ -225,7 +250,7 @@ static int walk_frames(struct pa_walk *w, uint64_t *frames, size_t max, size_t *
 		if (!w->exact)
 			n = walk_simple(w, frames, n, max);
 		*nr = n;
-		if (!w->pc)
+		if (w->ended || !w->pc)
 			return PA_STOP_END;
 		if (n == max)
 			return PA_STOP_DEPTH;
@@ -235,7 +260,22 @@ static int walk_frames(struct pa_walk *w, uint64_t *frames, size_t max, size_t *
 		*nr = n;
 		if (stop != PA_WALK_GO_ON)
 			return stop;
+		if (w->memo)
+			pa_memo_restart(w->memo);
 	}
+}
+
+/* What of this walk the next one may rely on. */
+static void remember(const struct pa_walk *w, struct pa_memo *memo, int stop)
+{
+	struct pa_memo_frame last = { .pc = w->pc, .sp = w->sp, .fp = w->fp, .kind = PA_MEMO_END };
+
+	if (w->ended)
+		return; /* the memo has joined the two */
+	if (stop == PA_STOP_END && !w->exact && w->memo)
+		pa_memo_finish(memo, &last);
+	else
+		pa_memo_drop(memo);
 }
 
 /* w comes with its registers. */
@@ -253,8 +293,14 @@ static size_t walk(struct pa_walk *w, const struct pa_stack_bounds *bounds, uint
 	w->pages = w->rules.pages = (struct pa_pages){0, 0};
 	w->rules.start = w->rules.end = 0;
 	w->rules.generation = pa_rules_generation_sig();
+	w->ended = false;
+	w->memo = PA_ARCH_RA_IN_REGISTER ? NULL : info->memo;
+	if (w->memo)
+		pa_memo_begin(w->memo, pa_load_relaxed(&pa_rules_flushes));
 	pa_walk_enter_stack_sig(w);
 	stop = walk_frames(w, frames, max, &n);
+	if (info->memo && !PA_ARCH_RA_IN_REGISTER)
+		remember(w, info->memo, stop);
 	if (stop == PA_STOP_MEMORY && pa_probe_is_quiet_sig())
 		stop = PA_STOP_QUIET;
 	info->nr_frames = (uint16_t)n;

@@ -28,7 +28,10 @@ struct pa_walk_module {
 #define PA_WALK_MODULES 8
 #define PA_WALK_SCRATCH 24
 
+struct pa_memo; /* memo_sig.h */
+
 struct pa_walk_info {
+	struct pa_memo *memo; /* in: the thread's previous walk, kept by the caller; NULL: none */
 	uint16_t nr_frames;
 	uint16_t stop;       /* enum pa_stop */
 	uint16_t nr_modules; /* modules looked up in this walk, no two the same, at most PA_WALK_MODULES */

@@ -33,6 +33,8 @@ struct pa_walk {
 	uint64_t bounds_lo;
 	uint64_t bounds_hi;
 	const ucontext_t *regs; /* all registers of the last interrupted frame; NULL: there was none */
+	struct pa_memo *memo;   /* NULL: nothing is remembered */
+	bool ended;             /* the memo knew the rest */
 	unsigned age;           /* frames the walk is above it; 0: they are this frame's */
 	struct pa_pages pages;  /* of foreign stacks */
 	struct pa_rules rules;

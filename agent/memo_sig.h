@@ -1,0 +1,155 @@
+/* The previous walk of a thread, remembered: most of a stack is the same at the next tick. When a walk comes to a state
+ * (pc, sp, fp) of the remembered chain, and the words that the old walk read from there on still hold what they held
+ * (return addresses and saved frame pointers, every one compared, S17), the rest of the stack is the same. That is one
+ * or two loads of the stack and one line of this page a frame, in order, instead of a cold look-up in a large table.
+ *
+ * One page per thread. Only plain steps on the thread's own stack are remembered; rules hold for a pc as long as no
+ * module goes away, so a chain holds for one value of pa_rules_flushes. World: signal. */
+#ifndef PA_AGENT_MEMO_SIG_H
+#define PA_AGENT_MEMO_SIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PA_MEMO_FRAMES 126
+
+enum pa_memo_kind {
+	PA_MEMO_PLAIN = 0, /* the next entry is the caller */
+	PA_MEMO_END = 1,   /* the outermost frame by its rule, or (pc 0) the end after a zero return address */
+};
+
+/* A frame's state before the step to its caller, and where that step read: offsets from the caller's sp (the CFA), in
+ * words; fp_at 0: the frame pointer stays. */
+struct pa_memo_frame {
+	uint64_t pc;
+	uint64_t sp;
+	uint64_t fp;
+	int16_t ra_at;
+	int16_t fp_at;
+	uint32_t kind; /* enum pa_memo_kind */
+};
+
+/* The chain is frames[first .. PA_MEMO_FRAMES), from the leaf, sp rising; its last entry is of kind END. While a walk is
+ * on, its own frames collect in frames[0 .. filled), always below `at`.
+ * Invariant: filled <= at or lost; first <= at <= PA_MEMO_FRAMES. */
+struct pa_memo {
+	uint32_t first;
+	uint32_t flushes;
+	uint32_t filled;
+	uint32_t at;
+	bool lost; /* no room for this walk's frames: it leaves no chain */
+	uint8_t pad[47];
+	struct pa_memo_frame frames[PA_MEMO_FRAMES];
+};
+
+_Static_assert(sizeof(struct pa_memo) <= 4096, "a memo is a page");
+
+static inline void pa_memo_begin(struct pa_memo *m, uint32_t flushes)
+{
+	if (m->flushes != flushes || m->first > PA_MEMO_FRAMES) {
+		m->flushes = flushes;
+		m->first = PA_MEMO_FRAMES;
+	}
+	m->at = m->first;
+	m->filled = 0;
+	m->lost = false;
+}
+
+/* A frame of the present walk. */
+static inline void pa_memo_note(struct pa_memo *m, const struct pa_memo_frame *frame)
+{
+	if (m->filled < m->at)
+		m->frames[m->filled++] = *frame;
+	else
+		m->lost = true;
+}
+
+/* A step that cannot be remembered: what was collected below it leads nowhere. */
+static inline void pa_memo_restart(struct pa_memo *m)
+{
+	m->filled = 0;
+	m->lost = false;
+}
+
+/* Whether the walk stands where the old one stood. */
+static inline bool pa_memo_meets(struct pa_memo *m, uint64_t pc, uint64_t sp, uint64_t fp)
+{
+	const struct pa_memo_frame *f;
+
+	while (m->at < PA_MEMO_FRAMES && m->frames[m->at].sp < sp)
+		m->at++;
+	f = &m->frames[m->at];
+	return m->at < PA_MEMO_FRAMES && f->sp == sp && f->pc == pc && f->fp == fp;
+}
+
+/* The old walk ended with the chain: its entries stay where they are, the new ones go in front of them. World: signal. */
+static inline void pa_memo_join(struct pa_memo *m, uint32_t meets)
+{
+	if (m->lost)
+		m->filled = 0; /* the new frames are many: what stays is the chain from where they met */
+	for (uint32_t i = m->filled; i > 0; i--)
+		m->frames[meets - m->filled + i - 1] = m->frames[i - 1];
+	m->first = meets - m->filled;
+}
+
+/* The walk came to the outermost frame by itself. end is its last frame. */
+static inline void pa_memo_finish(struct pa_memo *m, const struct pa_memo_frame *end)
+{
+	m->at = PA_MEMO_FRAMES;
+	pa_memo_note(m, end);
+	if (m->lost)
+		m->first = PA_MEMO_FRAMES;
+	else
+		pa_memo_join(m, PA_MEMO_FRAMES);
+}
+
+/* The walk ended in some other way: nothing is known about its rest. */
+static inline void pa_memo_drop(struct pa_memo *m)
+{
+	m->first = PA_MEMO_FRAMES;
+}
+
+/* Follows the chain from where the walk meets it, comparing all it reads.
+ * Shapes: frames has room for max entries, n are in use; words of [lo, hi) can be read; pc, sp and fp are the state,
+ * moved on to the first frame that is not as it was (it is not among the frames yet).
+ * Returns the new n. *ended: the whole rest was the same. */
+static inline size_t pa_memo_replay(struct pa_memo *m, uint64_t *frames, size_t n, size_t max, uint64_t lo, uint64_t hi,
+				    uint64_t *pc, uint64_t *sp, uint64_t *fp, bool *ended)
+{
+	uint32_t met = m->at, at = met;
+
+	*ended = false;
+	while (n < max) {
+		const struct pa_memo_frame *f = &m->frames[at], *next = f + 1;
+		uint64_t ra_at, fp_at;
+
+		if (f->kind == PA_MEMO_END) {
+			if (f->pc)
+				frames[n++] = f->pc;
+			*ended = true;
+			pa_memo_join(m, met);
+			return n;
+		}
+		ra_at = next->sp + (uint64_t)(int64_t)f->ra_at * 8;
+		fp_at = next->sp + (uint64_t)(int64_t)f->fp_at * 8;
+		if (ra_at < lo || ra_at >= hi || *(const uint64_t *)(uintptr_t)ra_at != next->pc)
+			break;
+		if (f->fp_at && (fp_at < lo || fp_at >= hi || *(const uint64_t *)(uintptr_t)fp_at != next->fp))
+			break;
+		frames[n++] = f->pc;
+		at++;
+	}
+	/* here the stacks part: what was the same belongs to the new walk as well */
+	for (uint32_t i = met; i < at && !m->lost; i++) {
+		m->at = i + 1;
+		pa_memo_note(m, &m->frames[i]);
+	}
+	m->at = at;
+	*pc = m->frames[at].pc;
+	*sp = m->frames[at].sp;
+	*fp = m->frames[at].fp;
+	return n;
+}
+
+#endif

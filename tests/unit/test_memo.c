@@ -1,0 +1,189 @@
+/* The remembered walk: over stacks that change at random between walks, a walk with a memo gives frame for frame what a
+ * walk without one gives, and does use what it remembers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <cmocka.h>
+
+#include "agent/arch/rule.h"
+#include "agent/memo_sig.h"
+#include "agent/walk_sig.h"
+
+#define MAX 480
+#define WALKS 20000
+
+extern void *__libc_stack_end;
+
+static struct pa_memo memo;
+static struct pa_walk_info with, without;
+static uint64_t frames_with[MAX], frames_without[MAX];
+static unsigned walks, joined, differing;
+static volatile int sink;
+
+static struct pa_stack_bounds main_stack(void)
+{
+	uint64_t top = (uint64_t)(uintptr_t)__libc_stack_end;
+
+	return (struct pa_stack_bounds){top - (UINT64_C(8) << 20), top};
+}
+
+static __attribute__((noinline)) void walk_twice(void)
+{
+	struct pa_stack_bounds bounds = main_stack();
+	ucontext_t uc;
+	size_t nr_with, nr_without;
+
+	getcontext(&uc);
+	with.memo = &memo;
+	nr_with = pa_walk_sig(&uc, &bounds, frames_with, MAX, &with);
+	nr_without = pa_walk_sig(&uc, &bounds, frames_without, MAX, &without);
+	walks++;
+	joined += memo.at < PA_MEMO_FRAMES; /* a walk that went to the end by itself leaves it there */
+	if (nr_with != nr_without || with.stop != without.stop ||
+	    memcmp(frames_with, frames_without, nr_with * sizeof(frames_with[0])) != 0)
+		differing++;
+}
+
+#define FUNCTIONS 6
+static void (*const functions[FUNCTIONS])(unsigned depth);
+
+/* At each level: now and then a walk, now and then a few calls, frames of different sizes at the same places. */
+static __attribute__((noinline)) void wander(unsigned depth, volatile char *room)
+{
+	room[0] = (char)depth;
+	if (walks >= WALKS)
+		return;
+	if (rand() % 4 == 0 || depth == 0)
+		walk_twice();
+	for (int i = rand() % 3; depth > 0 && i >= 0; i--)
+		functions[rand() % FUNCTIONS](depth - 1);
+	sink++;
+}
+
+#define FUNCTION(n, bytes)                                                                                             \
+	static __attribute__((noinline)) void function##n(unsigned depth)                                              \
+	{                                                                                                              \
+		volatile char room[bytes];                                                                             \
+		wander(depth, room);                                                                                   \
+		sink += room[0];                                                                                       \
+	}
+FUNCTION(0, 8)
+FUNCTION(1, 24)
+FUNCTION(2, 24)
+FUNCTION(3, 200)
+FUNCTION(4, 8)
+FUNCTION(5, 72)
+
+static void (*const functions[FUNCTIONS])(unsigned depth) = {function0, function1, function2,
+							      function3, function4, function5};
+
+static void start_afresh(void)
+{
+	memset(&memo, 0, sizeof(memo));
+	walks = joined = differing = 0;
+	assert_int_equal(pa_walk_init(), 0);
+	srand(20261121);
+}
+
+static void memo_gives_the_walk_without_it(void **state)
+{
+	(void)state;
+	start_afresh();
+	while (walks < WALKS)
+		functions[rand() % FUNCTIONS]((unsigned)rand() % 40);
+	assert_int_equal(differing, 0);
+	assert_int_equal(without.stop, PA_STOP_END);
+	if (!PA_ARCH_RA_IN_REGISTER)
+		assert_true(joined > walks / 2);
+}
+
+/* More frames than the page has entries: no chain, and no harm. */
+static __attribute__((noinline)) void deep(unsigned depth)
+{
+	if (depth)
+		deep(depth - 1);
+	else
+		walk_twice();
+	sink++;
+}
+
+static void memo_survives_stacks_deeper_than_it(void **state)
+{
+	static const unsigned depths[] = {10, 300, 10, 120, 130, 460, 1000, 5, 125, 126, 127, 3};
+
+	(void)state;
+	start_afresh();
+	for (unsigned round = 0; round < 50; round++) {
+		for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++)
+			deep(depths[i]);
+	}
+	assert_int_equal(differing, 0);
+}
+
+/* S17: a slot that changed under an unchanged state has to be seen. */
+static void memo_forgets_after_a_flush(void **state)
+{
+	uint32_t flushes;
+
+	(void)state;
+	start_afresh();
+	walk_twice();
+	walk_twice();
+	flushes = memo.flushes;
+	pa_walk_flush_sig();
+	walk_twice();
+	assert_int_not_equal(memo.flushes, flushes);
+	assert_int_equal(differing, 0);
+}
+
+/* A hand-made chain over a hand-made stack: each word that the old walk read is changed once, and the replay stops
+ * just there. */
+static void replay_compares_every_word(void **state)
+{
+	uint64_t stack[16], out[8], lo = (uint64_t)(uintptr_t)stack, hi = lo + sizeof(stack);
+
+	(void)state;
+	for (int broken = -1; broken < 4; broken++) {
+		static const int words[] = {3, 2, 7, 11};
+		uint64_t pc = 0x1000, sp = lo, fp = 5;
+		bool ended;
+		size_t n;
+
+		memset(stack, 0, sizeof(stack));
+		memset(&memo, 0, sizeof(memo));
+		memo.first = memo.at = PA_MEMO_FRAMES - 4;
+		memo.frames[memo.first + 0] = (struct pa_memo_frame){0x1000, lo, 5, -1, -2, PA_MEMO_PLAIN};
+		memo.frames[memo.first + 1] = (struct pa_memo_frame){0x2000, lo + 32, 6, -1, 0, PA_MEMO_PLAIN};
+		memo.frames[memo.first + 2] = (struct pa_memo_frame){0x3000, lo + 64, 6, -1, 0, PA_MEMO_PLAIN};
+		memo.frames[memo.first + 3] = (struct pa_memo_frame){0x4000, lo + 96, 6, 0, 0, PA_MEMO_END};
+		stack[3] = 0x2000;
+		stack[2] = 6;
+		stack[7] = 0x3000;
+		stack[11] = 0x4000;
+		if (broken >= 0)
+			stack[words[broken]]++;
+		assert_true(pa_memo_meets(&memo, pc, sp, fp));
+		n = pa_memo_replay(&memo, out, 0, 8, lo, hi, &pc, &sp, &fp, &ended);
+		assert_int_equal(ended, broken < 0);
+		assert_int_equal(n, broken < 0 ? 4 : broken < 2 ? 0 : broken - 1);
+		if (broken >= 0)
+			assert_int_equal(pc, 0x1000 * (n + 1));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(memo_gives_the_walk_without_it),
+	    cmocka_unit_test(memo_survives_stacks_deeper_than_it),
+	    cmocka_unit_test(memo_forgets_after_a_flush),
+	    cmocka_unit_test(replay_compares_every_word),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
