@@ -134,7 +134,7 @@ static struct pa_symmod *new_module(const struct pa_module_ref *ref)
 	m->path = strdup(ref->path);
 	m->root = strdup(ref->root ? ref->root : "");
 	m->names = pa_names_new();
-	if (ref->build_id_len <= sizeof(m->build_id)) {
+	if (ref->build_id_len && ref->build_id_len <= sizeof(m->build_id)) {
 		memcpy(m->build_id, ref->build_id, ref->build_id_len);
 		m->build_id_len = ref->build_id_len;
 	}
