@@ -7,7 +7,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
+
+#include "collector/store_files.h"
 
 #define SKIPPED 255
 /* For children, where cmocka's own checks cannot be used. */
@@ -95,6 +98,7 @@ static pid_t start_writer(struct place *p)
 	if (pid == 0) {
 		struct pa_store *s;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a case that fails must not leave it waiting */
 		CHILD_CHECK(!pa_store_create(p->file, &s, p->err, sizeof(p->err)));
 		CHILD_CHECK(!pa_store_put_meta(s, "command", "killed"));
 		for (uint32_t i = 0; i < COMMITTED; i++)
@@ -137,10 +141,13 @@ static void assert_read_leaves_all_as_it_was(struct place *p, int64_t samples)
 static void finished_recording_is_not_changed_by_reading(void **state)
 {
 	struct place *p = *state;
+	struct pa_file_head head;
 	struct pa_store *s = store_begin(p);
 
 	store_fill(s, 1000);
 	assert_int_equal(pa_store_close(s, true), 0);
+	assert_int_equal(pa_file_head_read(p->file, &head), 0);
+	assert_false(head.wal); /* so that other programs can read it where they cannot write */
 	assert_read_leaves_all_as_it_was(p, 1000);
 }
 
