@@ -16,3 +16,11 @@ bench-programs: $(BENCH_BIN)
 
 $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC)): bench-%: $(O)/bench/bench_%
 	@$<
+
+# the walker against libunwind in real programs; a few minutes, not part of `check`
+.PHONY: oracle
+$(O)/oracle/oracle_preload.so: tests/oracle/oracle_preload.c $(WALK_BENCH_OBJ)
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) $(CPPFLAGS) $(CFLAGS) -shared -MF $@.d -o $@ $< $(WALK_BENCH_OBJ)
+
+oracle: $(O)/oracle/oracle_preload.so ## our walker and libunwind on the same samples of real programs; NAMES= runs some
+	@tests/oracle/run-oracle $< $(O)/oracle/stacks $(NAMES)
