@@ -28,7 +28,7 @@
 enum verdict {
 	SAME,
 	SHORTER,   /* ours ends first */
-	LONGER,    /* libunwind ends first, or runs into no module and an error */
+	LONGER,    /* libunwind ends first, or runs into no module and ends there */
 	DIFFERENT, /* both go on, with other frames */
 	NR_VERDICTS
 };
@@ -99,12 +99,12 @@ static void keep(int verdict, int at, const uint64_t *ours, int n, const uint64_
 	k->regs[2] = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
 }
 
-/* libunwind went astray: its frame is in no module, and it came to no end it would call one. */
-static bool is_stray(uint64_t theirs, int their_end)
+/* libunwind went astray: the frame is its last one and in no module, which no stack begins in. */
+static bool is_stray(const uint64_t *theirs, int at, int nr)
 {
 	uint64_t start, end;
 
-	return their_end < 0 && !pa_walk_module_at_sig(theirs, &start, &end);
+	return at + 1 == nr && !pa_walk_module_at_sig(theirs[at], &start, &end);
 }
 
 static void compare(ucontext_t *uc)
@@ -123,7 +123,7 @@ static void compare(ucontext_t *uc)
 	for (i = 0; i < n && i < m && ours[i] == theirs[i]; i++)
 		;
 	if (i < n || i < m)
-		verdict = i == m || is_stray(theirs[i], end) ? LONGER : i == n ? SHORTER : DIFFERENT;
+		verdict = i == m || is_stray(theirs, i, m) ? LONGER : i == n ? SHORTER : DIFFERENT;
 	samples++;
 	depth_sum += (unsigned)n;
 	counts[verdict]++;
