@@ -96,7 +96,9 @@ static enum pa_symbol_status load_tables(struct pa_symmod *m)
 
 	if (symbols && pa_symtab_read(&m->symtab, symbols, SHT_SYMTAB) == 0 && m->symtab.nr)
 		status = PA_SYMBOLS_SYMTAB;
-	if (!m->symtab.nr && main && pa_symtab_read(&m->symtab, main, SHT_DYNSYM) == 0 && m->symtab.nr)
+	/* .gnu_debugdata leaves out what .dynsym has */
+	if (main && (!m->symtab.nr || symbols == m->file.mini.elf) &&
+	    pa_symtab_read(&m->symtab, main, SHT_DYNSYM) == 0 && m->symtab.nr && status == PA_SYMBOLS_NONE)
 		status = PA_SYMBOLS_DYNSYM;
 	if (main)
 		pa_symtab_read_plt(&m->symtab, main, m->names);

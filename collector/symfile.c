@@ -225,7 +225,7 @@ static void open_alt(struct pa_symfile *f, const struct pa_module_ref *ref)
 
 void pa_symfile_open(struct pa_symfile *f, const struct pa_module_ref *ref)
 {
-	*f = (struct pa_symfile){.main.fd = -1, .debug.fd = -1, .alt.fd = -1};
+	*f = (struct pa_symfile){.main.fd = -1, .debug.fd = -1, .alt.fd = -1, .mini.fd = -1};
 	f->status = pa_symfile_open_main(&f->main, ref);
 	if (f->main.elf || ref->build_id_len)
 		open_debug(f, ref);
@@ -244,15 +244,20 @@ void pa_symfile_close(struct pa_symfile *f)
 		dwarf_end(f->dwarf);
 	if (f->alt_dwarf)
 		dwarf_end(f->alt_dwarf);
+	pa_elf_close(&f->mini);
 	pa_elf_close(&f->alt);
 	pa_elf_close(&f->debug);
 	pa_elf_close(&f->main);
-	*f = (struct pa_symfile){.main.fd = -1, .debug.fd = -1, .alt.fd = -1};
+	*f = (struct pa_symfile){.main.fd = -1, .debug.fd = -1, .alt.fd = -1, .mini.fd = -1};
 }
 
-Elf *pa_symfile_symbols(const struct pa_symfile *f)
+Elf *pa_symfile_symbols(struct pa_symfile *f)
 {
 	if (has_section(f->debug.elf, ".symtab", SHT_SYMTAB))
 		return f->debug.elf;
-	return has_section(f->main.elf, ".symtab", SHT_SYMTAB) ? f->main.elf : NULL;
+	if (has_section(f->main.elf, ".symtab", SHT_SYMTAB))
+		return f->main.elf;
+	if (f->main.elf && !f->mini.elf)
+		pa_symfile_open_debugdata(&f->mini, f->main.elf);
+	return f->mini.elf;
 }

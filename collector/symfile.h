@@ -12,7 +12,8 @@ struct pa_symfile {
 	struct pa_elf main;  /* elf NULL: not found */
 	struct pa_elf debug; /* elf NULL: none, or not needed */
 	struct pa_elf alt;
-	Dwarf *dwarf; /* of debug when that is open, else of main; NULL: no debug info */
+	struct pa_elf mini; /* of .gnu_debugdata, when that is the best there is: functions that are not in .dynsym */
+	Dwarf *dwarf;       /* of debug when that is open, else of main; NULL: no debug info */
 	Dwarf *alt_dwarf;
 	enum pa_symbol_status
 	    status; /* MISSING or MISMATCH when neither file was found, else UNKNOWN: not judged yet */
@@ -26,8 +27,11 @@ enum pa_symbol_status pa_symfile_open_main(struct pa_elf *e, const struct pa_mod
 void pa_symfile_open(struct pa_symfile *f, const struct pa_module_ref *ref);
 void pa_symfile_close(struct pa_symfile *f);
 
-/* The file whose .symtab is best: the debug file, else the file itself; may be NULL. */
-Elf *pa_symfile_symbols(const struct pa_symfile *f);
+/* The file whose .symtab is best: the debug file, the file itself, its .gnu_debugdata; may be NULL. */
+Elf *pa_symfile_symbols(struct pa_symfile *f);
+
+/* Opens what .gnu_debugdata of main holds; false when there is none, or nothing usable in it. */
+bool pa_symfile_open_debugdata(struct pa_elf *e, Elf *main);
 
 /* Asks debuginfod when DEBUGINFOD_URLS is set: an open descriptor of the debug file, or -errno (-ENOTSUP: not asked).
  * Bounded: 10 s without a byte, 60 s a file; after three failures nothing is asked any more. */

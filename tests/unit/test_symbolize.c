@@ -601,6 +601,28 @@ static void linkage_table_entries_are_named(void **state)
 	}
 }
 
+/* What rpm-based distributions do: the functions that are not exported, in a compressed table of the stripped file. */
+static void a_compressed_symbol_table_is_read(void **state)
+{
+	struct pa_symbolizer *s = pa_symbolizer_new();
+	struct pa_symmod *m;
+
+	if (system("command -v xz >/dev/null")) {
+		print_message("xz is not installed\n");
+		skip();
+	}
+	run("cd %s && objcopy -S --remove-section .gdb_index --remove-section .comment --keep-symbol=named symbols "
+	    "mini && "
+	    "rm -f mini.xz && xz mini && strip -o hidden symbols && objcopy --add-section .gnu_debugdata=mini.xz "
+	    "hidden",
+	    dir);
+	m = open_module(s, in_dir("hidden"), NULL, NULL);
+	assert_int_equal(pa_symmod_status(m), PA_SYMBOLS_SYMTAB);
+	assert_function(m, symbol_address(in_dir("symbols"), "named"), "named");
+	assert_function(m, symbol_address(in_dir("symbols"), "bare_one"), NULL);
+	pa_symbolizer_free(s);
+}
+
 static void the_status_says_what_was_found(void **state)
 {
 	run("cd %s && strip -o stripped symbols && gcc -O2 -shared -fPIC -s -Wl,--build-id -o lib.so symbols.c && "
@@ -822,6 +844,7 @@ int main(void)
 	    cmocka_unit_test(symbols_end_where_they_end),
 	    cmocka_unit_test(every_sized_function_covers_its_bytes_and_no_more),
 	    cmocka_unit_test(linkage_table_entries_are_named),
+	    cmocka_unit_test(a_compressed_symbol_table_is_read),
 	    cmocka_unit_test(the_status_says_what_was_found),
 	    cmocka_unit_test(two_modules_of_a_file_are_one),
 	    cmocka_unit_test(a_replaced_file_is_never_used),
