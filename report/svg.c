@@ -103,17 +103,24 @@ static uint32_t *modules_by_self(const struct pa_report *r)
 	return order;
 }
 
+/* Far apart for neighbours in rank, and none near the magenta of search results. */
+static unsigned hue(unsigned rank)
+{
+	unsigned degrees = (unsigned)(28 + rank * 137.508) % 360;
+	return degrees > 280 && degrees < 345 ? (degrees + 100) % 360 : degrees;
+}
+
 static void write_style(struct picture *p)
 {
 	fputs("<style>\n", p->out);
 	fputs(pa_flame_css, p->out);
 	for (unsigned i = 0; i < HUES; i++)
-		fprintf(p->out, ".c%u { fill: hsl(%u, 72%%, 68%%); }\n", i, (unsigned)(28 + i * 137.508) % 360);
+		fprintf(p->out, ".c%u { fill: hsl(%u, 66%%, 70%%); }\n", i, hue(i));
 	fputs(".pseudo { fill: #c4c4c4; }\n.process { fill: #a9b7c6; }\n.root { fill: #d4d4d4; }\n"
 	      "@media (prefers-color-scheme: dark) {\n",
 	      p->out);
 	for (unsigned i = 0; i < HUES; i++)
-		fprintf(p->out, "\t.c%u { fill: hsl(%u, 42%%, 38%%); }\n", i, (unsigned)(28 + i * 137.508) % 360);
+		fprintf(p->out, "\t.c%u { fill: hsl(%u, 42%%, 38%%); }\n", i, hue(i));
 	fputs("\t.pseudo { fill: #55585e; }\n\t.process { fill: #47566a; }\n\t.root { fill: #3d4147; }\n}\n</style>\n",
 	      p->out);
 }
@@ -241,12 +248,17 @@ static void write_legend(struct picture *p, const uint32_t *order)
 	}
 }
 
-static void write_head(struct picture *p, const uint32_t *order)
+static const char *title_of(const struct picture *p)
 {
 	const char *title = p->o->title ? p->o->title : pa_text(p->r, p->r->command);
+	return *title ? title : "perfagent";
+}
+
+static void write_head(struct picture *p, const uint32_t *order)
+{
 	fprintf(p->out, "<g class=\"head\"><rect class=\"bg wide\" width=\"%d\" height=\"%d\"/>\n", WIDTH, HEAD - 4);
 	fprintf(p->out, "<text class=\"title\" x=\"%d\" y=\"24\">", MARGIN);
-	pa_escape_columns(p->out, PA_XML, *title ? title : "perfagent", 80);
+	pa_escape_columns(p->out, PA_XML, title_of(p), 80);
 	fputs("</text>\n", p->out);
 	write_subtitle(p);
 	write_legend(p, order);
@@ -283,9 +295,15 @@ static int draw(struct picture *p)
 	    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"perfagent\" "
 	    "width=\"%d\" height=\"%u\" viewBox=\"0 0 %d %u\" role=\"img\" aria-label=\"flame graph\">\n",
 	    WIDTH, height, WIDTH, height);
+	/* a title of the document, first: without one browsers look for it again at every title of a frame */
+	fputs("<title>", p->out);
+	pa_escape_columns(p->out, PA_XML, title_of(p), 80);
+	fputs("</title>\n", p->out);
 	write_style(p);
 	fprintf(p->out, "<rect class=\"bg wide\" width=\"%d\" height=\"%u\"/>\n", WIDTH, height);
+	fputs("<g>\n", p->out);
 	write_frames(p);
+	fputs("</g>\n", p->out);
 	write_head(p, order);
 	fprintf(p->out, "<script><![CDATA[\n%s]]></script>\n</svg>\n", pa_flame_js);
 	free(order);
