@@ -25,6 +25,7 @@ struct fake_thread {
 
 static inline bool fake_agent_map(struct fake_agent *a, int fd, size_t size)
 {
+	memset(a, 0, sizeof(*a));
 	a->size = size;
 	a->base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (a->base == MAP_FAILED)
