@@ -19,7 +19,7 @@ REPORT_SRC    := $(wildcard report/*.c)
 TOOLS_SRC     := $(wildcard tools/*.c)
 
 # the handler's way first and together: fewer pages to touch in a tick
-AGENT_HOT     := $(patsubst %,agent/%.c,cpu_sig arena session signal_move_hook timer_sig ring_sig slots_sig walk_sig rules_sig announce_sig)
+AGENT_HOT     := $(patsubst %,agent/%.c,cpu_sig arena session signal_move_sig timer_sig ring_sig slots_sig walk_sig rules_sig announce_sig)
 AGENT_OBJ     := $(call objects,agent,$(AGENT_HOT) $(filter-out $(AGENT_HOT),$(AGENT_SRC)) $(COMMON_SRC))
 REFERENCE_OBJ := $(call objects,agent,$(REFERENCE_SRC))
 PLAIN_OBJ     := $(call objects,plain,$(COMMON_SRC) $(COLLECTOR_SRC) $(REPORT_SRC))

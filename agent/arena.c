@@ -1,4 +1,4 @@
-/* Thread blocks in doubling regions. Callers: thread.c, cpu_sig.c. World: hook. */
+/* Thread blocks in doubling regions. Callers: thread.c, cpu_sig.c. World: signal. */
 #include "agent/arena.h"
 
 #include <stdint.h>
@@ -81,7 +81,7 @@ static struct pa_memo *memo_of(const struct pa_block *block)
 	return (struct pa_memo *)((char *)blocks + FIRST_BYTES + i * MEMO_BYTES);
 }
 
-struct pa_block *pa_arena_take_hook(void)
+struct pa_block *pa_arena_take_sig(void)
 {
 	unsigned start = pa_load_relaxed(&hint_region);
 	struct pa_block *block = claim_in(start, pa_load_relaxed(&hint_index));
@@ -96,7 +96,7 @@ struct pa_block *pa_arena_take_hook(void)
 	return block;
 }
 
-void pa_arena_put_hook(struct pa_block *block)
+void pa_arena_put_sig(struct pa_block *block)
 {
 	pa_store_relaxed(&block->timer_id, -1);
 	pa_store_release(&block->state, PA_BLOCK_FREE);
@@ -115,7 +115,7 @@ bool pa_arena_owns_sig(const void *p)
 	return false;
 }
 
-void pa_arena_each_hook(void (*fn)(struct pa_block *block, void *arg), void *arg)
+void pa_arena_each_sig(void (*fn)(struct pa_block *block, void *arg), void *arg)
 {
 	for (unsigned k = 0; k < NR_REGIONS; k++) {
 		struct pa_block *blocks = pa_load_acquire(&regions[k].blocks);

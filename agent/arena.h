@@ -1,5 +1,5 @@
 /* The agent's own memory: thread blocks in a few mmap'ed regions that only grow, at most 16 MiB in all, never given
- * back (a late destructor may still come by). World: hook; pa_arena_owns_sig: signal. */
+ * back (a late destructor may still come by). World: signal. */
 #ifndef PA_AGENT_ARENA_H
 #define PA_AGENT_ARENA_H
 
@@ -10,14 +10,14 @@
 
 /* A block nobody uses, claimed (state LIVE), its fields zero but for the list. NULL: the budget or the address space is
  * used up. Lock-free; may mmap. */
-struct pa_block *pa_arena_take_hook(void);
+struct pa_block *pa_arena_take_sig(void);
 /* Gives it back. */
-void pa_arena_put_hook(struct pa_block *block);
+void pa_arena_put_sig(struct pa_block *block);
 
-/* Whether a pointer of unknown origin is one of our blocks. World: signal. */
+/* Whether a pointer of unknown origin is one of our blocks. */
 bool pa_arena_owns_sig(const void *p);
 
-/* Calls fn for every block ever made. World: hook. */
-void pa_arena_each_hook(void (*fn)(struct pa_block *block, void *arg), void *arg);
+/* Calls fn for every block ever made; fn is of the signal world. */
+void pa_arena_each_sig(void (*fn)(struct pa_block *block, void *arg), void *arg);
 
 #endif

@@ -60,7 +60,7 @@ uint32_t pa_exec_drop_hook(struct pa_exec_probe *probe, char *const envp[])
 		return 0;
 	pa_exec_probe_hook(probe);
 	if (probe->refused && pa_session_is_mine_hook())
-		pa_thread_note_hook(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
+		pa_thread_note_sig(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
 	return probe->refused;
 }
 

@@ -77,7 +77,7 @@ static struct pa_block *prepare(uint64_t start, void *arg, const pthread_attr_t 
 	pa_session_adopt_hook();
 	if (!pa_session_sampling_sig() || !pa_session_is_mine_hook())
 		return NULL;
-	block = pa_arena_take_hook();
+	block = pa_arena_take_sig();
 	if (!block)
 		return NULL;
 	block->start_routine = start;
@@ -136,7 +136,7 @@ PA_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void
 		return PA_REAL(pthread_create)(thread, attr, start, arg);
 	err = PA_REAL(pthread_create)(thread, attr, run_pthread, block);
 	if (err)
-		pa_arena_put_hook(block);
+		pa_arena_put_sig(block);
 	return err;
 }
 
@@ -149,6 +149,6 @@ PA_EXPORT int thrd_create(thrd_t *thread, thrd_start_t start, void *arg)
 		return PA_REAL(thrd_create)(thread, start, arg);
 	err = PA_REAL(thrd_create)(thread, run_thrd, block);
 	if (err != thrd_success)
-		pa_arena_put_hook(block);
+		pa_arena_put_sig(block);
 	return err;
 }

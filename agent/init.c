@@ -93,9 +93,9 @@ static void start_sampling(char *const *env, bool has_find_object, uint64_t ente
 		return;
 	block->stack = main_stack(env);
 	pa_hooks_thread_watch_main();
-	pa_thread_note_hook(PA_NOTE_STARTED, pa_now_sig() - entered_ns, 0);
+	pa_thread_note_sig(PA_NOTE_STARTED, pa_now_sig() - entered_ns, 0);
 	if (!has_find_object)
-		pa_thread_note_hook(PA_NOTE_NO_FIND_OBJECT, 0, 0);
+		pa_thread_note_sig(PA_NOTE_NO_FIND_OBJECT, 0, 0);
 }
 
 __attribute__((constructor)) static void init(int argc, char **argv, char **env)

@@ -74,8 +74,8 @@ void pa_session_quiet_hook(void)
 {
 	if (!pa_mapping.control || pa_load_relaxed(&quiet))
 		return;
-	pa_thread_note_hook(PA_NOTE_SECCOMP, 0, 0);
+	pa_thread_note_sig(PA_NOTE_SECCOMP, 0, 0);
 	pa_store_release(&quiet, true);
-	pa_thread_move_timers_hook(0);
+	pa_thread_move_timers_sig(0);
 	pa_walk_set_quiet_sig(true);
 }

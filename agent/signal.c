@@ -53,7 +53,7 @@ int pa_signal_install(void)
 	pa_store_release(&state.current, current);
 	pa_signal_refilter_sig();
 	if (!current) {
-		pa_thread_note_hook(PA_NOTE_NO_SIGNAL, 0, 0);
+		pa_thread_note_sig(PA_NOTE_NO_SIGNAL, 0, 0);
 		return -EBUSY;
 	}
 	return 0;

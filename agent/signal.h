@@ -10,7 +10,7 @@
  *             for without a handler is shimmed and no longer filtered
  *
  * A belief in host_blocks whose signal is not filtered any more is overdue: the next mask call makes it true.
- * World: see each function. Files: signal.c, signal_sig.c, signal_hook.c, signal_move_hook.c. */
+ * World: see each function. Files: signal.c, signal_sig.c, signal_hook.c, signal_move_sig.c. */
 #ifndef PA_AGENT_SIGNAL_H
 #define PA_AGENT_SIGNAL_H
 
@@ -115,8 +115,7 @@ void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context);
 
 /* Our handler was called for a signal that is no tick of ours: what happens is what would happen without us. The host
  * believes in SIG_DFL: the process dies of the signal, or, where the host believes it has the signal blocked, it becomes
- * pending and blocked for real, and the ticks move. context is the handler's third argument. World: called by the handler;
- * see signal_move_hook.c. */
+ * pending and blocked for real, and the ticks move. context is the handler's third argument. World: signal. */
 void pa_signal_foreign_sig(int sig, siginfo_t *info, void *context);
 
 /* In each tick: an overdue belief of this thread becomes true when the handler returns. World: signal. */
@@ -124,7 +123,7 @@ void pa_signal_tick_sig(void *context);
 
 /* Moves the ticks away from `sig` if they are on it; the working half of yield, for handlers too: tries is how often to
  * wait (a millisecond each) for another thread at the same work. Returns false when that thread was still at it.
- * World: hook, and pa_signal_foreign_sig. */
+ * World: signal. */
 bool pa_signal_demote_sig(int sig, unsigned tries);
 
 #endif

@@ -90,7 +90,7 @@ static void check_taken(void)
 	if (!current || pa_signal_action_sig(current, NULL, &now) != 0 || now.handler == (uint64_t)pa_cpu_handler_sig)
 		return;
 	atomic_fetch_and(&state.shimmed, ~PA_SIGNAL_BIT(current));
-	pa_thread_note_hook(PA_NOTE_HANDLER_REPLACED, (uint64_t)current, 0);
+	pa_thread_note_sig(PA_NOTE_HANDLER_REPLACED, (uint64_t)current, 0);
 	pa_signal_demote_sig(current, YIELD_TRIES);
 }
 
@@ -260,5 +260,5 @@ void pa_signal_altstack_hook(uint64_t bytes)
 		if (shimmed & PA_SIGNAL_BIT(sig))
 			pa_signal_action_sig(sig, &ours, NULL);
 	}
-	pa_thread_note_hook(PA_NOTE_ALTSTACK_SMALL, bytes, 0);
+	pa_thread_note_sig(PA_NOTE_ALTSTACK_SMALL, bytes, 0);
 }

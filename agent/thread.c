@@ -54,7 +54,7 @@ static void arm(struct pa_block *block)
 void pa_thread_enter_hook(struct pa_block *block)
 {
 	if (!block)
-		block = pa_arena_take_hook();
+		block = pa_arena_take_sig();
 	if (!block) {
 		if (pa_mapping.control)
 			pa_add_relaxed(&pa_mapping.control->lost_no_slot, 1);
@@ -78,15 +78,15 @@ static void reap_raw(struct pa_block *block, void *arg)
 		return;
 	pa_timer_disarm_sig(block);
 	pa_session_release_slot_hook(block);
-	pa_arena_put_hook(block);
+	pa_arena_put_sig(block);
 }
 
 bool pa_thread_arm_other_sig(uint32_t tid)
 {
 	struct pa_block *block;
 
-	pa_arena_each_hook(reap_raw, NULL);
-	block = pa_arena_take_hook();
+	pa_arena_each_sig(reap_raw, NULL);
+	block = pa_arena_take_sig();
 	if (!block)
 		return false;
 	block->pid = (uint32_t)pa_sys(SYS_getpid);
@@ -94,7 +94,7 @@ bool pa_thread_arm_other_sig(uint32_t tid)
 	block->raw = true;
 	arm(block);
 	if (pa_load_relaxed(&block->timer_id) < 0) {
-		pa_arena_put_hook(block);
+		pa_arena_put_sig(block);
 		return false;
 	}
 	return true;
@@ -133,13 +133,13 @@ void pa_thread_leave_hook(void)
 	pa_timer_disarm_sig(block);
 	write_end(block);
 	pa_session_release_slot_hook(block);
-	pa_arena_put_hook(block);
+	pa_arena_put_sig(block);
 }
 
 static void forget(struct pa_block *block, void *arg)
 {
 	if (block != arg && pa_load_relaxed(&block->state) != PA_BLOCK_FREE)
-		pa_arena_put_hook(block);
+		pa_arena_put_sig(block);
 }
 
 void pa_thread_after_fork_hook(void)
@@ -147,9 +147,9 @@ void pa_thread_after_fork_hook(void)
 	struct pa_block *block = pa_tls.block;
 
 	pa_timer_forget_all();
-	pa_arena_each_hook(forget, block);
+	pa_arena_each_sig(forget, block);
 	if (!block)
-		block = pa_arena_take_hook();
+		block = pa_arena_take_sig();
 	if (!block)
 		return;
 	/* timers are not inherited; the slot is the parent's */
@@ -187,9 +187,9 @@ static void move_timer(struct pa_block *block, void *arg)
 	pa_store_release(&block->state, PA_BLOCK_LIVE);
 }
 
-void pa_thread_move_timers_hook(int signal)
+void pa_thread_move_timers_sig(int signal)
 {
-	pa_arena_each_hook(move_timer, &signal);
+	pa_arena_each_sig(move_timer, &signal);
 }
 
 void pa_thread_process_end_hook(uint32_t kind)
@@ -210,7 +210,7 @@ void pa_thread_process_end_hook(uint32_t kind)
 	pa_tls.in_hook--;
 }
 
-void pa_thread_note_hook(uint32_t code, uint64_t a, uint64_t b)
+void pa_thread_note_sig(uint32_t code, uint64_t a, uint64_t b)
 {
 	struct pa_block *block = pa_tls.block;
 

@@ -72,15 +72,16 @@ void pa_thread_leave_hook(void);
  * blocks, claims new ones, arms this thread. */
 void pa_thread_after_fork_hook(void);
 
-/* Moves every armed timer of this process to another signal (0: just deletes them all). World: hook; the caller has
+/* Moves every armed timer of this process to another signal (0: just deletes them all). World: signal; the caller has
  * won the claim on moving (pa_signal). */
-void pa_thread_move_timers_hook(int signal);
+void pa_thread_move_timers_sig(int signal);
 
 /* Writes the process's end (exact CPU time) into this thread's hook ring. kind: enum pa_process_end_kind. For exec,
  * called again with 0 when it failed: nothing is written, sampling goes on. */
 void pa_thread_process_end_hook(uint32_t kind);
 
-/* A sentence for the report, into this thread's hook ring; dropped (and counted) when there is none. */
-void pa_thread_note_hook(uint32_t code, uint64_t a, uint64_t b);
+/* A sentence for the report, into this thread's hook ring; dropped (and counted) when there is none, or a hook of this
+ * thread is at work. World: signal. */
+void pa_thread_note_sig(uint32_t code, uint64_t a, uint64_t b);
 
 #endif

@@ -1,6 +1,5 @@
-/* Moving the ticks to another signal, and signals of the host's that reach our handler. pa_signal_foreign_sig runs in a
- * handler and comes here too: what it needs of the hook world (timers and one note) is raw system calls and words by
- * compare-and-swap. World: hook. */
+/* Moving the ticks to another signal, and signals of the host's that reach our handler: words by compare-and-swap and raw
+ * system calls. World: signal. */
 #include <string.h>
 #include <time.h>
 #include <ucontext.h>
@@ -54,9 +53,9 @@ bool pa_signal_demote_sig(int sig, unsigned tries)
 		current = pa_load_relaxed(&state.realtime);
 		pa_store_release(&state.current, current);
 		pa_signal_refilter_sig();
-		pa_thread_move_timers_hook(current);
+		pa_thread_move_timers_sig(current);
 		flush(sig);
-		pa_thread_note_hook(current ? PA_NOTE_SIGNAL_MOVED : PA_NOTE_NO_SIGNAL, (uint64_t)current, 0);
+		pa_thread_note_sig(current ? PA_NOTE_SIGNAL_MOVED : PA_NOTE_NO_SIGNAL, (uint64_t)current, 0);
 	} else if (pa_signal_is_ours_sig(sig)) {
 		pa_signal_refilter_sig();
 	}
