@@ -167,7 +167,7 @@ load common
 }
 
 @test "the JSON report validates against the schema in the repository, where there is one" {
-	schema=$(ls "$PA_ROOT"/docs/*.schema.json "$PA_ROOT"/report/*.schema.json 2>/dev/null | head -n 1)
+	schema=$(ls "$PA_ROOT"/report/schema/*.schema.json 2>/dev/null | head -n 1)
 	[ -n "$schema" ] || skip "no schema yet"
 	/usr/bin/python3 -c 'import jsonschema' 2>/dev/null || skip "python3-jsonschema is not installed"
 	record -- "$TARGETS/split" 1 300
