@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent/rules_sig.h"
+#include "agent/memo_sig.h"
 #include "agent/walk_sig.h"
 #include "common/ring.h"
 
@@ -20,6 +21,7 @@
 extern void *__libc_stack_end;
 
 static uint64_t frames[PA_FRAMES_LEAF];
+static struct pa_memo memo; /* as a thread's block has one */
 static struct pa_walk_info info;
 static volatile int sink;
 static void (*work)(void);
@@ -170,7 +172,9 @@ static void handlers(void)
 	double empty = with_handler(on_empty, 29), walk, foreign;
 
 	bounds = known();
+	info.memo = &memo; /* as in the agent */
 	walk = with_handler(on_walk, 29);
+	info.memo = NULL;
 	printf("empty handler                          %8.0f ns\n", empty);
 	printf("walk + 1 record above it, %3d frames   %8.0f ns\n", info.nr_frames, walk - empty);
 	bounds = (struct pa_stack_bounds){0, 0};
@@ -208,19 +212,24 @@ int main(void)
 	pa_walk_set_quiet_sig(false);
 	ring.data = calloc(1, ring.size);
 	for (size_t i = 0; i < sizeof(depths) / sizeof(depths[0]); i++) {
-		double warm, cold, unknown, fresh;
+		double warm, cold, warm_memo, cold_memo, unknown, fresh;
 
 		flush = false;
 		bounds = known();
 		warm = run(walk_loop, depths[i]);
 		cold = run(cold_loop, depths[i]);
+		info.memo = &memo;
+		warm_memo = run(walk_loop, depths[i]);
+		cold_memo = run(cold_loop, depths[i]);
+		info.memo = NULL;
 		bounds = (struct pa_stack_bounds){0, 0};
 		unknown = run(walk_loop, depths[i]);
 		bounds = known();
 		flush = true;
 		fresh = run(walk_loop, depths[i]);
-		printf("%3d frames: warm %5.0f ns, cold %5.0f, foreign %5.0f, all pcs new %6.0f (%.0f each)\n",
-		       info.nr_frames, warm, cold, unknown, fresh, fresh / info.nr_frames);
+		printf("%3d frames: warm %5.0f ns (remembered %4.0f), cold %5.0f (remembered %4.0f), foreign %5.0f, "
+		       "all pcs new %6.0f (%.0f each)\n",
+		       info.nr_frames, warm, warm_memo, cold, cold_memo, unknown, fresh, fresh / info.nr_frames);
 	}
 	handlers();
 	new_pcs();
