@@ -32,22 +32,22 @@ PROGRAMS += $(if $(TOOLS_SRC),$(O)/perfagent) $(if $(wildcard collector/main.c),
 
 all: $(PROGRAMS) ## build the agent, the collector and the tools
 
-$(O)/libperfagent.so: $(AGENT_OBJ) agent/exports.map
+$(O)/libperfagent.so: $(AGENT_OBJ) agent/exports.map $(O)/flags-link
 	$(call quiet,LD)$(CC) $(AGENT_LDFLAGS) -Wl,--version-script=agent/exports.map -o $@ $(AGENT_OBJ) $(AGENT_LIBS)
 
 .PHONY: agent-objects
 agent-objects: $(AGENT_OBJ)
 
-$(O)/libperfagent-unwind.so: $(REFERENCE_OBJ) agent/reference/exports.map
+$(O)/libperfagent-unwind.so: $(REFERENCE_OBJ) agent/reference/exports.map $(O)/flags-link
 	$(call quiet,LD)$(CC) $(AGENT_LDFLAGS) -Wl,--version-script=agent/reference/exports.map -o $@ $(REFERENCE_OBJ) $(REFERENCE_LIBS)
 
 $(O)/libpa.a: $(PLAIN_OBJ)
 	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $(PLAIN_OBJ)
 
-$(O)/perfagent: $(TOOLS_OBJ) $(O)/libpa.a
+$(O)/perfagent: $(TOOLS_OBJ) $(O)/libpa.a $(O)/flags-link
 	$(call quiet,LD)$(CC) $(PLAIN_LDFLAGS) -o $@ $(TOOLS_OBJ) $(O)/libpa.a $(PLAIN_LIBS)
 
-$(O)/perfagentd: $(DAEMON_OBJ) $(O)/libpa.a
+$(O)/perfagentd: $(DAEMON_OBJ) $(O)/libpa.a $(O)/flags-link
 	$(call quiet,LD)$(CC) $(PLAIN_LDFLAGS) -o $@ $(DAEMON_OBJ) $(O)/libpa.a $(PLAIN_LIBS)
 
 include mk/tests.mk

@@ -45,11 +45,12 @@ PLAIN_LIBS    := -lunwind-$(ARCH) -lunwind -ldw -lelf -lsqlite3 -lcjson -liberty
 # $(call objects,kind,sources): the same source may be built for the agent and for the collector
 objects = $(patsubst %.c,$(O)/obj/$(1)/%.o,$(2))
 
-# Objects are made anew when the compiler or its flags change. -Werror changes no object.
+# Objects and programs are made anew when the compiler or its flags change. -Werror changes no object.
 FORCE:
 flags-agent = $(CC) $(filter-out -Werror,$(AGENT_CFLAGS)) $(CPPFLAGS) $(CFLAGS)
 flags-plain = $(CC) $(filter-out -Werror,$(PLAIN_CFLAGS)) $(CPPFLAGS) $(CFLAGS)
-$(O)/flags-agent $(O)/flags-plain: FORCE
+flags-link  = $(CC) $(AGENT_LDFLAGS) $(AGENT_LIBS) $(REFERENCE_LIBS) $(PLAIN_LDFLAGS) $(PLAIN_LIBS)
+$(O)/flags-agent $(O)/flags-plain $(O)/flags-link: FORCE
 	@$(shell mkdir -p $(@D))$(file >$@.new,$($(@F)))if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(O)/obj/agent/%.o: %.c $(O)/flags-agent | packages
