@@ -3,11 +3,14 @@
 #include "collector/symfile.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <elfutils/libdwelf.h>
@@ -16,16 +19,37 @@
 
 #define DEBUG_DIR "/usr/lib/debug"
 
-/* Opens path below root when it has that build-id (any when len is 0). Errors: 0, -ESTALE another build-id, else as
- * pa_elf_open. */
+/* Links inside the target's root are resolved inside it: the target may have other ideas of /usr than we, and must not
+ * lead us out. */
+static int open_below(const char *root, const char *path)
+{
+	struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, .resolve = RESOLVE_IN_ROOT};
+	int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd = dir < 0 ? -errno : (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+
+	if (dir >= 0 && fd < 0)
+		fd = -errno;
+	if (dir >= 0)
+		close(dir);
+	return fd;
+}
+
+/* Opens path as it is named below root when it has that build-id (any when len is 0). Errors: 0, -ESTALE another
+ * build-id, else as pa_elf_open. */
 static int open_with_id(struct pa_elf *e, const char *root, const char *path, const struct pa_module_ref *id)
 {
-	char full[PATH_MAX];
-	int error;
+	int fd = -1, error;
 
-	if (path[0] != '/' || snprintf(full, sizeof(full), "%s%s", root ? root : "", path) >= (int)sizeof(full))
+	if (path[0] != '/')
 		return -ENOENT;
-	error = pa_elf_open(e, full, -1);
+	if (root && root[0]) {
+		fd = open_below(root, path);
+		if (fd < 0)
+			return fd;
+	}
+	error = pa_elf_open(e, path, fd);
+	if (fd >= 0)
+		close(fd);
 	if (!error && id->build_id_len && !pa_elf_is(e, id->build_id, id->build_id_len)) {
 		pa_elf_close(e);
 		error = -ESTALE;
