@@ -2,7 +2,7 @@
 MAN_PAGES := $(wildcard man/*.[1-9])
 INSTALL   ?= install
 
-.PHONY: install demo fuzz format help clean
+.PHONY: bench install demo fuzz format help clean
 install: all ## install below $(DESTDIR)$(PREFIX)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PREFIX)/include
 	$(INSTALL) -m 755 $(filter %/perfagent %/perfagentd,$(PROGRAMS)) $(DESTDIR)$(BINDIR)
@@ -17,6 +17,9 @@ demo: all $(O)/demo/shop ## profile the bundled demo service, print hot spots, d
 
 $(O)/demo/shop: $(wildcard demo/*.c demo/*.h) | packages
 	$(call quiet,CC)mkdir -p $(@D) && $(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g $(WARN) -o $@ $(filter %.c,$^) -lpthread
+
+bench: all test-targets bench-programs ## measure the promised figures; BENCH= names some
+	@python3 bench/suite.py $(O) $(BENCH)
 
 format: ## lay out all sources by .clang-format
 	clang-format -i $$(git ls-files -co --exclude-standard '*.c' '*.h' '*.cpp')
