@@ -161,7 +161,7 @@ static void client_ready(struct pa_watch *watch, uint32_t events)
 	struct client *c = watch->arg;
 	union {
 		struct pa_hello hello;
-		char bytes[sizeof(struct pa_hello) + 8]; /* longer messages are cut and refused */
+		char bytes[4096]; /* a newer minor's may be longer; what is longer than this is refused */
 	} in;
 	ssize_t n = recv(watch->fd, &in, sizeof(in), MSG_DONTWAIT | MSG_TRUNC);
 
