@@ -11,14 +11,17 @@
 uint32_t pa_index_of(const void *array, size_t nr, size_t stride, uint32_t id)
 {
 	const char *base = array;
-	uint32_t at;
+	uint32_t at, first;
 
-	if (!id)
+	if (!id || nr < 2)
 		return 0;
-	if (id < nr) { /* the usual case: ids are dense */
-		memcpy(&at, base + id * stride, sizeof(at));
+	/* the usual case: ids are dense, whatever they begin with */
+	memcpy(&first, base + stride, sizeof(first));
+	if (id >= first && id - first < nr - 1) {
+		uint32_t guess = id - first + 1;
+		memcpy(&at, base + guess * stride, sizeof(at));
 		if (at == id)
-			return id;
+			return guess;
 	}
 	size_t low = 1, high = nr;
 	while (low < high) {

@@ -84,7 +84,7 @@ static void fit(struct columns *c)
 	room -= kept;
 	if (c->by == PA_BY_LINE)
 		c->place = take(&room, least(c->place, room / 2), 12);
-	c->module = take(&room, least(c->module, MODULE_MAX), 8);
+	c->module = take(&room, least(c->module, c->o->width < 120 ? MODULE_MAX * 3 / 4 : MODULE_MAX), 8);
 	if (c->by != PA_BY_LINE)
 		c->place = take(&room, c->place, 12);
 	c->name = least(c->name, kept + room);
