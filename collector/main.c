@@ -113,7 +113,7 @@ static struct tree *open_tree(struct daemon *d, const char *path, const char *co
 	t->d = d;
 	snprintf(t->path, sizeof(t->path), "%s", path);
 	if (pa_recorder_open(d->loop, &options, &t->recorder, err, sizeof(err))) {
-		complain(path, err);
+		complain("recording", err); /* the sentence names the file */
 		free(t);
 		return NULL;
 	}
@@ -180,7 +180,7 @@ static void on_answered(void *arg, bool ok)
 		return;
 	}
 	/* the session ends with it: the agent goes dormant */
-	complain(t->path, err);
+	complain("recording", err);
 	d->status = EXIT_TROUBLE;
 	pa_recorder_abandon(t->recorder);
 	forget(t);

@@ -364,7 +364,7 @@ static int open_recorder(struct run *run)
 			   sizeof(run->path)))
 		return complain(run->asked->output, "the name is too long");
 	if (pa_recorder_open(run->loop, &options, &run->recorder, err, sizeof(err)))
-		return complain(run->path, err);
+		return complain("record", err); /* the sentence names the file */
 	return 0;
 }
 
