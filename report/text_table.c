@@ -111,6 +111,17 @@ static void measure(struct columns *c, const struct pa_table *t, size_t shown)
 	}
 }
 
+/* Of a place the end matters: it has the line. */
+static void write_place(const struct columns *c, const char *text)
+{
+	bool whole = !c->o->width || pa_escape_width(PA_PLAIN, text) <= c->place;
+	while (!whole && pa_escape_width(PA_PLAIN, text) >= c->place)
+		pa_utf8_next(&text);
+	if (!whole)
+		fputs("\xE2\x80\xA6", c->out);
+	pa_escape(c->out, PA_PLAIN, text);
+}
+
 static void write_row(const struct columns *c, const struct pa_row *row)
 {
 	char text[4200];
@@ -128,7 +139,7 @@ static void write_row(const struct columns *c, const struct pa_row *row)
 	if (where) {
 		pad(c, used, c->module);
 		fputs("  ", c->out);
-		pa_escape_columns(c->out, PA_PLAIN, text, cut ? c->place : 0);
+		write_place(c, text);
 	}
 	fputc('\n', c->out);
 }
