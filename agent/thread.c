@@ -146,7 +146,7 @@ void pa_thread_after_fork_hook(void)
 {
 	struct pa_block *block = pa_tls.block;
 
-	pa_timer_forget_all();
+	pa_timer_forget_all_sig();
 	pa_arena_each_sig(forget, block);
 	if (!block)
 		block = pa_arena_take_sig();

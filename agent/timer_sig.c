@@ -66,7 +66,7 @@ void pa_timer_init(void)
 		max_armed = (uint32_t)limit.rlim_cur / 2;
 }
 
-void pa_timer_forget_all(void)
+void pa_timer_forget_all_sig(void)
 {
 	pa_store_relaxed(&nr_armed, 0);
 }

@@ -14,8 +14,8 @@ uint64_t pa_now_sig(void); /* CLOCK_MONOTONIC, ns */
 /* Finds the clock, and how many timers the host can spare. World: plain (constructor). */
 void pa_timer_init(void);
 
-/* In a forked child: timers are not inherited. World: hook. */
-void pa_timer_forget_all(void);
+/* In a forked child: timers are not inherited. */
+void pa_timer_forget_all_sig(void);
 
 /* Creates and starts the block's timer with a first expiry of block->first_ns.
  * Shapes: block->tid, period_ns and first_ns are set.   Errors: -errno of timer_create or
