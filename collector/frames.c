@@ -1,9 +1,8 @@
 /* From the addresses of a sample to ids of frames and stacks, and, at the end, to names. World: plain. */
 #include <errno.h>
-#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "collector/proc.h"
 #include "collector/recorder_impl.h"
@@ -151,53 +150,6 @@ uint32_t pa_frames_stack(struct pa_process *p, const struct pa_sample *sample)
 	return id;
 }
 
-/* The file is opened while the process's root can still be reached through /proc. */
-static void open_perfmap(struct pa_process *p)
-{
-	char path[96];
-
-	if (p->perfmap_fd >= 0 || !p->pid || p->replaced)
-		return;
-	snprintf(path, sizeof(path), "/proc/%u/root/tmp/perf-%u.map", p->pid, p->inner_pid);
-	p->perfmap_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-}
-
-void pa_frames_name_jit(struct pa_process *p)
-{
-	struct pa_recorder *r = p->recorder;
-	struct pa_perfmap *map;
-	size_t kept = 0;
-	char path[64];
-
-	if (!p->wants_perfmap)
-		return;
-	open_perfmap(p);
-	if (p->perfmap_fd < 0)
-		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->perfmap_fd);
-	map = pa_perfmap_open(path, p->uid);
-	if (!map)
-		return;
-	for (size_t i = 0; i < r->nr_unnamed; i++) {
-		struct jit_frame f = r->unnamed[i];
-		const char *name = f.process == p->id ? pa_perfmap_lookup(map, f.address) : NULL;
-
-		if (name)
-			pa_recorder_store(r, pa_store_put_frame(r->store, f.frame, 0, f.address, name));
-		else
-			r->unnamed[kept++] = f;
-	}
-	r->nr_unnamed = kept;
-	if (pa_perfmap_rejected(map)) {
-		char text[128];
-
-		snprintf(text, sizeof(text), "perf-%u.map: %zu lines make no sense", p->inner_pid,
-			 pa_perfmap_rejected(map));
-		pa_recorder_store(r, pa_store_add_note(r->store, p->id, pa_now_ns(), text));
-	}
-	pa_perfmap_free(map);
-}
-
 static struct pa_symmod *open_module(struct pa_symbolizer *symbolizer, const struct pa_modfile *f)
 {
 	struct pa_module_ref ref = {.path = f->path,
@@ -213,13 +165,20 @@ static struct pa_symmod *open_module(struct pa_symbolizer *symbolizer, const str
 	return pa_symbolizer_module(symbolizer, &ref);
 }
 
-static void name_frame(struct pa_recorder *r, struct pa_symmod *module, uint32_t frame, uint64_t address)
+/* A frame without a name is known by its function's start, where the unwind table tells it. */
+static void name_frame(struct pa_recorder *r, struct pa_symmod *symbols, uint32_t frame, uint32_t module, uint64_t address)
 {
 	struct pa_symbol levels[LEVELS_MAX];
-	size_t nr = pa_symbolize(module, address, levels, LEVELS_MAX);
+	size_t nr = pa_symbolize(symbols, address, levels, LEVELS_MAX);
+	uint64_t start;
+	char text[32];
 
 	if (nr)
 		pa_recorder_store(r, pa_store_put_symbols(r->store, frame, levels, nr));
+	else if (pa_symmod_function(symbols, address, &start)) {
+		snprintf(text, sizeof(text), "+0x%" PRIx64, start);
+		pa_recorder_store(r, pa_store_put_frame(r->store, frame, module, address, text));
+	}
 }
 
 void pa_frames_symbolize(struct pa_recorder *r)
@@ -241,7 +200,7 @@ void pa_frames_symbolize(struct pa_recorder *r)
 		if (!opened[module])
 			opened[module] = open_module(symbolizer, pa_modules_get(r->modules, module));
 		if (opened[module])
-			name_frame(r, opened[module], id, address);
+			name_frame(r, opened[module], id, module, address);
 	}
 	for (uint32_t id = 1; id <= nr_modules; id++) {
 		const struct pa_modfile *f = pa_modules_get(r->modules, id);

@@ -65,7 +65,8 @@ int pa_store_put_process(struct pa_store *s, const struct pa_store_process *p);
 int pa_store_put_thread(struct pa_store *s, const struct pa_store_thread *t);
 int pa_store_put_module(struct pa_store *s, const struct pa_store_module *m);
 /* module 0: `address` is a pseudo frame (enum pa_pseudo_frame) or a run-time address in no module (JIT); name may then
- * name it, else NULL. Otherwise address is an ELF virtual address, already minus 1 for return addresses. */
+ * name it, else NULL. Otherwise address is an ELF virtual address, already minus 1 for return addresses;
+ * name is then "+0xSTART", the start of a function that has no name, or NULL. */
 int pa_store_put_frame(struct pa_store *s, uint32_t id, uint32_t module, uint64_t address, const char *name);
 /* A stack is a frame on top of a parent stack; parent 0: the frame is the root. The id stands for the leaf. */
 int pa_store_put_stack(struct pa_store *s, uint32_t id, uint32_t parent, uint32_t frame);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "collector/dwarf.h"
+#include "collector/fde.h"
 #include "collector/names.h"
 #include "collector/symfile.h"
 #include "collector/symtab.h"
@@ -20,6 +21,7 @@ struct pa_symmod {
 	struct pa_symfile file;
 	struct pa_names *names;
 	struct pa_symtab symtab;
+	struct pa_fde_table fdes;
 	struct pa_dwarf *dwarf; /* NULL: no debug info that covers code */
 };
 
@@ -47,6 +49,7 @@ static void unload(struct pa_symmod *m)
 {
 	pa_dwarf_free(m->dwarf);
 	m->dwarf = NULL;
+	pa_fde_table_read(&m->fdes, NULL);
 	pa_symtab_fini(&m->symtab);
 	pa_symfile_close(&m->file);
 }
@@ -114,6 +117,7 @@ static void load(struct pa_symmod *m, const struct pa_module_ref *ref)
 	m->status = m->file.status;
 	if (m->status != PA_SYMBOLS_UNKNOWN)
 		return;
+	pa_fde_table_read(&m->fdes, m->file.main.elf);
 	m->status = load_tables(m);
 	if (load_dwarf(m) == 0 && m->dwarf)
 		m->status = PA_SYMBOLS_FULL;
@@ -193,4 +197,9 @@ size_t pa_symbolize(struct pa_symmod *m, uint64_t address, struct pa_symbol *out
 		return nr;
 	out[0] = (struct pa_symbol){.function = name};
 	return 1;
+}
+
+bool pa_symmod_function(struct pa_symmod *m, uint64_t address, uint64_t *start)
+{
+	return pa_fde_function(&m->fdes, address, start);
 }

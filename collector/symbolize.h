@@ -4,6 +4,7 @@
 #ifndef PA_COLLECTOR_SYMBOLIZE_H
 #define PA_COLLECTOR_SYMBOLIZE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -54,6 +55,10 @@ enum pa_symbol_status pa_symmod_status(const struct pa_symmod *m);
  * Returns the number of levels, 0 when it has no name: addresses in a gap between symbols have none.
  * Names are demangled (C++, Rust legacy and v0), bounded to 4096 bytes, valid UTF-8, without control characters. */
 size_t pa_symbolize(struct pa_symmod *m, uint64_t address, struct pa_symbol *out, size_t max);
+
+/* For an address without a name: where its function begins, by the module's unwind table. ELF virtual addresses.
+ * False: no entry covers it. */
+bool pa_symmod_function(struct pa_symmod *m, uint64_t address, uint64_t *start);
 
 /* perf-map files (/tmp/perf-PID.map). Tolerant: 0x prefixes, spaces in names, overlapping and later lines win; lines
  * that make no sense are counted. Bounded: 64 MiB of file, 1 M entries. */

@@ -67,7 +67,7 @@ static const char *pseudo_name(uint64_t address)
 
 /* The file as it is now, if it is the one that was recorded: for recordings whose collector did not get that far. */
 static size_t from_file(struct pa_symbolizer *symbolizer, const struct pa_report *r, struct pa_report_module *m,
-			uint64_t address, struct pa_symbol levels[INLINE_LEVELS])
+			uint64_t address, struct pa_symbol levels[INLINE_LEVELS], uint64_t *start)
 {
 	if (!symbolizer || !m->build_id_len)
 		return 0;
@@ -77,7 +77,10 @@ static size_t from_file(struct pa_symbolizer *symbolizer, const struct pa_report
 	if (!file)
 		return 0;
 	m->symbols = pa_symmod_status(file);
-	return pa_symbolize(file, address, levels, INLINE_LEVELS);
+	size_t nr = pa_symbolize(file, address, levels, INLINE_LEVELS);
+	if (!nr && !pa_symmod_function(file, address, start))
+		*start = address;
+	return nr;
 }
 
 static bool name_frame(struct levels *l, struct pa_symbolizer *symbolizer, size_t index)
@@ -93,19 +96,23 @@ static bool name_frame(struct levels *l, struct pa_symbolizer *symbolizer, size_
 	if (l->has[index])
 		return true;
 	f->nr = 0;
-	if (*stored)
+	if (*stored && !f->module)
 		return add_level(l, f, stored, NULL, 0);
 	if (!index)
 		return add_level(l, f, "[unknown]", NULL, 0);
 	if (!f->module)
 		return add_level(l, f, pseudo_name(f->address), NULL, 0);
-	size_t nr = from_file(symbolizer, r, m, f->address, levels);
+	uint64_t start = f->address;
+	size_t nr = from_file(symbolizer, r, m, f->address, levels, &start);
 	for (size_t i = 0; i < nr; i++)
 		if (!add_level(l, f, levels[i].function, levels[i].file, levels[i].line))
 			return false;
 	if (nr)
 		return true;
-	snprintf(text, sizeof(text), "%.*s+0x%" PRIx64, PA_PATH_MAX, pa_text(r, m->base), f->address);
+	if (*stored == '+')
+		snprintf(text, sizeof(text), "%.*s%.32s", PA_PATH_MAX, pa_text(r, m->base), stored);
+	else
+		snprintf(text, sizeof(text), "%.*s+0x%" PRIx64, PA_PATH_MAX, pa_text(r, m->base), start);
 	f->unnamed = true;
 	m->unnamed++;
 	return add_level(l, f, text, NULL, 0);
