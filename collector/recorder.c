@@ -20,6 +20,7 @@
 #define COMMIT_NS   1000000000u
 /* A session without a live process stays that long before /proc is searched for children nobody has seen yet. */
 #define LINGER_NS   1000000000u
+#define SILENT_NS   2000000000u
 
 void pa_recorder_store(struct pa_recorder *r, int err)
 {
@@ -305,10 +306,16 @@ static void check_alive(struct pa_process *p)
 {
 	struct pa_proc_status status;
 
+	/* not visible from here: silent for long is all there is to go by */
+	if (!p->pid) {
+		if (p->how[0] || pa_now_ns() - (p->last_ns > p->start_ns ? p->last_ns : p->start_ns) > SILENT_NS)
+			pa_recorder_end_process(p, NULL);
+		return;
+	}
 	if (p->exec_ns && pa_recorder_left_by_exec(p) && pa_now_ns() - p->exec_ns > LINGER_NS &&
 	    !pa_proc_maps_inode(p->pid, p->session->s->inode, PA_SESSION_MEMFD_NAME))
 		pa_recorder_end_process(p, NULL);
-	else if (p->pidfd.fd < 0 && (!p->pid || pa_proc_status(p->pid, &status) || status.state == 'Z'))
+	else if (p->pidfd.fd < 0 && (pa_proc_status(p->pid, &status) || status.state == 'Z'))
 		pa_recorder_end_process(p, NULL);
 }
 
@@ -322,8 +329,7 @@ static void on_poll(struct pa_timer *timer)
 			if (p->ended)
 				continue;
 			pa_account_poll(p);
-			if (p->wants_perfmap && p->perfmap_fd < 0)
-				pa_frames_name_jit(p);
+			pa_jit_open(p);
 			check_alive(p);
 		}
 		if (rs->answered)
@@ -494,10 +500,24 @@ static void put_handler_times(struct pa_recorder *r)
 	pa_recorder_meta_u64(r, "handler_p99_ns", handler_quantile(r, 990));
 }
 
+/* What the kernel charged to the command and its children beyond the processes that are recorded. */
+static void note_unrecorded(struct pa_recorder *r, uint64_t tree_cpu_ns)
+{
+	char text[128];
+
+	if (tree_cpu_ns < r->tree_cpu_ns + r->tree_cpu_ns / 50 + 10 * MS)
+		return;
+	snprintf(text, sizeof(text), "%.2f s of CPU time were spent by programs that did not load the agent",
+		 (double)(tree_cpu_ns - r->tree_cpu_ns) / 1e9);
+	pa_recorder_note(r, text);
+}
+
 static void last_rows(struct pa_recorder *r, uint64_t tree_cpu_ns)
 {
 	uint64_t own;
 
+	if (r->next_process)
+		note_unrecorded(r, tree_cpu_ns);
 	/* the tree by the kernel includes programs without the agent; ours includes children nobody waited for */
 	pa_recorder_meta_u64(r, "cpu_ns", tree_cpu_ns > r->tree_cpu_ns ? tree_cpu_ns : r->tree_cpu_ns);
 	pa_recorder_meta(r, "unwinder", r->unwinder);

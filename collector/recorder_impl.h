@@ -55,6 +55,7 @@ struct pa_recorder {
 	uint64_t compared, identical; /* PERFAGENT_UNWINDER=compare */
 	uint32_t last_stack;	      /* of the sample before */
 	uint64_t tree_cpu_ns;	      /* of ended processes */
+	uint64_t searched_ns;	      /* when /proc was last searched for an inner pid */
 	uint64_t early_carry_ns;      /* see account.c */
 	uint64_t period_ns;
 	const char *unwinder;
@@ -103,8 +104,11 @@ void pa_records_charge(struct pa_process *p, struct pa_thread *t, uint64_t time_
 uint32_t pa_frames_stack(struct pa_process *p, const struct pa_sample *sample);
 uint32_t pa_frames_pseudo_stack(struct pa_recorder *r, uint32_t root_frame, uint32_t pseudo);
 uint32_t pa_frames_of(struct pa_process *p, uint64_t value, uint64_t time_ns);
-void pa_frames_name_jit(struct pa_process *p);
 void pa_frames_symbolize(struct pa_recorder *r);
+
+/* jit.c */
+void pa_jit_open(struct pa_process *p);  /* while the process lives */
+void pa_jit_name(struct pa_process *p); /* when it ends */
 
 /* account.c */
 void pa_account_poll(struct pa_process *p);

@@ -11,6 +11,7 @@
 
 #define LATE_TICK_NS 100000000u
 #define BURY_NS	     1000000000u
+#define SEARCH_NS    20000000u
 
 void pa_recorder_put_process(struct pa_process *p)
 {
@@ -110,19 +111,55 @@ void pa_recorder_look_at(struct pa_process *p)
 	pa_proc_exe(p->pid, p->exe, sizeof(p->exe));
 }
 
-/* The outer pid of a forked child: the same number when the namespaces are the same, which the memfd in its maps
- * proves where its parent does not. */
-static uint32_t outer_pid(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t *parent_pid)
+static bool has_pid(const struct pa_recording_session *rs, uint32_t pid)
 {
+	for (const struct pa_process *p = rs->processes; p; p = p->next)
+		if (p->pid == pid)
+			return true;
+	return false;
+}
+
+struct inner_search {
+	struct pa_recording_session *rs;
+	uint32_t inner_pid;
+	uint32_t pid; /* found */
+	uint32_t parent;
+};
+
+/* Whether a process is the one that calls itself inner_pid in this session: a child of one we know, or one that maps
+ * its memfd. */
+static int match_inner(void *arg, uint32_t pid)
+{
+	struct inner_search *search = arg;
 	struct pa_proc_status status;
 
-	if (pa_proc_status(inner_pid, &status) || status.inner_pid != inner_pid || status.ns_depth == 0)
+	if (pa_proc_status(pid, &status) || status.inner_pid != search->inner_pid || status.ns_depth == 0)
 		return 0;
-	*parent_pid = status.parent;
-	for (struct pa_process *p = rs->processes; p; p = p->next)
-		if (p->pid == status.parent)
-			return inner_pid;
-	return pa_proc_maps_inode(inner_pid, rs->s->inode, PA_SESSION_MEMFD_NAME) ? inner_pid : 0;
+	if (!has_pid(search->rs, status.parent) &&
+	    !pa_proc_maps_inode(pid, search->rs->s->inode, PA_SESSION_MEMFD_NAME))
+		return 0;
+	search->pid = pid;
+	search->parent = status.parent;
+	return 1;
+}
+
+/* The outer pid of a forked child: the same number when the namespaces are the same, else it is searched for among all
+ * processes, at most every 20 ms. 0: not found, gone already. */
+static uint32_t outer_pid(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t *parent_pid)
+{
+	struct inner_search search = {.rs = rs, .inner_pid = inner_pid};
+	const struct pa_process *known = rs->processes;
+	bool elsewhere = known && known->pid && known->pid != known->inner_pid;
+	uint64_t now = pa_now_ns();
+
+	if (!elsewhere) {
+		match_inner(&search, inner_pid);
+	} else if (now - rs->recorder->searched_ns > SEARCH_NS) {
+		rs->recorder->searched_ns = now;
+		pa_proc_all(match_inner, &search);
+	}
+	*parent_pid = search.parent;
+	return search.pid;
 }
 
 static struct pa_process *parent_in(struct pa_recording_session *rs, uint32_t parent_pid)
@@ -238,7 +275,7 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 	if (how || !pa_recorder_left_by_exec(p))
 		p->exec_ns = 0;
 	pa_account_read_cpu(p);
-	pa_frames_name_jit(p);
+	pa_jit_name(p);
 	p->ended = true;
 	p->ended_at_ns = pa_now_ns();
 	p->end_ns = p->exec_ns ? p->exec_ns : p->ended_at_ns;
