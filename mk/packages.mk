@@ -5,18 +5,22 @@
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libunwind-dev libelf-dev libdw-dev libcjson-dev zlib1g-dev libsqlite3-dev
 PACKAGES_BUILD += libiberty-dev
 # compilers and checkers
-PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user musl-tools
-PACKAGES_TEST  += libcmocka-dev bats perl mandoc shellcheck binutils elfutils dwz valgrind gdb strace libc6-dbg
+PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools libcmocka-dev bats
+PACKAGES_TEST  += perl mandoc shellcheck binutils elfutils dwz xz-utils gdb libc6-dbg
 # programs the tests put the agent into, and tools they look with
-PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 nginx-light jq sqlite3 procps util-linux
+PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 jq sqlite3 procps util-linux chromium
+# more programs that bench and oracle compare on
+PACKAGES_BENCH := ffmpeg openssl
 PACKAGES_FORMAT := clang-format
 
-TEST_GOALS   := check check-% unittest unit-programs test-targets fuzz fuzz-% bench bench-% oracle oracle-%
+TEST_GOALS   := check check-% unittest unit-programs test-targets fuzz fuzz-%
+BENCH_GOALS  := bench bench-% oracle oracle-%
 NO_PACKAGES  := help clean packages packages-list
 GOALS        := $(or $(MAKECMDGOALS),all)
-PACKAGE_KIND := $(if $(filter $(TEST_GOALS),$(GOALS)),test)
+PACKAGE_KIND := $(if $(filter $(BENCH_GOALS),$(GOALS)),bench,$(if $(filter $(TEST_GOALS),$(GOALS)),test))
 PACKAGE_KIND := $(or $(PACKAGE_KIND),$(if $(filter-out $(NO_PACKAGES) format,$(GOALS)),build),$(if $(filter format,$(GOALS)),format))
 PACKAGES_test   := $(PACKAGES_BUILD) $(PACKAGES_TEST)
+PACKAGES_bench  := $(PACKAGES_test) $(PACKAGES_BENCH)
 PACKAGES_build  := $(PACKAGES_BUILD)
 PACKAGES_format := $(PACKAGES_FORMAT)
 
@@ -32,4 +36,4 @@ $(O)/packages-%.mk: mk/packages.mk mk/packages.sh
 .PHONY: packages packages-list
 packages:
 packages-list: ## the packages that the build and the tests need
-	@echo build: $(PACKAGES_BUILD); echo test: $(PACKAGES_TEST); echo format: $(PACKAGES_FORMAT)
+	@echo build: $(PACKAGES_BUILD); echo test: $(PACKAGES_TEST); echo bench: $(PACKAGES_BENCH); echo format: $(PACKAGES_FORMAT)

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,20 +19,17 @@
 
 #include "tools/doctor.h"
 
-#define TRIAL_CPU_NS    50000000 /* long enough for a dozen ticks of the commonest kernels */
-#define TRIAL_PERIOD_NS 1000000  /* shorter than any kernel's tick, so that the tick itself shows */
+#define TRIAL_TICKS     2         /* enough to know that they come, and come again */
+#define TRIAL_CPU_NS    500000000 /* a tick that finds another thread running passes us by: on a busy machine many do */
+#define TRIAL_PERIOD_NS 1000000   /* shorter than the tick of most kernels: each tick that finds us running shows */
 #define DEFAULT_HZ      99
 
 /* ---- CPU timers -------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t trial_ticks;
-static struct timespec trial_first, trial_last;
 
 static void on_trial_tick(int sig)
 {
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &trial_last);
-	if (trial_ticks == 0)
-		trial_first = trial_last;
 	trial_ticks = trial_ticks + 1;
 }
 
@@ -42,18 +38,18 @@ static int64_t to_ns(const struct timespec *ts)
 	return ts->tv_sec * INT64_C(1000000000) + ts->tv_nsec;
 }
 
-static void burn_cpu(int64_t ns)
+static void burn_cpu(void)
 {
 	struct timespec now;
 	int64_t end;
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	end = to_ns(&now) + ns;
-	while (to_ns(&now) < end)
+	end = to_ns(&now) + TRIAL_CPU_NS;
+	while (trial_ticks < TRIAL_TICKS && to_ns(&now) < end)
 		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
 }
 
-/* Runs a timer like the agent's for TRIAL_CPU_NS. Returns 0 or -errno of the call that failed. */
+/* Runs a timer like the agent's for a few ticks. Returns 0 or -errno of the call that failed. */
 static int trial(void)
 {
 	struct sigaction act = {.sa_handler = on_trial_tick, .sa_flags = SA_RESTART}, before;
@@ -73,32 +69,39 @@ static int trial(void)
 	if (timer_settime(timer, 0, &when, NULL) < 0)
 		ret = -errno;
 	else
-		burn_cpu(TRIAL_CPU_NS);
+		burn_cpu();
 	timer_delete(timer);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	sigaction(SIGPROF, &before, NULL);
 	return ret;
 }
 
+/* CPU timers are looked at in the tick, whose length is the resolution of the coarse clocks. Source: clock_getres(2).
+ */
+static double tick_hz(void)
+{
+	struct timespec tick;
+
+	return clock_getres(CLOCK_MONOTONIC_COARSE, &tick) == 0 && to_ns(&tick) > 0 ? 1e9 / (double)to_ns(&tick) : 0;
+}
+
 static void check_timers(const struct pa_subject *s, struct pa_finding *f)
 {
 	int ret = trial();
-	double hz;
+	double hz = tick_hz();
 
-	if (ret < 0) {
+	if (ret < 0)
 		pa_finding_set(f, PA_BROKEN, "timers on a thread's CPU clock are refused (%s): no CPU sampling",
 			       strerror(-ret));
-		return;
-	}
-	if (trial_ticks < 2) {
-		pa_finding_set(f, PA_BROKEN, "a timer on a thread's CPU clock sent %d signals in 50 ms of CPU",
+	else if (trial_ticks < TRIAL_TICKS)
+		pa_finding_set(f, PA_BROKEN,
+			       "a timer on a thread's CPU clock sent %d signals in half a second of CPU time",
 			       (int)trial_ticks);
-		return;
-	}
-	hz = (double)(trial_ticks - 1) * 1e9 / (double)(to_ns(&trial_last) - to_ns(&trial_first));
-	/* the trial is short: the figure is good to some per cent, and printed so */
-	pa_finding_set(f, hz < DEFAULT_HZ * 0.9 ? PA_LIMITED : PA_FINE,
-		       "work; the kernel delivers at most about %.0f ticks a second", round(hz / 10) * 10);
+	else if (hz > 0)
+		pa_finding_set(f, hz < DEFAULT_HZ ? PA_LIMITED : PA_FINE,
+			       "work; the kernel delivers at most %.0f ticks a second", hz);
+	else
+		pa_finding_set(f, PA_FINE, "work");
 }
 
 /* ---- kernel -------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ lacks() {
 	[ "$status" -eq 0 ]
 	says ok 'can be preloaded' 'yes: dynamically linked, loaded by .*/ld-'
 	says ok 'debug information' 'in the file'
-	says ok 'thread CPU timers' 'about [0-9]+ ticks'
+	says ok 'thread CPU timers' 'at most [0-9]+ ticks'
 	says ok 'agent' 'libperfagent.so'
 	lacks '^  no '
 	[[ ${lines[-1]} == "$TARGETS/hello can be profiled"* ]]
@@ -36,9 +36,8 @@ lacks() {
 	tick=$({ zcat /proc/config.gz || cat "/boot/config-$(uname -r)"; } 2>/dev/null | sed -n 's/^CONFIG_HZ=//p')
 	[ -n "$tick" ] || skip "the kernel does not show its configuration"
 	doctor
-	promised=$(sed -nE 's/.*about ([0-9]+) ticks.*/\1/p' <<<"$output")
-	# a trial of 50 ms sees a dozen ticks: one more or less is 8 %
-	[ "$promised" -ge $((tick * 80 / 100)) ] && [ "$promised" -le $((tick * 120 / 100)) ]
+	promised=$(sed -nE 's/.*at most ([0-9]+) ticks.*/\1/p' <<<"$output")
+	[ "$promised" -eq "$tick" ]
 }
 
 @test "without an argument it examines the system alone" {

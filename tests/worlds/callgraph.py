@@ -57,6 +57,8 @@ def load(directory, lists):
     for path in files:
         text = path.read_text()
         unit = re.search(r'graph: \{ title: "([^"]+)"', text).group(1)
+        if not pathlib.Path(unit).exists():
+            continue  # left from a source that is gone
         for title, label, rest in NODE.findall(text):
             size = STACK.search(label)
             if "ellipse" in rest or not size:

@@ -16,6 +16,15 @@ exported_names() {
 	words $WORLDS/exports.list
 }
 
+# The objects of these sources. Not what else lies in the build directory: that may be of a file that is gone.
+objects() {
+	local source
+	for source; do
+		[ -e "$source" ] || continue
+		printf '%s\n' "$OBJ/${source%.c}.o"
+	done
+}
+
 # nm of one object: undefined names, without versions.
 undefined() {
 	nm -u --format=posix "$1" | awk '{ sub(/@.*/, "", $1); print $1 }' | sort -u

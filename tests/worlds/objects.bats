@@ -7,7 +7,8 @@ expect_only_allowed() {
 	read -ra allow <<<"$2"
 	shift 2
 	[ $# -gt 0 ] || fail "no objects of this world: the check looks in the wrong place"
-	ours=$(defined "$OBJ"/agent/*.o "$OBJ"/common/*.o)
+	# shellcheck disable=SC2046
+	ours=$(defined $(objects agent/*.c agent/arch/"$(uname -m)"/*.c common/*.c))
 	for object; do
 		for name in $(comm -23 <(undefined "$object") <(words "${allow[@]}")); do
 			# another object's function of this world or one above it
@@ -19,19 +20,17 @@ expect_only_allowed() {
 }
 
 @test "signal objects refer only to signal functions and to names in signal.allow" {
-	expect_only_allowed '^pa_.*_sig$' "$WORLDS/signal.allow $WORLDS/plain.list" "$OBJ"/agent/*_sig.o "$OBJ"/common/wire.o
+	expect_only_allowed '^pa_.*_sig$' "$WORLDS/signal.allow $WORLDS/plain.list" $(objects agent/*_sig.c common/wire.c)
 }
 
 @test "hook objects refer only to hook and signal functions and to names in hook.allow" {
-	local objects
-	objects=$(ls "$OBJ"/agent/hooks_*.o "$OBJ"/agent/*_hook.o 2>/dev/null)
-	# shellcheck disable=SC2086
-	expect_only_allowed '^pa_.*_(sig|hook)$' "$WORLDS/signal.allow $WORLDS/hook.allow $WORLDS/plain.list" $objects
+	expect_only_allowed '^pa_.*_(sig|hook)$' "$WORLDS/signal.allow $WORLDS/hook.allow $WORLDS/plain.list" \
+		$(objects agent/hooks_*.c agent/*_hook.c)
 }
 
 @test "no object of the agent refers to an interposed name" {
 	local object bad=''
-	for object in "$OBJ"/agent/*.o "$OBJ"/common/*.o; do
+	for object in $(objects agent/*.c common/*.c); do
 		bad+=$(comm -12 <(undefined "$object") <(exported_names) | sed "s|^|${object##*/}: |")
 	done
 	[ -z "$bad" ] || fail "called past real.h:" "$bad"
@@ -63,7 +62,7 @@ unnamed() {
 
 @test "global functions of signal and hook files carry their world in the name" {
 	local bad='' object name
-	for object in "$OBJ"/agent/*_sig.o "$OBJ"/agent/hooks_*.o "$OBJ"/agent/*_hook.o; do
+	for object in $(objects agent/*_sig.c agent/hooks_*.c agent/*_hook.c); do
 		[ -e "$object" ] || fail "no $object: the check looks in the wrong place"
 		for name in $(unnamed "$object"); do
 			bad+="${object##*/}: $name"$'\n'
