@@ -456,7 +456,8 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	r->unwinder = "perfagent";
 	r->path = strdup(options->path);
 	r->stacks = pa_stacks_new(PA_RECORDER_NODES_MAX);
-	r->memo = pa_stackmemo_new(16384, PA_FRAMES_MAX);
+	/* at worst 128 MiB; deeper stacks are interned frame by frame each time */
+	r->memo = pa_stackmemo_new(65536, 256);
 	r->modules = pa_modules_new();
 	r->slices = pa_slices_new();
 	r->completed = malloc(sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t));
