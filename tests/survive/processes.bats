@@ -10,22 +10,31 @@ processes_at_least() {
 	run_both "$TARGETS/procs" fork
 	sampled 10
 	processes_at_least 10
+	has_stack child_burns
 }
 
-@test "R31 raw syscall(SYS_fork): no atfork handler runs" {
+@test "R31 raw syscall(SYS_fork): no atfork handler runs, the children are sampled" {
 	run_both "$TARGETS/procs" raw
 	sampled 10
-	processes_at_least 2
+	has_stack child_burns
 }
 
-@test "R31 raw clone without flags" {
+@test "R31 raw clone without flags: the children are sampled" {
 	run_both "$TARGETS/procs" clone
 	sampled 10
+	has_stack child_burns
 }
 
-@test "R31 _Fork" {
+@test "R31 raw clone3: the children are sampled" {
+	run_both "$TARGETS/procs" clone3
+	sampled 10
+	has_stack child_burns
+}
+
+@test "R31 _Fork: the children are sampled" {
 	run_both "$TARGETS/procs" _Fork
 	sampled 10
+	has_stack child_burns
 }
 
 @test "R31 a tree of 31 processes, forked by libc and raw by turns: each is in the report" {
@@ -141,4 +150,14 @@ processes_at_least() {
 	run_both "$TARGETS/procs" prefork
 	sampled 80
 	processes_at_least 5
+}
+
+@test "R41 a process number is used again at once: two processes, each with its own samples" {
+	run_both "$TARGETS/procs" pid_reuse
+	grep -qx "same number 1" "$T/plain.out" || skip "process numbers cannot be chosen here"
+	grep -qx "same number 1" "$T/recorded.out" || skip "the number was taken by somebody else"
+	sampled 20
+	has_stack first_owner
+	has_stack second_owner
+	holds '[.processes | group_by(.pid)[] | select(length == 2)] | length == 1'
 }

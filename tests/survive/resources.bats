@@ -97,3 +97,19 @@ small_tmpfs() {
 	grep -q '^perfagent' "$T/recorded.err"
 	[ ! -s "$T/recorded.out" ]
 }
+
+@test "R58 no memfd to be had: recorded another way, or refused before the command runs" {
+	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
+	run_as recorded 20 "$TARGETS/seccomp" no_memfd "$PERFAGENT" record -q -F 250 -o "$T/t.pfa" -- "$TARGETS/split" 1 200
+	cat "$T/recorded.err"
+	case $(value_of recorded status) in
+	0)
+		grep -qx "split over 1 threads" "$T/recorded.out"
+		# what could not be recorded is said
+		[ -s "$T/recorded.err" ] || { check_recording && sampled 10; }
+		! grep -v '^perfagent: ' "$T/recorded.err"
+		;;
+	125) [ ! -s "$T/recorded.out" ] && [ "$(wc -l <"$T/recorded.err")" = 1 ] ;;
+	*) false ;;
+	esac
+}

@@ -187,3 +187,25 @@ hostile() {
 	wait "$daemon"
 	find "$T/data" -name '*.pfa' | grep .
 }
+
+@test "R67 hostile process names in the daemon's log: control characters never reach it" {
+	[ -z "$PA_SELFTEST" ] || skip "needs perfagentd"
+	mkdir "$T/data"
+	"$O/perfagentd" --socket "$T/d.sock" --data "$T/data" >"$T/d.out" 2>"$T/d.err" </dev/null 3>&- &
+	daemon=$!
+	PA_BACKGROUND+=($daemon)
+	for _ in $(seq 250); do [ -S "$T/d.sock" ] && break; sleep 0.02; done
+	evil=$(printf 'evil\033[31m\nperfagentd: forged line\r\007')
+	cp "$TARGETS/split" "$T/$evil"
+	run_as evil 20 env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/d.sock" "$T/$evil" 1 200
+	[ "$(value_of evil status)" = 0 ]
+	kill -TERM "$daemon"
+	wait "$daemon"
+	cat -v "$T/d.out" "$T/d.err"
+	! cat "$T/d.out" "$T/d.err" | LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]'
+	! grep -ax 'perfagentd: forged line.*' "$T/d.out" "$T/d.err"
+	for pfa in "$T"/data/*.pfa; do
+		"$PERFAGENT" report -i "$pfa" >"$T/report.txt"
+		! LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]' "$T/report.txt"
+	done
+}

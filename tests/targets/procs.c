@@ -42,6 +42,14 @@ static pid_t fork_clone(void)
 
 extern pid_t _Fork(void);
 
+TARGET_NOINLINE void child_burns(void);
+
+void child_burns(void)
+{
+	target_burn_ms(20);
+	target_sink++;
+}
+
 /* nr children of `make`, one after another; each burns a moment and exits with a status of its own */
 static unsigned storm(pid_t (*make)(void), unsigned nr, unsigned every_burns)
 {
@@ -54,7 +62,7 @@ static unsigned storm(pid_t (*make)(void), unsigned nr, unsigned every_burns)
 		if (pid == 0) {
 			target_spin(1000);
 			if (i % every_burns == 0)
-				target_burn_ms(20);
+				child_burns();
 			_exit(i & 63);
 		}
 		if (pid < 0 || target_wait(pid, &status) != pid || !WIFEXITED(status) || WEXITSTATUS(status) != (int)(i & 63))
@@ -92,6 +100,21 @@ static int mode_raw(int argc, char **argv)
 static int mode_clone(int argc, char **argv)
 {
 	return forks(fork_clone, argc, argv);
+}
+
+static pid_t fork_clone3(void)
+{
+	/* struct clone_args of the first version */
+	struct {
+		uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+	} args = {.exit_signal = SIGCHLD};
+
+	return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+static int mode_clone3(int argc, char **argv)
+{
+	return forks(fork_clone3, argc, argv);
 }
 
 static int mode_async_fork(int argc, char **argv)
@@ -451,8 +474,65 @@ static int mode_prefork(int argc, char **argv)
 	return 0;
 }
 
+/* ---- a process number that is used again while its first owner is still to be symbolized (R41) ---- */
+
+TARGET_NOINLINE void first_owner(void);
+TARGET_NOINLINE void second_owner(void);
+
+void first_owner(void)
+{
+	target_burn_ms(120);
+	target_sink++;
+}
+
+void second_owner(void)
+{
+	target_burn_ms(120);
+	target_sink += 2;
+}
+
+/* The next fork gets the number after the last one; others may be quicker. */
+static void next_number(pid_t number)
+{
+	FILE *f = fopen("/proc/sys/kernel/ns_last_pid", "w");
+
+	if (!f)
+		return;
+	fprintf(f, "%d", (int)number - 1);
+	fclose(f);
+}
+
+static int mode_pid_reuse(int argc, char **argv)
+{
+	int status = -1;
+	pid_t first = fork(), second;
+
+	if (first == 0) {
+		first_owner();
+		_exit(1);
+	}
+	target_wait(first, &status);
+	target_print_status("first", status);
+	for (int tries = 0; tries < 50; tries++) {
+		next_number(first);
+		second = fork();
+		if (second == 0) {
+			if (getpid() == first)
+				second_owner();
+			_exit(2);
+		}
+		target_wait(second, &status);
+		if (second == first)
+			break;
+	}
+	printf("same number %d\n", first == second);
+	target_print_status("second", status);
+	return 0;
+}
+
 static const struct target_mode modes[] = {
-	{"fork", mode_fork},	   {"raw", mode_raw},		{"clone", mode_clone},	     {"_Fork", mode_async_fork},
+	{"pid_reuse", mode_pid_reuse},
+	{"fork", mode_fork},	   {"raw", mode_raw},		{"clone", mode_clone},	     {"_Fork", mode_async_fork}, {"clone3", mode_clone3},
 	{"tree", mode_tree},	   {"big", mode_big},		{"vfork", mode_vfork},	     {"spawn", mode_spawn},
 	{"clone_vm", mode_clone_vm}, {"exec", mode_exec},	{"inherited", mode_inherited}, {"no_env", mode_no_env},
 	{"exec_fails", mode_exec_fails}, {"daemon", mode_daemon}, {"activated", mode_activated}, {"activate", mode_activate},

@@ -107,9 +107,17 @@ static struct sock_filter refusing[] = {
 	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
-static int mode_before(int argc, char **argv)
+/* A kernel without memfd_create (R58). */
+static struct sock_filter no_memfd[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
+static int exec_under(struct sock_filter *filter, unsigned short len, char **argv)
 {
-	struct sock_fprog refuse = {.len = sizeof refusing / sizeof *refusing, .filter = refusing};
+	struct sock_fprog refuse = {.len = len, .filter = filter};
 
 	target_need(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
 	target_need(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &refuse) == 0, "seccomp");
@@ -118,9 +126,19 @@ static int mode_before(int argc, char **argv)
 	return 1;
 }
 
+static int mode_before(int argc, char **argv)
+{
+	return exec_under(refusing, sizeof refusing / sizeof *refusing, argv);
+}
+
+static int mode_no_memfd(int argc, char **argv)
+{
+	return exec_under(no_memfd, sizeof no_memfd / sizeof *no_memfd, argv);
+}
+
 static const struct target_mode modes[] = {
 	{"strict", mode_strict}, {"filter", mode_filter}, {"syscall", mode_syscall},
-	{"tsync", mode_tsync},	 {"before", mode_before}, {0},
+	{"tsync", mode_tsync},	 {"before", mode_before}, {"no_memfd", mode_no_memfd}, {0},
 };
 
 int main(int argc, char **argv)
