@@ -11,7 +11,11 @@ void pa_account_read_cpu(struct pa_process *p)
 {
 	uint64_t cpu;
 
-	if (p->pid && !p->exec_ns && !p->replaced && !pa_proc_cpu_ns(p->pid, &cpu) && cpu > p->cpu_ns)
+	p->cpu_exact = false;
+	if (!p->pid || p->exec_ns || p->replaced || pa_proc_cpu_ns(p->pid, &cpu))
+		return;
+	p->cpu_exact = true;
+	if (cpu > p->cpu_ns)
 		p->cpu_ns = cpu;
 }
 
@@ -82,15 +86,24 @@ static void end_thread(struct pa_process *p, struct pa_thread *t)
 	pa_records_put_thread(p, t);
 }
 
-/* Time in the loader before the agent was there: below a period for most processes, so the rest is carried on to the
- * next one: a build of a thousand short processes is accounted for as a whole. */
-static uint64_t early_periods(struct pa_process *p, uint64_t period)
+/* What is left of a process below a period: time in the loader, an exit before the first tick. It is carried on to the
+ * next process, so that a build of a thousand short ones is accounted for as a whole. Too many samples, which chance also
+ * brings, are carried as well, but no more than chance: a stale reading of the clock must not hide what others lack. */
+static uint64_t carried_periods(struct pa_process *p, uint64_t period, uint64_t weight)
 {
 	struct pa_recorder *r = p->recorder;
-	uint64_t early = p->early_ns > p->cpu_base_ns ? p->early_ns - p->cpu_base_ns : 0;
-	uint64_t periods = (r->early_carry_ns + early) / period;
+	int64_t used = p->cpu_ns > p->cpu_base_ns ? (int64_t)(p->cpu_ns - p->cpu_base_ns) : 0;
+	int64_t rest = used - (int64_t)(weight * period);
+	int64_t least = -(int64_t)(pa_process_chance(p) * (double)period);
+	uint64_t periods;
 
-	r->early_carry_ns = (r->early_carry_ns + early) % period;
+	if (rest < 0 && !p->cpu_exact && !p->said_end)
+		rest = 0;
+	r->carry_ns += rest < least ? least : rest;
+	if (r->carry_ns < (int64_t)period)
+		return 0;
+	periods = (uint64_t)r->carry_ns / period;
+	r->carry_ns -= (int64_t)(periods * period);
 	return periods;
 }
 
@@ -104,7 +117,8 @@ void pa_account_end(struct pa_process *p)
 	for (int i = 0; i < PA_THREAD_BUCKETS; i++)
 		for (struct pa_thread *t = p->threads[i]; t; t = t->chain)
 			end_thread(p, t);
-	missing = pa_process_missing(p, period) + early_periods(p, period);
+	missing = pa_process_missing(p, period);
+	missing += carried_periods(p, period, p->weight + missing);
 	if (missing == 0)
 		return;
 	main_thread = pa_recorder_thread(p, p->inner_pid, p->start_ns);

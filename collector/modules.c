@@ -14,6 +14,7 @@
 
 #define BUCKETS	  4096
 #define ROOTS_MAX 16
+#define READ_AHEAD_MAX (64u << 20)
 
 struct root {
 	int fd;
@@ -235,6 +236,17 @@ static struct pa_modfile *insert(struct pa_modules *m, const char *path)
 	return f;
 }
 
+/* The walker reads unwind tables inside a signal handler of the target: not from disk, if we can help it (M4). */
+static void read_ahead(const struct pa_modfile *f, int fd)
+{
+	for (uint32_t i = 0; i < f->nr_segments; i++) {
+		const struct pa_segment *seg = &f->segments[i];
+		uint64_t bytes = seg->file_bytes < READ_AHEAD_MAX ? seg->file_bytes : READ_AHEAD_MAX;
+
+		posix_fadvise(fd, (off_t)seg->offset, (off_t)bytes, POSIX_FADV_WILLNEED);
+	}
+}
+
 static void take_file(struct pa_modules *m, struct pa_modfile *f, const struct sighting *s, int fd,
 		      const struct stat *st)
 {
@@ -255,6 +267,7 @@ static void take_file(struct pa_modules *m, struct pa_modfile *f, const struct s
 	f->mtime_ns = mtime_of(st);
 	f->nr_segments = pa_modules_segments(fd, f->segments);
 	f->root_fd = root_of(m, s->pid);
+	read_ahead(f, fd);
 	if (m->open_fds < PA_MODULES_FDS_MAX) {
 		f->fd = fd;
 		m->open_fds++;

@@ -62,13 +62,17 @@ uint64_t pa_thread_missing(const struct pa_thread *t, uint64_t period_ns)
 	return due - t->weight;
 }
 
+double pa_process_chance(const struct pa_process *p)
+{
+	return 1 + 1.5 * sqrt(p->nr_armed);
+}
+
 uint64_t pa_process_missing(const struct pa_process *p, uint64_t period_ns)
 {
 	uint64_t known = p->cpu_base_ns + p->early_ns;
 	uint64_t due = p->cpu_ns > known ? (p->cpu_ns - known + period_ns / 2) / period_ns : 0;
-	double chance = 1 + 1.5 * sqrt(p->nr_armed);
 
-	if (due <= p->weight || (double)(due - p->weight) <= chance)
+	if (due <= p->weight || (double)(due - p->weight) <= pa_process_chance(p))
 		return 0;
 	return due - p->weight;
 }

@@ -47,12 +47,14 @@ struct pa_process {
 	uint64_t end_ns;
 	uint64_t cpu_base_ns;
 	uint64_t cpu_ns;      /* largest reading of its CPU clock */
+	bool cpu_exact;	      /* the latest reading is up to date */
 	uint64_t agent_ns;
 	uint64_t exec_ns;     /* time of a PROCESS_END of kind exec, 0: none; void when it goes on after that */
 	uint64_t exec_cpu_ns;
 	uint64_t last_ns;     /* time of its latest record */
 	uint64_t scanned_ns;  /* when its maps were read last */
 	uint64_t polled_cpu_ns;
+	bool said_end; /* a PROCESS_END came: its CPU time is the last word */
 	bool ended;
 	uint64_t ended_at_ns; /* when we noticed */
 	char how[32];
@@ -88,8 +90,10 @@ void pa_process_remove_thread(struct pa_process *p, struct pa_thread *t);
 void pa_process_weigh(struct pa_process *p, struct pa_thread *t, uint64_t periods);
 /* Whole periods a thread consumed without a sample, beyond the one that is still running. */
 uint64_t pa_thread_missing(const struct pa_thread *t, uint64_t period_ns);
-/* Whole periods of a process that no thread explains, when there are more than chance would leave: each armed thread's
- * count is off by less than one, with a variance of at most 1/4; 1 + 3 standard deviations are chance. */
+/* How many periods the count of a process may be off by chance: each armed thread's is off by less than one, with a
+ * variance of at most 1/4; three standard deviations, and the period under way. */
+double pa_process_chance(const struct pa_process *p);
+/* Whole periods of a process that no thread explains, when there are more than chance would leave. */
 uint64_t pa_process_missing(const struct pa_process *p, uint64_t period_ns);
 
 /* Frees what it holds, threads included, not p itself. */

@@ -348,8 +348,10 @@ static void on_commit(struct pa_timer *timer)
 
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
 		for (struct pa_process *p = rs->processes; p; p = p->next)
-			if (!p->ended)
+			if (!p->ended) {
+				pa_account_read_cpu(p);
 				pa_recorder_put_process(p);
+			}
 	pa_recorder_store(r, pa_store_commit(r->store));
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
 }
@@ -504,11 +506,12 @@ static void put_handler_times(struct pa_recorder *r)
 /* What the kernel charged to the command and its children beyond the processes that are recorded. */
 static void note_unrecorded(struct pa_recorder *r, uint64_t tree_cpu_ns)
 {
-	char text[128];
+	char text[192];
 
 	if (tree_cpu_ns < r->tree_cpu_ns + r->tree_cpu_ns / 50 + 10 * MS)
 		return;
-	snprintf(text, sizeof(text), "%.2f s of CPU time were spent by programs that did not load the agent",
+	snprintf(text, sizeof(text), "%.2f s of CPU time were spent outside the recorded processes: by programs without the agent, or after "
+		 "the last word of one that ended",
 		 (double)(tree_cpu_ns - r->tree_cpu_ns) / 1e9);
 	pa_recorder_note(r, text);
 }

@@ -56,7 +56,7 @@ struct pa_recorder {
 	uint32_t last_stack;	      /* of the sample before */
 	uint64_t tree_cpu_ns;	      /* of ended processes */
 	uint64_t searched_ns;	      /* when /proc was last searched for an inner pid */
-	uint64_t early_carry_ns;      /* see account.c */
+	int64_t carry_ns;	      /* see account.c */
 	uint64_t period_ns;
 	const char *unwinder;
 	struct pa_timer drain_timer, poll_timer, commit_timer;

@@ -187,6 +187,7 @@ static void on_process_end(void *arg, const struct pa_drain_origin *from, const 
 		return;
 	if (end->cpu_ns > p->cpu_ns)
 		p->cpu_ns = end->cpu_ns;
+	p->said_end = true;
 	if (end->kind == PA_PROCESS_EXEC) {
 		p->exec_ns = record->time_ns;
 		p->exec_cpu_ns = end->cpu_ns;
@@ -209,7 +210,9 @@ static void describe(const struct pa_note *note, char *text, size_t size)
 	static const bool shows_a[PA_NOTE_CODES] = {
 		[PA_NOTE_SIGNAL_MOVED] = true, [PA_NOTE_TIMER_REFUSED] = true, [PA_NOTE_ALTSTACK_SMALL] = true};
 
-	if (note->code == PA_NOTE_EXEC_DROPPED)
+	if (note->code == PA_NOTE_EXEC_DROPPED && note->a == 3)
+		snprintf(text, size, "it ran a program that cannot be recorded: AddressSanitizer's library must come first there");
+	else if (note->code == PA_NOTE_EXEC_DROPPED)
 		snprintf(text, size, "it ran a program that cannot be recorded: %s (%lu-bit ELF, machine %lu)",
 			 note->a == 1 ? "for another machine" : "statically linked, or for another loader",
 			 (unsigned long)(note->b >> 16) == ELFCLASS32 ? 32ul : 64ul, (unsigned long)(note->b & 0xffff));
