@@ -1,5 +1,6 @@
-/* How fast a collector drains and aggregates CPU records: 32 frames, 10 000 distinct stacks, 16 threads. CPU time of the
- * drain alone (rings to store), the writing of the records left out. Usage: bench_drain [DIRECTORY]   World: plain. */
+/* How fast a collector drains and aggregates CPU records: 32 frames, 10 000 distinct stacks, 16 threads. CPU time of
+ * the drain alone (rings to store), the writing of the records left out. Usage: bench_drain [DIRECTORY]   World: plain.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +11,8 @@
 #include "tests/unit/fake_agent.h"
 
 #define THREADS 16
-#define STACKS	10000
-#define FRAMES	32
+#define STACKS  10000
+#define FRAMES  32
 #define RECORDS 4000000
 
 static double cpu_s(void)
@@ -73,15 +74,15 @@ static void run(struct pa_recorder *r, struct fake_thread *threads)
 	}
 	if (drained != nr || pa_recorder_samples(r) != nr)
 		fail("records were lost");
-	printf("drain and aggregate: %.2f M records/s, %.0f ns each (%d frames, %d stacks)\n",
-	       (double)nr / spent / 1e6, spent / (double)nr * 1e9, FRAMES, STACKS);
+	printf("drain and aggregate: %.2f M records/s, %.0f ns each (%d frames, %d stacks)\n", (double)nr / spent / 1e6,
+	       spent / (double)nr * 1e9, FRAMES, STACKS);
 }
 
 int main(int argc, char **argv)
 {
 	char path[512], err[256];
 	struct pa_recorder_options options = {
-		.path = path, .command = "bench_drain", .period_ns = 10000000, .idle = on_idle};
+	    .path = path, .command = "bench_drain", .period_ns = 10000000, .idle = on_idle};
 	struct pa_map_version map = {.start = 0x400000, .end = 0x40000000, .from_ns = 1, .module = 1};
 	struct pa_hello hello = {.pid = 77, .tid = 77};
 	struct pa_peer peer = {.pidfd = -1};

@@ -87,8 +87,9 @@ static void end_thread(struct pa_process *p, struct pa_thread *t)
 }
 
 /* What is left of a process below a period: time in the loader, an exit before the first tick. It is carried on to the
- * next process, so that a build of a thousand short ones is accounted for as a whole. Too many samples, which chance also
- * brings, are carried as well, but no more than chance: a stale reading of the clock must not hide what others lack. */
+ * next process, so that a build of a thousand short ones is accounted for as a whole. Too many samples, which chance
+ * also brings, are carried as well, but no more than chance: a stale reading of the clock must not hide what others
+ * lack. */
 static uint64_t carried_periods(struct pa_process *p, uint64_t period, uint64_t weight)
 {
 	struct pa_recorder *r = p->recorder;

@@ -40,7 +40,7 @@ struct pa_drain_result {
 	uint64_t bytes;
 	uint64_t records;
 	uint32_t fill_permille; /* of the fullest ring as it was found */
-	uint32_t owned;		/* slots with an owner */
+	uint32_t owned;         /* slots with an owner */
 };
 
 struct pa_drain; /* the copy buffer */

@@ -8,9 +8,9 @@
 #include "collector/recorder_impl.h"
 
 /* Frames of no module: two processes may have other code at the same address, so each gets a key space of its own. */
-#define JIT_KEY	       0x80000000u
-#define RESCAN_NS      50000000u
-#define LEVELS_MAX     64
+#define JIT_KEY         0x80000000u
+#define RESCAN_NS       50000000u
+#define LEVELS_MAX      64
 #define JIT_UNNAMED_MAX (1u << 20)
 
 static uint32_t store_frame(struct pa_recorder *r, uint32_t key, uint64_t address, bool *is_new)
@@ -99,9 +99,9 @@ uint32_t pa_frames_pseudo_stack(struct pa_recorder *r, uint32_t root_frame, uint
 static uint64_t root_of_stop(const struct pa_sample *sample)
 {
 	static const uint16_t pseudo[PA_STOP_REASONS] = {
-		[PA_STOP_NO_CFI] = PA_FRAME_NO_UNWIND_INFO, [PA_STOP_JIT] = PA_FRAME_JIT,
-		[PA_STOP_MEMORY] = PA_FRAME_TRUNCATED,	    [PA_STOP_ROW] = PA_FRAME_NO_UNWIND_INFO,
-		[PA_STOP_FOREIGN] = PA_FRAME_FOREIGN,	    [PA_STOP_QUIET] = PA_FRAME_TRUNCATED,
+	    [PA_STOP_NO_CFI] = PA_FRAME_NO_UNWIND_INFO, [PA_STOP_JIT] = PA_FRAME_JIT,
+	    [PA_STOP_MEMORY] = PA_FRAME_TRUNCATED,      [PA_STOP_ROW] = PA_FRAME_NO_UNWIND_INFO,
+	    [PA_STOP_FOREIGN] = PA_FRAME_FOREIGN,       [PA_STOP_QUIET] = PA_FRAME_TRUNCATED,
 	};
 
 	if (sample->stop >= PA_STOP_REASONS)
@@ -152,10 +152,8 @@ uint32_t pa_frames_stack(struct pa_process *p, const struct pa_sample *sample)
 
 static struct pa_symmod *open_module(struct pa_symbolizer *symbolizer, const struct pa_modfile *f)
 {
-	struct pa_module_ref ref = {.path = f->path,
-				    .fd = f->fd,
-				    .build_id = f->build_id,
-				    .build_id_len = f->build_id_len};
+	struct pa_module_ref ref = {
+	    .path = f->path, .fd = f->fd, .build_id = f->build_id, .build_id_len = f->build_id_len};
 	char root[64];
 
 	if (f->root_fd >= 0) {
@@ -166,7 +164,8 @@ static struct pa_symmod *open_module(struct pa_symbolizer *symbolizer, const str
 }
 
 /* A frame without a name is known by its function's start, where the unwind table tells it. */
-static void name_frame(struct pa_recorder *r, struct pa_symmod *symbols, uint32_t frame, uint32_t module, uint64_t address)
+static void name_frame(struct pa_recorder *r, struct pa_symmod *symbols, uint32_t frame, uint32_t module,
+		       uint64_t address)
 {
 	struct pa_symbol levels[LEVELS_MAX];
 	size_t nr = pa_symbolize(symbols, address, levels, LEVELS_MAX);
@@ -208,7 +207,8 @@ void pa_frames_symbolize(struct pa_recorder *r)
 					      .path = f->path,
 					      .build_id = f->build_id,
 					      .build_id_len = f->build_id_len,
-					      .symbols = opened[id] ? pa_symmod_status(opened[id]) : PA_SYMBOLS_UNKNOWN};
+					      .symbols = opened[id] ? pa_symmod_status(opened[id])
+								    : PA_SYMBOLS_UNKNOWN};
 
 		pa_recorder_store(r, pa_store_put_module(r->store, &row));
 	}

@@ -117,11 +117,11 @@ uint32_t pa_listener_judge(const void *message, size_t len, struct pa_config *co
 
 	memset(config, 0, sizeof(*config));
 	config->head = (struct pa_msg_head){
-		.magic = PA_WIRE_MAGIC,
-		.major = PA_WIRE_MAJOR,
-		.minor = PA_WIRE_MINOR,
-		.size = sizeof(*config),
-		.type = PA_MSG_CONFIG,
+	    .magic = PA_WIRE_MAGIC,
+	    .major = PA_WIRE_MAJOR,
+	    .minor = PA_WIRE_MINOR,
+	    .size = sizeof(*config),
+	    .type = PA_MSG_CONFIG,
 	};
 	config->status = PA_CONFIG_OK;
 	if (err)

@@ -23,8 +23,8 @@ struct pa_peer {
 
 /* What is answered. */
 struct pa_grant {
-	uint32_t status;    /* enum pa_config_status */
-	int memfd;	    /* lent; only when status is PA_CONFIG_OK */
+	uint32_t status; /* enum pa_config_status */
+	int memfd;       /* lent; only when status is PA_CONFIG_OK */
 	uint64_t file_size;
 };
 

@@ -46,14 +46,14 @@ struct daemon {
 };
 
 static const char usage_text[] =
-	"usage: perfagentd [OPTION]...\n"
-	"Records every program of the same user that runs with libperfagent.so, in the foreground.\n\n"
-	"      --socket PATH  where agents connect ($XDG_RUNTIME_DIR/perfagent/collector.sock,\n"
-	"                     for root /run/perfagent/collector.sock)\n"
-	"      --data DIR     where recordings go ($XDG_STATE_HOME/perfagent, for root /var/lib/perfagent)\n"
-	"  -o, --output FILE  one recording of everything, until the daemon is ended\n"
-	"  -F, --rate HZ      samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
-	"      --help, --version\n";
+    "usage: perfagentd [OPTION]...\n"
+    "Records every program of the same user that runs with libperfagent.so, in the foreground.\n\n"
+    "      --socket PATH  where agents connect ($XDG_RUNTIME_DIR/perfagent/collector.sock,\n"
+    "                     for root /run/perfagent/collector.sock)\n"
+    "      --data DIR     where recordings go ($XDG_STATE_HOME/perfagent, for root /var/lib/perfagent)\n"
+    "  -o, --output FILE  one recording of everything, until the daemon is ended\n"
+    "  -F, --rate HZ      samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
+    "      --help, --version\n";
 
 static int complain(const char *what, const char *why)
 {
@@ -99,13 +99,12 @@ static void on_idle(void *arg)
 static struct tree *open_tree(struct daemon *d, const char *path, const char *command, uint64_t rate_hz)
 {
 	struct tree *t = calloc(1, sizeof(*t));
-	struct pa_recorder_options options = {
-		.path = path,
-		.command = command,
-		.period_ns = 1000000000u / rate_hz,
-		.file_later = !d->output,
-		.idle = on_idle,
-		.arg = t};
+	struct pa_recorder_options options = {.path = path,
+					      .command = command,
+					      .period_ns = 1000000000u / rate_hz,
+					      .file_later = !d->output,
+					      .idle = on_idle,
+					      .arg = t};
 	char err[512];
 
 	if (!t)
@@ -298,10 +297,13 @@ static int start(struct daemon *d)
 enum { OPT_SOCKET = 256, OPT_DATA, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
-	{"socket", required_argument, NULL, OPT_SOCKET}, {"data", required_argument, NULL, OPT_DATA},
-	{"output", required_argument, NULL, 'o'},	 {"rate", required_argument, NULL, 'F'},
-	{"help", no_argument, NULL, OPT_HELP},		 {"version", no_argument, NULL, OPT_VERSION},
-	{NULL, 0, NULL, 0},
+    {"socket", required_argument, NULL, OPT_SOCKET},
+    {"data", required_argument, NULL, OPT_DATA},
+    {"output", required_argument, NULL, 'o'},
+    {"rate", required_argument, NULL, 'F'},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static int take_path(char *out, const char *value)

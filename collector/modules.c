@@ -12,8 +12,8 @@
 #include "collector/proc.h"
 #include "collector/symbolize.h"
 
-#define BUCKETS	  4096
-#define ROOTS_MAX 16
+#define BUCKETS        4096
+#define ROOTS_MAX      16
 #define READ_AHEAD_MAX (64u << 20)
 
 struct root {
@@ -36,7 +36,7 @@ struct sighting {
 	uint32_t pid; /* 0: its process cannot be looked at */
 	const char *path;
 	uint64_t map_start, map_end; /* of one mapping of it; 0: unknown */
-	uint64_t inode;		     /* by /proc/PID/maps; 0: unknown */
+	uint64_t inode;              /* by /proc/PID/maps; 0: unknown */
 	bool deleted;
 	const uint8_t *build_id; /* by the loader */
 	uint32_t build_id_len;
@@ -351,7 +351,8 @@ static int scan_map(void *arg, const struct pa_proc_map *map)
 	f = know(scan->m, &s);
 	if (!f)
 		return 0;
-	/* mapped, but not as a program: an offset into the file is the best address there is. The vDSO is linked at 0. */
+	/* mapped, but not as a program: an offset into the file is the best address there is. The vDSO is linked at 0.
+	 */
 	if (!place(f, map->start, map->offset, &v))
 		v.bias = map->start - map->offset;
 	v.module = f->id;
@@ -389,10 +390,8 @@ static int find_map(void *arg, const struct pa_proc_map *map)
 
 int pa_modules_learn(struct pa_modules *m, struct pa_maps *maps, uint32_t pid, const struct pa_module *record)
 {
-	struct pa_map_version v = {.start = record->start,
-				   .end = record->end,
-				   .bias = record->bias,
-				   .from_ns = record->head.time_ns};
+	struct pa_map_version v = {
+	    .start = record->start, .end = record->end, .bias = record->bias, .from_ns = record->head.time_ns};
 	const struct pa_map_version *now = pa_maps_find(maps, record->start, record->head.time_ns);
 	struct find_map at = {.start = record->start, .end = record->end};
 	struct sighting s = {.path = at.path, .build_id = record->build_id, .build_id_len = record->build_id_len};

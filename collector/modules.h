@@ -12,10 +12,10 @@
 
 #include "common/wire.h"
 
-#define PA_MODULES_MAX	   65536
+#define PA_MODULES_MAX     65536
 #define PA_MODULES_FDS_MAX 512
-#define PA_MAPS_MAX	   65536
-#define PA_SEGMENTS_MAX	   32
+#define PA_MAPS_MAX        65536
+#define PA_SEGMENTS_MAX    32
 
 struct pa_segment {
 	uint64_t vaddr;
@@ -26,16 +26,16 @@ struct pa_segment {
 
 /* One distinct file. */
 struct pa_modfile {
-	uint32_t id;   /* from 1 */
-	char *path;    /* as in the target; "[vdso]" */
-	int fd;	       /* open as it was mapped, or -1 */
-	int root_fd;   /* O_PATH of the target's root when it is not ours, or -1; owned by the list */
+	uint32_t id; /* from 1 */
+	char *path;  /* as in the target; "[vdso]" */
+	int fd;      /* open as it was mapped, or -1 */
+	int root_fd; /* O_PATH of the target's root when it is not ours, or -1; owned by the list */
 	uint8_t build_id[PA_BUILD_ID_MAX];
 	uint32_t build_id_len;
-	uint64_t dev, inode, mtime_ns; /* all 0: never seen as a file */
+	uint64_t dev, inode, mtime_ns;               /* all 0: never seen as a file */
 	struct pa_segment segments[PA_SEGMENTS_MAX]; /* PT_LOAD */
-	uint32_t nr_segments;			     /* 0: no readable ELF file */
-	struct pa_modfile *chain;		     /* same bucket */
+	uint32_t nr_segments;                        /* 0: no readable ELF file */
+	struct pa_modfile *chain;                    /* same bucket */
 };
 
 struct pa_modules;
@@ -51,7 +51,7 @@ uint32_t pa_modules_nr(const struct pa_modules *m);
 struct pa_map_version {
 	uint64_t start;
 	uint64_t end;
-	uint64_t bias;	   /* run-time address minus ELF virtual address */
+	uint64_t bias; /* run-time address minus ELF virtual address */
 	uint64_t from_ns;
 	uint64_t until_ns; /* 0: still there */
 	uint32_t module;
@@ -62,9 +62,9 @@ struct pa_maps {
 	struct pa_map_version *v; /* in the order they were learned */
 	size_t nr;
 	size_t room;
-	uint32_t generation;	  /* bumped with every change */
-	uint64_t changed_ns;	  /* samples older than this may mean something else at the same address */
-	uint64_t dropped;	  /* versions beyond PA_MAPS_MAX */
+	uint32_t generation; /* bumped with every change */
+	uint64_t changed_ns; /* samples older than this may mean something else at the same address */
+	uint64_t dropped;    /* versions beyond PA_MAPS_MAX */
 };
 
 void pa_maps_fini(struct pa_maps *maps);

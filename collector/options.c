@@ -32,8 +32,8 @@ static const struct word {
 	const char *name;
 	int (*set)(struct pa_options *o, const char *value, char *err, size_t err_size);
 } words[] = {
-	{"rate", set_rate}, /* samples per second of CPU time */
-	{"mode", set_mode}, /* what is recorded */
+    {"rate", set_rate}, /* samples per second of CPU time */
+    {"mode", set_mode}, /* what is recorded */
 };
 
 int pa_options_set(struct pa_options *o, const char *name, const char *value, char *err, size_t err_size)

@@ -1,4 +1,5 @@
-/* Words of PERFAGENT_OPTIONS ("rate=99,mode=cpu"): the same names and bounds as the long options of `record`. World: plain. */
+/* Words of PERFAGENT_OPTIONS ("rate=99,mode=cpu"): the same names and bounds as the long options of `record`. World:
+ * plain. */
 #ifndef PA_COLLECTOR_OPTIONS_H
 #define PA_COLLECTOR_OPTIONS_H
 
@@ -6,7 +7,7 @@
 #include <stdint.h>
 
 #define PA_RATE_DEFAULT 99
-#define PA_RATE_MAX	10000
+#define PA_RATE_MAX     10000
 
 struct pa_options {
 	uint64_t rate_hz; /* 1..PA_RATE_MAX */

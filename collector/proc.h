@@ -11,13 +11,13 @@
 #include <sys/types.h>
 
 struct pa_proc_status {
-	uint32_t pid;	    /* Tgid */
+	uint32_t pid;       /* Tgid */
 	uint32_t parent;    /* PPid */
-	uint32_t uid;	    /* real */
+	uint32_t uid;       /* real */
 	uint32_t inner_pid; /* last field of NSpid: as the process sees itself */
 	uint32_t ns_depth;  /* fields of NSpid */
 	uint32_t seccomp;   /* 0 none, 1 strict, 2 filter */
-	char state;	    /* R S D Z ... */
+	char state;         /* R S D Z ... */
 };
 
 int pa_proc_status(uint32_t pid, struct pa_proc_status *out);
@@ -52,7 +52,7 @@ struct pa_proc_map {
 	uint32_t dev_major;
 	uint32_t dev_minor;
 	bool exec;
-	bool deleted;	  /* " (deleted)" was cut from the path */
+	bool deleted;     /* " (deleted)" was cut from the path */
 	const char *path; /* lent for the call; "" when anonymous */
 };
 

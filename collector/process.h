@@ -1,8 +1,8 @@
 /* Processes and threads of a recording: what was announced, what was sampled, and how much CPU time is left to explain.
  *
- * CPU clock of a process = base (an earlier image of the same pid) + CPU of its threads. Of a thread the time before its
- * timer was armed is known and unsampled; what follows is worth one sample a period, on average exactly, because the
- * first expiry is random (F5). What the kernel charged beyond that is missing. World: plain. */
+ * CPU clock of a process = base (an earlier image of the same pid) + CPU of its threads. Of a thread the time before
+ * its timer was armed is known and unsampled; what follows is worth one sample a period, on average exactly, because
+ * the first expiry is random (F5). What the kernel charged beyond that is missing. World: plain. */
 #ifndef PA_COLLECTOR_PROCESS_H
 #define PA_COLLECTOR_PROCESS_H
 
@@ -14,7 +14,7 @@
 #include "collector/modules.h"
 
 #define PA_THREAD_BUCKETS 256
-#define PA_THREADS_MAX	  65536 /* live ones of a process */
+#define PA_THREADS_MAX    65536 /* live ones of a process */
 
 struct pa_thread {
 	uint32_t id;
@@ -22,10 +22,10 @@ struct pa_thread {
 	uint32_t start_frame;
 	uint64_t start_ns;
 	uint64_t end_ns;
-	uint64_t cpu_ns;       /* last reading, or exact at its end */
-	uint64_t armed_cpu_ns; /* its CPU clock when sampling began */
-	uint64_t period_ns;    /* 0: not sampled */
-	uint64_t weight;       /* periods that became samples, blocked and lost ones included */
+	uint64_t cpu_ns;         /* last reading, or exact at its end */
+	uint64_t armed_cpu_ns;   /* its CPU clock when sampling began */
+	uint64_t period_ns;      /* 0: not sampled */
+	uint64_t weight;         /* periods that became samples, blocked and lost ones included */
 	uint64_t watched_cpu_ns; /* unannounced: reading when it was first seen */
 	bool announced;
 	bool asked; /* on the arm list once */
@@ -39,20 +39,20 @@ struct pa_recording_session;
 
 struct pa_process {
 	uint32_t id;
-	uint32_t pid;	    /* as we see it, 0: not visible */
+	uint32_t pid;       /* as we see it, 0: not visible */
 	uint32_t inner_pid; /* as it sees itself */
 	uint32_t parent;    /* id, 0: none */
 	uint32_t uid;
 	uint64_t start_ns;
 	uint64_t end_ns;
 	uint64_t cpu_base_ns;
-	uint64_t cpu_ns;      /* largest reading of its CPU clock */
-	bool cpu_exact;	      /* the latest reading is up to date */
+	uint64_t cpu_ns; /* largest reading of its CPU clock */
+	bool cpu_exact;  /* the latest reading is up to date */
 	uint64_t agent_ns;
-	uint64_t exec_ns;     /* time of a PROCESS_END of kind exec, 0: none; void when it goes on after that */
+	uint64_t exec_ns; /* time of a PROCESS_END of kind exec, 0: none; void when it goes on after that */
 	uint64_t exec_cpu_ns;
-	uint64_t last_ns;     /* time of its latest record */
-	uint64_t scanned_ns;  /* when its maps were read last */
+	uint64_t last_ns;    /* time of its latest record */
+	uint64_t scanned_ns; /* when its maps were read last */
 	uint64_t polled_cpu_ns;
 	bool said_end; /* a PROCESS_END came: its CPU time is the last word */
 	bool ended;
@@ -60,18 +60,18 @@ struct pa_process {
 	char how[32];
 	char command[1024];
 	char exe[512];
-	uint64_t weight;   /* periods of all its threads, see there */
-	uint64_t early_ns; /* CPU time of its threads before they were armed */
-	uint32_t nr_armed; /* threads that were */
-	bool replaced;	   /* /proc/PID shows another image now, or nothing */
+	uint64_t weight;      /* periods of all its threads, see there */
+	uint64_t early_ns;    /* CPU time of its threads before they were armed */
+	uint32_t nr_armed;    /* threads that were */
+	bool replaced;        /* /proc/PID shows another image now, or nothing */
 	uint32_t main_thread; /* id, 0: none seen */
-	uint32_t nr_threads; /* live */
-	uint32_t nr_seen;    /* ever */
+	uint32_t nr_threads;  /* live */
+	uint32_t nr_seen;     /* ever */
 	uint32_t nr_notes;
 	struct pa_thread *threads[PA_THREAD_BUCKETS];
 	struct pa_maps maps;
 	struct pa_unwinder *unwinder; /* slices.c's */
-	int perfmap_fd; /* -1: none opened */
+	int perfmap_fd;               /* -1: none opened */
 	bool wants_perfmap;
 	struct pa_watch pidfd; /* fd -1: none */
 	struct pa_recorder *recorder;

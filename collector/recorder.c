@@ -13,14 +13,14 @@
 #include "collector/recorder_impl.h"
 #include "common/atomics.h"
 
-#define MS	    1000000u
-#define BUSY_NS	    (1 * MS)
-#define IDLE_NS	    (250u * MS)
-#define POLL_NS	    (250u * MS)
-#define COMMIT_NS   1000000000u
+#define MS        1000000u
+#define BUSY_NS   (1 * MS)
+#define IDLE_NS   (250u * MS)
+#define POLL_NS   (250u * MS)
+#define COMMIT_NS 1000000000u
 /* A session without a live process stays that long before /proc is searched for children nobody has seen yet. */
-#define LINGER_NS   1000000000u
-#define SILENT_NS   2000000000u
+#define LINGER_NS 1000000000u
+#define SILENT_NS 2000000000u
 
 void pa_recorder_store(struct pa_recorder *r, int err)
 {
@@ -510,9 +510,11 @@ static void note_unrecorded(struct pa_recorder *r, uint64_t tree_cpu_ns)
 
 	if (tree_cpu_ns < r->tree_cpu_ns + r->tree_cpu_ns / 50 + 10 * MS)
 		return;
-	snprintf(text, sizeof(text), "%.2f s of CPU time were spent outside the recorded processes: by programs without the agent, or after "
-		 "the last word of one that ended",
-		 (double)(tree_cpu_ns - r->tree_cpu_ns) / 1e9);
+	snprintf(
+	    text, sizeof(text),
+	    "%.2f s of CPU time were spent outside the recorded processes: by programs without the agent, or after "
+	    "the last word of one that ended",
+	    (double)(tree_cpu_ns - r->tree_cpu_ns) / 1e9);
 	pa_recorder_note(r, text);
 }
 

@@ -23,7 +23,8 @@ struct pa_recorder_options {
 	void *arg;
 };
 
-/* Creates the file at once, unless file_later: a target must not wait for a disk. Errors: -errno with a sentence in err. */
+/* Creates the file at once, unless file_later: a target must not wait for a disk. Errors: -errno with a sentence in
+ * err. */
 int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *options, struct pa_recorder **out,
 		     char *err, size_t err_size);
 

@@ -15,7 +15,7 @@
 
 #define PA_RECORDER_SESSIONS_MAX  1024
 #define PA_RECORDER_PROCESSES_MAX 65536 /* of one session, live */
-#define PA_RECORDER_NODES_MAX	  (16u << 20)
+#define PA_RECORDER_NODES_MAX     (16u << 20)
 
 #define PA_HANDLER_BUCKETS 128
 
@@ -45,18 +45,18 @@ struct pa_recorder {
 	struct pa_recording_session *sessions;
 	uint32_t nr_sessions;
 	struct pa_recording_session *draining; /* whose records the handlers see */
-	struct pa_process *recent;	       /* of the last record */
+	struct pa_process *recent;             /* of the last record */
 	uint32_t next_process;
 	uint32_t next_thread;
 	uint64_t samples; /* weighted */
 	uint64_t signals;
-	uint64_t armed_max_ns; /* from the agent's constructor to its first timer */
+	uint64_t armed_max_ns;                   /* from the agent's constructor to its first timer */
 	uint64_t handler_ns[PA_HANDLER_BUCKETS]; /* handler times, four buckets an octave */
-	uint64_t compared, identical; /* PERFAGENT_UNWINDER=compare */
-	uint32_t last_stack;	      /* of the sample before */
-	uint64_t tree_cpu_ns;	      /* of ended processes */
-	uint64_t searched_ns;	      /* when /proc was last searched for an inner pid */
-	int64_t carry_ns;	      /* see account.c */
+	uint64_t compared, identical;            /* PERFAGENT_UNWINDER=compare */
+	uint32_t last_stack;                     /* of the sample before */
+	uint64_t tree_cpu_ns;                    /* of ended processes */
+	uint64_t searched_ns;                    /* when /proc was last searched for an inner pid */
+	int64_t carry_ns;                        /* see account.c */
 	uint64_t period_ns;
 	const char *unwinder;
 	struct pa_timer drain_timer, poll_timer, commit_timer;
@@ -67,7 +67,7 @@ struct pa_recorder {
 		uint32_t frame;
 		uint32_t process;
 		uint64_t address;
-	} *unnamed; /* JIT frames without a name yet */
+	} * unnamed; /* JIT frames without a name yet */
 	size_t nr_unnamed;
 	size_t max_unnamed;
 };
@@ -76,12 +76,13 @@ struct pa_recorder {
 void pa_recorder_store(struct pa_recorder *r, int err); /* remembers the first error */
 
 /* recorder_process.c */
-struct pa_process *pa_recorder_new_process(struct pa_recording_session *rs, uint32_t pid, uint32_t inner_pid, int pidfd);
+struct pa_process *pa_recorder_new_process(struct pa_recording_session *rs, uint32_t pid, uint32_t inner_pid,
+					   int pidfd);
 /* A process nobody announced: a forked child that has claimed a slot in its parent's memfd. */
 struct pa_process *pa_recorder_adopt(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t pid,
 				     uint32_t parent_pid);
 struct pa_process *pa_recorder_by_pid(const struct pa_recorder *r, uint32_t pid); /* a live one, or NULL */
-void pa_recorder_look_at(struct pa_process *p); /* command, executable, user */
+void pa_recorder_look_at(struct pa_process *p);                                   /* command, executable, user */
 void pa_recorder_put_process(struct pa_process *p);
 void pa_recorder_unwatch(struct pa_process *p);
 bool pa_recorder_left_by_exec(const struct pa_process *p);
@@ -107,7 +108,7 @@ uint32_t pa_frames_of(struct pa_process *p, uint64_t value, uint64_t time_ns);
 void pa_frames_symbolize(struct pa_recorder *r);
 
 /* jit.c */
-void pa_jit_open(struct pa_process *p);  /* while the process lives */
+void pa_jit_open(struct pa_process *p); /* while the process lives */
 void pa_jit_name(struct pa_process *p); /* when it ends */
 
 /* account.c */

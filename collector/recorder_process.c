@@ -10,7 +10,7 @@
 #include "collector/recorder_impl.h"
 
 #define LATE_TICK_NS 100000000u
-#define BURY_NS	     1000000000u
+#define BURY_NS      1000000000u
 #define SEARCH_NS    20000000u
 
 void pa_recorder_put_process(struct pa_process *p)

@@ -116,6 +116,21 @@ static void on_slice(void *arg, const struct pa_drain_origin *from, const struct
 		pa_slices_keep(r->slices, p, (const struct pa_slice *)record);
 }
 
+/* What the thread had used before it was armed. A late one (raw clone) has whole periods of it: they are its own. The
+ * main thread's may belong to the image before this one. */
+static void count_early(struct pa_process *p, struct pa_thread *t, const struct pa_thread_start *start)
+{
+	uint64_t period = p->recorder->period_ns;
+	uint64_t periods = t->tid == p->inner_pid ? 0 : start->cpu_ns / period;
+
+	p->nr_armed++;
+	p->early_ns += start->cpu_ns - periods * period;
+	if (!periods)
+		return;
+	pa_records_charge(p, t, start->head.time_ns, PA_FRAME_UNSAMPLED, periods);
+	p->weight += periods;
+}
+
 static void on_thread_start(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_thread_start *start = (const struct pa_thread_start *)record;
@@ -124,10 +139,8 @@ static void on_thread_start(void *arg, const struct pa_drain_origin *from, const
 
 	if (!t)
 		return;
-	if (!t->announced && start->period_ns) {
-		p->nr_armed++;
-		p->early_ns += start->cpu_ns;
-	}
+	if (!t->announced && start->period_ns)
+		count_early(p, t, start);
 	t->announced = true;
 	t->period_ns = start->period_ns;
 	t->armed_cpu_ns = start->cpu_ns;
@@ -166,7 +179,8 @@ static void on_module(void *arg, const struct pa_drain_origin *from, const struc
 	struct pa_process *p = process_of(r, from, record);
 
 	if (p)
-		pa_modules_learn(r->modules, &p->maps, p->ended || p->replaced ? 0 : p->pid, (const struct pa_module *)record);
+		pa_modules_learn(r->modules, &p->maps, p->ended || p->replaced ? 0 : p->pid,
+				 (const struct pa_module *)record);
 }
 
 static void on_unmap(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
@@ -199,19 +213,20 @@ static void on_process_end(void *arg, const struct pa_drain_origin *from, const 
 static void describe(const struct pa_note *note, char *text, size_t size)
 {
 	static const char *const sentences[PA_NOTE_CODES] = {
-		[PA_NOTE_SIGNAL_MOVED] = "the program uses SIGPROF itself: sampling moved to signal",
-		[PA_NOTE_NO_SIGNAL] = "no free real-time signal: CPU sampling declined",
-		[PA_NOTE_TIMER_REFUSED] = "the kernel refused a CPU timer (RLIMIT_SIGPENDING?), errno",
-		[PA_NOTE_SECCOMP] = "the program entered seccomp: sampling stopped there",
-		[PA_NOTE_ALTSTACK_SMALL] = "an alternate signal stack is too small for the handler, bytes",
-		[PA_NOTE_NO_FIND_OBJECT] = "this libc lacks _dl_find_object: stacks follow frame pointers only",
-		[PA_NOTE_HANDLER_REPLACED] = "the program replaced the handler of the sampling signal",
+	    [PA_NOTE_SIGNAL_MOVED] = "the program uses SIGPROF itself: sampling moved to signal",
+	    [PA_NOTE_NO_SIGNAL] = "no free real-time signal: CPU sampling declined",
+	    [PA_NOTE_TIMER_REFUSED] = "the kernel refused a CPU timer (RLIMIT_SIGPENDING?), errno",
+	    [PA_NOTE_SECCOMP] = "the program entered seccomp: sampling stopped there",
+	    [PA_NOTE_ALTSTACK_SMALL] = "an alternate signal stack is too small for the handler, bytes",
+	    [PA_NOTE_NO_FIND_OBJECT] = "this libc lacks _dl_find_object: stacks follow frame pointers only",
+	    [PA_NOTE_HANDLER_REPLACED] = "the program replaced the handler of the sampling signal",
 	};
 	static const bool shows_a[PA_NOTE_CODES] = {
-		[PA_NOTE_SIGNAL_MOVED] = true, [PA_NOTE_TIMER_REFUSED] = true, [PA_NOTE_ALTSTACK_SMALL] = true};
+	    [PA_NOTE_SIGNAL_MOVED] = true, [PA_NOTE_TIMER_REFUSED] = true, [PA_NOTE_ALTSTACK_SMALL] = true};
 
 	if (note->code == PA_NOTE_EXEC_DROPPED && note->a == 3)
-		snprintf(text, size, "it ran a program that cannot be recorded: AddressSanitizer's library must come first there");
+		snprintf(text, size,
+			 "it ran a program that cannot be recorded: AddressSanitizer's library must come first there");
 	else if (note->code == PA_NOTE_EXEC_DROPPED)
 		snprintf(text, size, "it ran a program that cannot be recorded: %s (%lu-bit ELF, machine %lu)",
 			 note->a == 1 ? "for another machine" : "statically linked, or for another loader",
@@ -277,18 +292,19 @@ static void on_bad(void *arg, const struct pa_drain_origin *from, const char *wh
 void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r)
 {
 	*sink = (struct pa_drain_sink){
-		.arg = r,
-		.rows = {
-			[PA_REC_SAMPLE] = {on_sample, false},
-			[PA_REC_THREAD_START] = {on_thread_start, false},
-			[PA_REC_THREAD_END] = {on_thread_end, false},
-			[PA_REC_MODULE] = {on_module, true},
-			[PA_REC_UNMAP] = {on_unmap, true},
-			[PA_REC_PROCESS_END] = {on_process_end, false},
-			[PA_REC_NOTE] = {on_note, false},
-			[PA_REC_SLICE] = {on_slice, false},
+	    .arg = r,
+	    .rows =
+		{
+		    [PA_REC_SAMPLE] = {on_sample, false},
+		    [PA_REC_THREAD_START] = {on_thread_start, false},
+		    [PA_REC_THREAD_END] = {on_thread_end, false},
+		    [PA_REC_MODULE] = {on_module, true},
+		    [PA_REC_UNMAP] = {on_unmap, true},
+		    [PA_REC_PROCESS_END] = {on_process_end, false},
+		    [PA_REC_NOTE] = {on_note, false},
+		    [PA_REC_SLICE] = {on_slice, false},
 		},
-		.counters = on_counters,
-		.bad = on_bad,
+	    .counters = on_counters,
+	    .bad = on_bad,
 	};
 }

@@ -17,10 +17,10 @@
 #define PA_SESSION_MEMFD_NAME  "perfagent"
 
 struct pa_geometry {
-	uint32_t nr_slots;	    /* 1..65536 */
+	uint32_t nr_slots;          /* 1..65536 */
 	uint32_t signal_ring_bytes; /* powers of two, 4096..1 MiB */
 	uint32_t hook_ring_bytes;
-	uint64_t period_ns;	    /* CPU time between two samples of a thread */
+	uint64_t period_ns; /* CPU time between two samples of a thread */
 };
 
 /* Counters of one ring as last read; they only mean something as differences. */
@@ -55,9 +55,9 @@ struct pa_session {
 	uint64_t slots_offset;
 	uint64_t rings_offset;
 	struct pa_control *control; /* shared; with the slots one mapping */
-	struct pa_slot *slots;	    /* shared */
-	struct pa_slot_in *in;	    /* private, nr_slots */
-	uint64_t lost_no_slot;	    /* last reading of the control page */
+	struct pa_slot *slots;      /* shared */
+	struct pa_slot_in *in;      /* private, nr_slots */
+	uint64_t lost_no_slot;      /* last reading of the control page */
 	uint64_t hook_busy;
 	uint64_t agent_start; /* the agent's own mapping: cut from stacks */
 	uint64_t agent_end;

@@ -69,11 +69,11 @@ static bool find_module(void *arg, uint64_t pc, struct pa_unwind_module *out)
 	if (!f)
 		return false;
 	*out = (struct pa_unwind_module){
-		.start = v->start,
-		.end = v->end,
-		.bias = v->bias,
-		.key = f->id,
-		.file = {.path = f->path, .fd = f->fd, .build_id = f->build_id, .build_id_len = f->build_id_len}};
+	    .start = v->start,
+	    .end = v->end,
+	    .bias = v->bias,
+	    .key = f->id,
+	    .file = {.path = f->path, .fd = f->fd, .build_id = f->build_id, .build_id_len = f->build_id_len}};
 	if (f->root_fd >= 0) {
 		snprintf(place->root, sizeof(place->root), "/proc/self/fd/%d", f->root_fd);
 		out->file.root = place->root;

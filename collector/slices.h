@@ -1,5 +1,5 @@
-/* Samples that carry registers and a piece of stack because the agent's walker met a row it cannot express: walked here,
- * by the remote unwinder, over the modules of their process. World: plain. */
+/* Samples that carry registers and a piece of stack because the agent's walker met a row it cannot express: walked
+ * here, by the remote unwinder, over the modules of their process. World: plain. */
 #ifndef PA_COLLECTOR_SLICES_H
 #define PA_COLLECTOR_SLICES_H
 
@@ -21,8 +21,8 @@ void pa_slices_forget(struct pa_slices *s, struct pa_process *p);
 void pa_slices_keep(struct pa_slices *s, const struct pa_process *p, const struct pa_slice *slice);
 
 /* Walks the slice that precedes a sample, from the leaf.
- * Shapes: out has room for a sample of PA_FRAMES_MAX frames. Returns out, or the sample itself when there is no slice of
- * it or the unwinder knows no more than the agent did. */
+ * Shapes: out has room for a sample of PA_FRAMES_MAX frames. Returns out, or the sample itself when there is no slice
+ * of it or the unwinder knows no more than the agent did. */
 const struct pa_sample *pa_slices_complete(struct pa_slices *s, struct pa_process *p, const struct pa_modules *modules,
 					   const struct pa_sample *sample, struct pa_sample *out);
 

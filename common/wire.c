@@ -47,14 +47,14 @@ static const struct record_rule {
 	uint32_t min_bytes;
 	needs_fn needs;
 } rules[PA_REC_TYPES] = {
-	[PA_REC_SAMPLE] = {sizeof(struct pa_sample), needs_sample},
-	[PA_REC_THREAD_START] = {sizeof(struct pa_thread_start), NULL},
-	[PA_REC_THREAD_END] = {sizeof(struct pa_thread_end), NULL},
-	[PA_REC_MODULE] = {sizeof(struct pa_module), needs_module},
-	[PA_REC_UNMAP] = {sizeof(struct pa_unmap), needs_unmap},
-	[PA_REC_PROCESS_END] = {sizeof(struct pa_process_end), NULL},
-	[PA_REC_NOTE] = {sizeof(struct pa_note), NULL},
-	[PA_REC_SLICE] = {sizeof(struct pa_slice), needs_slice},
+    [PA_REC_SAMPLE] = {sizeof(struct pa_sample), needs_sample},
+    [PA_REC_THREAD_START] = {sizeof(struct pa_thread_start), NULL},
+    [PA_REC_THREAD_END] = {sizeof(struct pa_thread_end), NULL},
+    [PA_REC_MODULE] = {sizeof(struct pa_module), needs_module},
+    [PA_REC_UNMAP] = {sizeof(struct pa_unmap), needs_unmap},
+    [PA_REC_PROCESS_END] = {sizeof(struct pa_process_end), NULL},
+    [PA_REC_NOTE] = {sizeof(struct pa_note), NULL},
+    [PA_REC_SLICE] = {sizeof(struct pa_slice), needs_slice},
 };
 
 static bool record_is_sound(const struct pa_record *r)
@@ -116,8 +116,8 @@ int pa_wire_check_hello(const struct pa_hello *hello, size_t len)
 
 	if (err)
 		return err;
-	if (hello->options_len > PA_OPTIONS_MAX || hello->pid == 0 || hello->pid > INT32_MAX ||
-	    hello->tid == 0 || hello->tid > INT32_MAX || hello->agent_start > hello->agent_end)
+	if (hello->options_len > PA_OPTIONS_MAX || hello->pid == 0 || hello->pid > INT32_MAX || hello->tid == 0 ||
+	    hello->tid > INT32_MAX || hello->agent_start > hello->agent_end)
 		return -EPROTO;
 	return 0;
 }

@@ -12,23 +12,23 @@
 #include "tools/record_run.h"
 
 static const char usage_text[] =
-	"usage: perfagent record [OPTION]... [--] COMMAND [ARGUMENT]...\n"
-	"Runs COMMAND and records where it and its children spend CPU time.\n\n"
-	"  -o, --output FILE   the recording (%p: process id, %h: host; default COMMAND.PID.pfa; - is stdout)\n"
-	"  -F, --rate HZ       samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
-	"      --mode cpu      what is recorded\n"
-	"  -d, --duration SEC  stop recording after SEC seconds; the command runs on\n"
-	"  -q, --quiet         no hint at the end\n"
-	"      --help, --version\n\n"
-	"The exit status is the command's; 127: not found, 126: cannot be executed, 125: perfagent failed before it ran.\n";
+    "usage: perfagent record [OPTION]... [--] COMMAND [ARGUMENT]...\n"
+    "Runs COMMAND and records where it and its children spend CPU time.\n\n"
+    "  -o, --output FILE   the recording (%p: process id, %h: host; default COMMAND.PID.pfa; - is stdout)\n"
+    "  -F, --rate HZ       samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
+    "      --mode cpu      what is recorded\n"
+    "  -d, --duration SEC  stop recording after SEC seconds; the command runs on\n"
+    "  -q, --quiet         no hint at the end\n"
+    "      --help, --version\n\n"
+    "The exit status is the command's; 127: not found, 126: cannot be executed, 125: perfagent failed before it ran.\n";
 
 enum { OPT_MODE = 256, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
-	{"output", required_argument, NULL, 'o'},   {"rate", required_argument, NULL, 'F'},
-	{"mode", required_argument, NULL, OPT_MODE}, {"duration", required_argument, NULL, 'd'},
-	{"quiet", no_argument, NULL, 'q'},	     {"help", no_argument, NULL, OPT_HELP},
-	{"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
+    {"output", required_argument, NULL, 'o'},    {"rate", required_argument, NULL, 'F'},
+    {"mode", required_argument, NULL, OPT_MODE}, {"duration", required_argument, NULL, 'd'},
+    {"quiet", no_argument, NULL, 'q'},           {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
 };
 
 #define FAILED (-2)
@@ -96,8 +96,8 @@ static const struct row {
 	int option;
 	int (*take)(struct pa_record_run *run, const char *value);
 } rows[] = {
-	{'o', take_output}, {'F', take_rate},	  {OPT_MODE, take_mode},       {'d', take_duration},
-	{'q', take_quiet},  {OPT_HELP, show_help}, {OPT_VERSION, show_version},
+    {'o', take_output}, {'F', take_rate},      {OPT_MODE, take_mode},       {'d', take_duration},
+    {'q', take_quiet},  {OPT_HELP, show_help}, {OPT_VERSION, show_version},
 };
 
 static int take(struct pa_record_run *run, int option, const char *value)

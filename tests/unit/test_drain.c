@@ -296,7 +296,7 @@ static void test_records_changed_after_the_check_have_been_copied(void **state)
 }
 
 #define PRODUCERS 4
-#define EACH	  50000
+#define EACH      50000
 
 /* Writes EACH numbers per ring, waiting when it is full. Ends without a goodbye. */
 static void produce(struct fake_agent *a, uint32_t tid)
@@ -355,17 +355,17 @@ static void test_killed_producers_lose_nothing_they_have_written(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_merges_both_rings_of_a_slot_by_time, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_early_records_come_first_in_time_over_all_rings, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_wrapped_rings_come_out_whole, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_frees_the_slot_of_an_ended_thread_once_drained, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_counters_are_reported_as_differences, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_impossible_positions_end_that_ring_only, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_moved_tail_changes_nothing, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_record_that_is_none_ends_the_ring_behind_the_good_ones, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_records_changed_after_the_check_have_been_copied, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_killed_producers_lose_nothing_they_have_written, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_merges_both_rings_of_a_slot_by_time, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_early_records_come_first_in_time_over_all_rings, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_wrapped_rings_come_out_whole, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_frees_the_slot_of_an_ended_thread_once_drained, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_counters_are_reported_as_differences, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_impossible_positions_end_that_ring_only, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_moved_tail_changes_nothing, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_record_that_is_none_ends_the_ring_behind_the_good_ones, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(test_records_changed_after_the_check_have_been_copied, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_killed_producers_lose_nothing_they_have_written, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

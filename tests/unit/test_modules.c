@@ -44,7 +44,7 @@ static void test_old_samples_keep_the_old_name(void **state)
 	assert_int_equal(at(&maps, 0x1800, 15 * S), 1);
 	assert_int_equal(at(&maps, 0x1800, 35 * S), 2);
 	assert_int_equal(at(&maps, 0x2800, 35 * S), 0); /* gone, and nothing new there */
-	assert_int_equal(at(&maps, 0x1800, 5 * S), 1);	/* before anybody told: the earliest after */
+	assert_int_equal(at(&maps, 0x1800, 5 * S), 1);  /* before anybody told: the earliest after */
 	assert_int_equal(at(&maps, 0x2800, 20 * S + PA_MAPS_GRACE_NS / 2), 1); /* its destructors */
 	assert_int_equal(at(&maps, 0x0fff, 15 * S), 0);
 	assert_int_equal(at(&maps, 0x3000, 15 * S), 0);
@@ -184,13 +184,13 @@ static void test_only_regular_files_are_opened(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_old_samples_keep_the_old_name),
-		cmocka_unit_test(test_a_new_range_ends_what_it_covers),
-		cmocka_unit_test(test_a_child_inherits_and_goes_its_own_way),
-		cmocka_unit_test(test_versions_are_bounded),
-		cmocka_unit_test(test_scan_finds_program_library_and_vdso_with_their_bias),
-		cmocka_unit_test(test_a_file_replaced_under_its_path_is_never_opened),
-		cmocka_unit_test(test_only_regular_files_are_opened),
+	    cmocka_unit_test(test_old_samples_keep_the_old_name),
+	    cmocka_unit_test(test_a_new_range_ends_what_it_covers),
+	    cmocka_unit_test(test_a_child_inherits_and_goes_its_own_way),
+	    cmocka_unit_test(test_versions_are_bounded),
+	    cmocka_unit_test(test_scan_finds_program_library_and_vdso_with_their_bias),
+	    cmocka_unit_test(test_a_file_replaced_under_its_path_is_never_opened),
+	    cmocka_unit_test(test_only_regular_files_are_opened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,11 +102,11 @@ static void test_check_refuses_positions_that_cannot_be(void **state)
 	assert_true(pa_ring_check(0, 0, 4096));
 	assert_true(pa_ring_check(4096, 0, 4096));
 	assert_true(pa_ring_check(UINT64_MAX - 7, UINT64_MAX - 15, 4096));
-	assert_false(pa_ring_check(8, 16, 4096));      /* behind the tail */
-	assert_false(pa_ring_check(4104, 0, 4096));    /* more than the ring holds */
-	assert_false(pa_ring_check(12, 8, 4096));      /* unaligned */
-	assert_false(pa_ring_check(16, 8, 4095));      /* no power of two */
-	assert_false(pa_ring_check(16, 8, 2048));      /* too small */
+	assert_false(pa_ring_check(8, 16, 4096));   /* behind the tail */
+	assert_false(pa_ring_check(4104, 0, 4096)); /* more than the ring holds */
+	assert_false(pa_ring_check(12, 8, 4096));   /* unaligned */
+	assert_false(pa_ring_check(16, 8, 4095));   /* no power of two */
+	assert_false(pa_ring_check(16, 8, 2048));   /* too small */
 	assert_false(pa_ring_check(UINT64_MAX, 0, 4096));
 }
 
@@ -171,11 +171,11 @@ static void test_two_threads_lose_and_change_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refuses_record_larger_than_free_space),
-		cmocka_unit_test(test_pads_to_the_end_instead_of_wrapping_a_record),
-		cmocka_unit_test(test_a_hostile_tail_never_makes_room),
-		cmocka_unit_test(test_check_refuses_positions_that_cannot_be),
-		cmocka_unit_test(test_two_threads_lose_and_change_nothing),
+	    cmocka_unit_test(test_refuses_record_larger_than_free_space),
+	    cmocka_unit_test(test_pads_to_the_end_instead_of_wrapping_a_record),
+	    cmocka_unit_test(test_a_hostile_tail_never_makes_room),
+	    cmocka_unit_test(test_check_refuses_positions_that_cannot_be),
+	    cmocka_unit_test(test_two_threads_lose_and_change_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,8 +72,11 @@ static void test_the_control_page_says_where_everything_is(void **state)
 
 static void test_refuses_geometry_that_cannot_work(void **state)
 {
-	static const struct pa_geometry wrong[] = {
-		{0, 65536, 32768, 1}, {1, 65535, 32768, 1}, {1, 65536, 2048, 1}, {1, 65536, 32768, 0}, {1u << 20, 65536, 32768, 1}};
+	static const struct pa_geometry wrong[] = {{0, 65536, 32768, 1},
+						   {1, 65535, 32768, 1},
+						   {1, 65536, 2048, 1},
+						   {1, 65536, 32768, 0},
+						   {1u << 20, 65536, 32768, 1}};
 	struct pa_session *s = NULL;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
@@ -172,9 +175,9 @@ static int connect_to(const char *name)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	memcpy(addr.sun_path + 1, name + 1, strlen(name) - 1);
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr,
-				 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
-			 0);
+	assert_int_equal(
+	    connect(fd, (struct sockaddr *)&addr, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+	    0);
 	return fd;
 }
 
@@ -194,7 +197,8 @@ static struct pa_config ask(struct served *served, const char *name, struct pa_h
 	} control;
 	struct pa_config config = {.status = 999};
 	struct iovec iov = {&config, sizeof(config)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control)};
 	int fd = connect_to(name);
 
 	assert_int_equal(send(fd, &hello, len, 0), len);
@@ -209,10 +213,9 @@ static struct pa_config ask(struct served *served, const char *name, struct pa_h
 
 static struct pa_hello hello_of_mine(void)
 {
-	struct pa_hello hello = {
-		.head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(hello), PA_MSG_HELLO, 0},
-		.pid = (uint32_t)getpid(),
-		.tid = (uint32_t)getpid()};
+	struct pa_hello hello = {.head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(hello), PA_MSG_HELLO, 0},
+				 .pid = (uint32_t)getpid(),
+				 .tid = (uint32_t)getpid()};
 
 	return hello;
 }
@@ -339,17 +342,17 @@ static void test_missing_periods_are_what_chance_cannot_explain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_the_file_is_sealed_sized_and_sparse, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_the_control_page_says_where_everything_is, setup, teardown),
-		cmocka_unit_test(test_refuses_geometry_that_cannot_work),
-		cmocka_unit_test_setup_teardown(test_slots_nobody_wrote_are_not_visited_nor_allocated, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_releases_the_slots_of_a_process_that_is_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_arm_list_takes_each_thread_once_and_says_when_it_is_full, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_listener_answers_with_the_file_or_a_reason, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_listener_drops_clients_that_say_nothing, setup, teardown),
-		cmocka_unit_test(test_listener_refuses_names_it_cannot_use),
-		cmocka_unit_test(test_missing_periods_are_what_chance_cannot_explain),
+	    cmocka_unit_test_setup_teardown(test_the_file_is_sealed_sized_and_sparse, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_the_control_page_says_where_everything_is, setup, teardown),
+	    cmocka_unit_test(test_refuses_geometry_that_cannot_work),
+	    cmocka_unit_test_setup_teardown(test_slots_nobody_wrote_are_not_visited_nor_allocated, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_releases_the_slots_of_a_process_that_is_gone, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_arm_list_takes_each_thread_once_and_says_when_it_is_full, setup,
+					    teardown),
+	    cmocka_unit_test_setup_teardown(test_listener_answers_with_the_file_or_a_reason, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_listener_drops_clients_that_say_nothing, setup, teardown),
+	    cmocka_unit_test(test_listener_refuses_names_it_cannot_use),
+	    cmocka_unit_test(test_missing_periods_are_what_chance_cannot_explain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,14 +108,14 @@ static void test_refuses_sizes_that_cannot_be(void **state)
 static void test_refuses_records_shorter_than_their_type(void **state)
 {
 	static const uint32_t least[PA_REC_TYPES] = {
-		[PA_REC_SAMPLE] = sizeof(struct pa_sample),
-		[PA_REC_THREAD_START] = sizeof(struct pa_thread_start),
-		[PA_REC_THREAD_END] = sizeof(struct pa_thread_end),
-		[PA_REC_MODULE] = sizeof(struct pa_module),
-		[PA_REC_UNMAP] = sizeof(struct pa_unmap),
-		[PA_REC_PROCESS_END] = sizeof(struct pa_process_end),
-		[PA_REC_NOTE] = sizeof(struct pa_note),
-		[PA_REC_SLICE] = sizeof(struct pa_slice),
+	    [PA_REC_SAMPLE] = sizeof(struct pa_sample),
+	    [PA_REC_THREAD_START] = sizeof(struct pa_thread_start),
+	    [PA_REC_THREAD_END] = sizeof(struct pa_thread_end),
+	    [PA_REC_MODULE] = sizeof(struct pa_module),
+	    [PA_REC_UNMAP] = sizeof(struct pa_unmap),
+	    [PA_REC_PROCESS_END] = sizeof(struct pa_process_end),
+	    [PA_REC_NOTE] = sizeof(struct pa_note),
+	    [PA_REC_SLICE] = sizeof(struct pa_slice),
 	};
 
 	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
@@ -179,7 +179,7 @@ static void test_refuses_counts_that_leave_the_record(void **state)
 static struct pa_hello good_hello(void)
 {
 	struct pa_hello hello = {
-		.head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(hello), PA_MSG_HELLO, 0}, .pid = 2, .tid = 2};
+	    .head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(hello), PA_MSG_HELLO, 0}, .pid = 2, .tid = 2};
 
 	return hello;
 }
@@ -208,7 +208,8 @@ static void test_another_major_is_refused_whatever_its_size(void **state)
 {
 	struct pa_hello hello = good_hello();
 	struct pa_config config = {
-		.head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(config), PA_MSG_CONFIG, 0}, .file_size = 1 << 20};
+	    .head = {PA_WIRE_MAGIC, PA_WIRE_MAJOR, PA_WIRE_MINOR, sizeof(config), PA_MSG_CONFIG, 0},
+	    .file_size = 1 << 20};
 
 	hello.head.major++;
 	assert_int_equal(pa_wire_check_hello(&hello, sizeof(hello)), -EPROTONOSUPPORT);
@@ -226,14 +227,14 @@ static void test_another_major_is_refused_whatever_its_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_returns_each_record_once_in_order),
-		cmocka_unit_test(test_steps_over_fillers_of_eight_bytes_and_more),
-		cmocka_unit_test(test_unknown_types_and_longer_records_are_stepped_over_by_size),
-		cmocka_unit_test(test_refuses_sizes_that_cannot_be),
-		cmocka_unit_test(test_refuses_records_shorter_than_their_type),
-		cmocka_unit_test(test_refuses_counts_that_leave_the_record),
-		cmocka_unit_test(test_hello_is_checked),
-		cmocka_unit_test(test_another_major_is_refused_whatever_its_size),
+	    cmocka_unit_test(test_returns_each_record_once_in_order),
+	    cmocka_unit_test(test_steps_over_fillers_of_eight_bytes_and_more),
+	    cmocka_unit_test(test_unknown_types_and_longer_records_are_stepped_over_by_size),
+	    cmocka_unit_test(test_refuses_sizes_that_cannot_be),
+	    cmocka_unit_test(test_refuses_records_shorter_than_their_type),
+	    cmocka_unit_test(test_refuses_counts_that_leave_the_record),
+	    cmocka_unit_test(test_hello_is_checked),
+	    cmocka_unit_test(test_another_major_is_refused_whatever_its_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
