@@ -5,9 +5,8 @@ TARGET_C    := $(filter-out tests/targets/make_recording.c,$(wildcard tests/targ
 TARGET_CXX  := $(wildcard tests/targets/*.cpp)
 TARGET_LIB  := $(patsubst tests/targets/%,$(O)/tests/targets/%.so,$(basename $(filter tests/targets/lib_%,$(TARGET_C) $(TARGET_CXX))))
 TARGET_BIN  := $(patsubst tests/targets/%,$(O)/tests/targets/%,$(basename $(filter-out tests/targets/lib_%,$(TARGET_C) $(TARGET_CXX))))
-# recursion without end is what some targets are for; clang does not know the name
-TARGET_QUIET := $(if $(findstring clang,$(shell $(CC) --version)),,-Wno-infinite-recursion)
-TARGET_OPT  := -g -O2 -I. -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter $(TARGET_QUIET) -MMD -MP
+# recursion without end is what some targets are for
+TARGET_OPT  := -g -O2 -I. -D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter -Wno-infinite-recursion -MMD -MP
 TARGET_LIBS := -lpthread -ldl -lm
 CXX         ?= c++
 
@@ -32,8 +31,8 @@ $(O)/tests/targets/cmain: $(O)/tests/targets/lib_throw.so
 $(O)/tests/targets/early: TARGET_EXTRA = $(TARGET_RPATH) -Wl,--no-as-needed -l:lib_early.so
 $(O)/tests/targets/early: $(O)/tests/targets/lib_early.so
 $(O)/tests/targets/lib_symbolic.so: TARGET_OPT += -Wl,-Bsymbolic -Wl,-z,now
-# names for the symbol tables of the split and of the walker: no tail calls, no merging
-$(O)/tests/targets/split: TARGET_FLAGS = -fno-optimize-sibling-calls -fno-ipa-icf
+# names for the symbol tables of the split and of the walker: no tail calls
+$(O)/tests/targets/split: TARGET_FLAGS = -fno-optimize-sibling-calls
 $(O)/tests/targets/loader: TARGET_EXTRA = -Wl,--enable-new-dtags -Wl,-rpath,'$$ORIGIN'
 $(O)/tests/targets/hostile_names: TARGET_FLAGS = -rdynamic
 
@@ -48,6 +47,14 @@ $(O)/tests/targets/hello_musl: tests/targets/hello.c | packages
 	$(call quiet,CC)mkdir -p $(@D) && musl-gcc -O2 -o $@ $<
 TARGET_BIN += $(O)/tests/targets/hello_musl
 endif
+
+# sanitized.c with runtimes that are libraries of their own (gcc's), and with one inside the program (clang's)
+$(O)/tests/targets/sanitized_asan: SANITIZER = gcc -fsanitize=address
+$(O)/tests/targets/sanitized_tsan: SANITIZER = gcc -fsanitize=thread
+$(O)/tests/targets/sanitized_clang: SANITIZER = clang -fsanitize=address
+$(O)/tests/targets/sanitized_%: tests/targets/sanitized.c tests/targets/target.h | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(SANITIZER) -std=gnu11 $(filter-out -MMD -MP -Wno-infinite-recursion,$(TARGET_OPT)) -o $@ $< $(TARGET_LIBS)
+TARGET_BIN += $(patsubst %,$(O)/tests/targets/sanitized_%,asan tsan clang)
 
 # plug-ins for the loader storms: eight distinct libraries of one source
 TARGET_PLUGS := $(patsubst %,$(O)/tests/targets/plug%.so,0 1 2 3 4 5 6 7)

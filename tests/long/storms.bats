@@ -33,9 +33,9 @@ load common
 
 @test "R31 20000 forks, raw and by libc" {
 	for mode in fork raw _Fork; do
-		run_plain "$TARGETS/procs" "$mode" 200
+		run_plain "$TARGETS/forks" "$mode" 200
 		rm -f "$T/t.pfa" "$T/report.json"
-		LIMIT=600 record -- "$TARGETS/procs" "$mode" 20000
+		LIMIT=600 record -- "$TARGETS/forks" "$mode" 20000
 		same plain recorded
 		check_recording
 	done
@@ -44,8 +44,8 @@ load common
 @test "R27 fork of an 8 GiB process at 1000 Hz" {
 	[ "$(awk '/MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 12 ] || skip "not enough memory"
 	PA_RATE=1000
-	run_plain "$TARGETS/procs" big 64
-	LIMIT=300 record -- "$TARGETS/procs" big 8192
+	run_plain "$TARGETS/forks" big 64
+	LIMIT=300 record -- "$TARGETS/forks" big 8192
 	same plain recorded
 }
 

@@ -32,7 +32,7 @@ load common
 
 @test "the survive battery again under the reference engine (PERFAGENT_UNWINDER=libunwind)" {
 	[ -e "$O/libperfagent-unwind.so" ] || skip "not built"
-	for target in "exceptions storm 3000" "stacks fibres" "stacks longjmp" "procs fork 300" "cancel cancel" "loader storm 5000"; do
+	for target in "exceptions storm 3000" "stacks fibres" "stacks longjmp" "forks fork 300" "cancel cancel" "loader storm 5000"; do
 		# shellcheck disable=SC2086 # program and arguments
 		set -- $target
 		program=$TARGETS/$1

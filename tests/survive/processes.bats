@@ -7,58 +7,58 @@ processes_at_least() {
 }
 
 @test "R31 fork storm while other threads allocate and burn" {
-	run_both "$TARGETS/procs" fork
+	run_both "$TARGETS/forks" fork
 	sampled 10
 	processes_at_least 10
 	has_stack child_burns
 }
 
 @test "R31 raw syscall(SYS_fork): no atfork handler runs, the children are sampled" {
-	run_both "$TARGETS/procs" raw
+	run_both "$TARGETS/forks" raw
 	sampled 10
 	has_stack child_burns
 }
 
 @test "R31 raw clone without flags: the children are sampled" {
-	run_both "$TARGETS/procs" clone
+	run_both "$TARGETS/forks" clone
 	sampled 10
 	has_stack child_burns
 }
 
 @test "R31 raw clone3: the children are sampled" {
-	run_both "$TARGETS/procs" clone3
+	run_both "$TARGETS/forks" clone3
 	sampled 10
 	has_stack child_burns
 }
 
 @test "R31 _Fork: the children are sampled" {
-	run_both "$TARGETS/procs" _Fork
+	run_both "$TARGETS/forks" _Fork
 	sampled 10
 	has_stack child_burns
 }
 
 @test "R31 a tree of 31 processes, forked by libc and raw by turns: each is in the report" {
-	run_both "$TARGETS/procs" tree
+	run_both "$TARGETS/forks" tree
 	processes_at_least 16
 }
 
 @test "R27 fork of a big process at the full rate returns" {
 	PA_RATE=1000
-	run_both "$TARGETS/procs" big
+	run_both "$TARGETS/forks" big
 }
 
 @test "R32 vfork children that allocate, close descriptors, exec and fail to" {
-	run_both "$TARGETS/procs" vfork
+	run_both "$TARGETS/forks" vfork
 	sampled 20
 }
 
 @test "R32 posix_spawn, with a full mask, of programs there are and are not" {
-	run_both "$TARGETS/procs" spawn
+	run_both "$TARGETS/forks" spawn
 	sampled 20
 }
 
 @test "R32 clone(CLONE_VM) children that burn leave the parent's state alone" {
-	run_both "$TARGETS/procs" clone_vm
+	run_both "$TARGETS/forks" clone_vm
 	sampled 10
 }
 
@@ -147,13 +147,13 @@ processes_at_least() {
 }
 
 @test "R42 prefork server: each worker is a process of its own in the report, one is killed" {
-	run_both "$TARGETS/procs" prefork
+	run_both "$TARGETS/forks" prefork
 	sampled 80
 	processes_at_least 5
 }
 
 @test "R41 a process number is used again at once: two processes, each with its own samples" {
-	run_both "$TARGETS/procs" pid_reuse
+	run_both "$TARGETS/forks" pid_reuse
 	grep -qx "same number 1" "$T/plain.out" || skip "process numbers cannot be chosen here"
 	grep -qx "same number 1" "$T/recorded.out" || skip "the number was taken by somebody else"
 	sampled 20

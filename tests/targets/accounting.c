@@ -1,5 +1,5 @@
-/* Programs whose CPU time is known: how much of it a recording accounts for. Each writes what getrusage says of the process
- * to cpu.txt: seconds, and how many threads there were. */
+/* Programs whose CPU time is known: how much of it a recording accounts for. Each writes what getrusage says of the
+ * process to cpu.txt: seconds, and how many threads there were. */
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -12,10 +12,13 @@ static int tell(unsigned threads)
 	FILE *f = fopen("cpu.txt", "w");
 
 	getrusage(RUSAGE_SELF, &use);
-	target_need(f && fprintf(f, "%.6f %u\n",
-				 (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-					 (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6,
-				 threads) > 0 && fclose(f) == 0, "cpu.txt");
+	target_need(f &&
+			fprintf(f, "%.6f %u\n",
+				(double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+				    (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6,
+				threads) > 0 &&
+			fclose(f) == 0,
+		    "cpu.txt");
 	printf("done\n");
 	return 0;
 }
@@ -76,7 +79,10 @@ static long raw_sigprocmask(int how, const uint64_t *set, uint64_t *old)
 	register long r10 __asm__("r10") = 8;
 	long ret;
 
-	__asm__ volatile("mov $14, %%eax\n\tsyscall" : "=a"(ret) : "D"((long)how), "S"(set), "d"(old), "r"(r10) : "rcx", "r11", "memory");
+	__asm__ volatile("mov $14, %%eax\n\tsyscall"
+			 : "=a"(ret)
+			 : "D"((long)how), "S"(set), "d"(old), "r"(r10)
+			 : "rcx", "r11", "memory");
 	return ret;
 #else
 	return syscall(SYS_rt_sigprocmask, how, set, old, 8);
@@ -127,7 +133,13 @@ static int mode_kernel(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"steady", mode_steady}, {"bursts", mode_bursts}, {"short", mode_short}, {"blocked", mode_blocked}, {"blocked_syscall", mode_blocked_syscall}, {"kernel", mode_kernel}, {0},
+    {"steady", mode_steady},
+    {"bursts", mode_bursts},
+    {"short", mode_short},
+    {"blocked", mode_blocked},
+    {"blocked_syscall", mode_blocked_syscall},
+    {"kernel", mode_kernel},
+    {0},
 };
 
 int main(int argc, char **argv)

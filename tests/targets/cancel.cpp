@@ -7,7 +7,10 @@
 static std::atomic<int> destructed, cleaned, tsd_runs;
 
 struct Witness {
-	~Witness() { destructed++; }
+	~Witness()
+	{
+		destructed++;
+	}
 };
 
 static void on_cleanup(void *)
@@ -192,8 +195,8 @@ static int mode_main_exit(int argc, char **argv)
 	return 5;
 }
 
-static const struct target_mode modes[] = {{"cancel", mode_cancel}, {"async", mode_async}, {"exit", mode_exit},
-	{"tsd", mode_tsd}, {"main_exit", mode_main_exit}, {nullptr, nullptr}};
+static const struct target_mode modes[] = {{"cancel", mode_cancel}, {"async", mode_async},         {"exit", mode_exit},
+					   {"tsd", mode_tsd},       {"main_exit", mode_main_exit}, {nullptr, nullptr}};
 
 int main(int argc, char **argv)
 {

@@ -11,13 +11,21 @@ static std::atomic<long> alive;
 
 struct Guard {
 	int depth;
-	explicit Guard(int d) : depth(d) { alive++; }
-	~Guard() { alive--; }
+	explicit Guard(int d) : depth(d)
+	{
+		alive++;
+	}
+	~Guard()
+	{
+		alive--;
+	}
 };
 
 struct Deep : std::runtime_error {
 	int depth;
-	Deep(const char *what, int d) : std::runtime_error(what), depth(d) {}
+	Deep(const char *what, int d) : std::runtime_error(what), depth(d)
+	{
+	}
 };
 
 __attribute__((noinline)) static int descend(int depth, bool nested)
@@ -84,7 +92,7 @@ static int mode_terminate(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"storm", mode_storm}, {"once", mode_once}, {"terminate", mode_terminate}, {nullptr, nullptr}};
+    {"storm", mode_storm}, {"once", mode_once}, {"terminate", mode_terminate}, {nullptr, nullptr}};
 
 int main(int argc, char **argv)
 {

@@ -1,5 +1,6 @@
-/* Every way for a process to end (R43). Each burns first; what it prints before the end, how it ends and how soon must be
- * as without the agent. */
+/* Every way for a process to end (R43). Each burns first; what it prints before the end, how it ends and how soon must
+ * be as without the agent. */
+#include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -87,7 +88,7 @@ static TARGET_NOINLINE int overflow(int n)
 	volatile char pad[4096];
 
 	pad[0] = (char)n;
-	return overflow(n + 1) + pad[0];
+	return n == INT_MAX ? 0 : overflow(n + 1) + pad[0];
 }
 
 static int mode_overflow(int argc, char **argv)
@@ -199,23 +200,23 @@ static int mode_kill(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"return", mode_return},
-	{"exit", mode_exit},
-	{"_exit", mode__exit},
-	{"quick_exit", mode_quick_exit},
-	{"exit_group", mode_exit_group},
-	{"abort", mode_abort},
-	{"segv", mode_segv},
-	{"overflow", mode_overflow},
-	{"signal", mode_signal},
-	{"thread_exit", mode_thread_exit},
-	{"threads_running", mode_threads_running},
-	{"exit_in_handler", mode_exit_in_handler},
-	{"atexit_crash", mode_atexit_crash},
-	{"cpu_limit", mode_cpu_limit},
-	{"core", mode_core},
-	{"kill", mode_kill},
-	{0},
+    {"return", mode_return},
+    {"exit", mode_exit},
+    {"_exit", mode__exit},
+    {"quick_exit", mode_quick_exit},
+    {"exit_group", mode_exit_group},
+    {"abort", mode_abort},
+    {"segv", mode_segv},
+    {"overflow", mode_overflow},
+    {"signal", mode_signal},
+    {"thread_exit", mode_thread_exit},
+    {"threads_running", mode_threads_running},
+    {"exit_in_handler", mode_exit_in_handler},
+    {"atexit_crash", mode_atexit_crash},
+    {"cpu_limit", mode_cpu_limit},
+    {"core", mode_core},
+    {"kill", mode_kill},
+    {0},
 };
 
 int main(int argc, char **argv)

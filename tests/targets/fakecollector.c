@@ -17,8 +17,12 @@ struct answer {
 static struct pa_config config_of(uint32_t status)
 {
 	struct pa_config config = {
-		.head = {.magic = PA_WIRE_MAGIC, .major = PA_WIRE_MAJOR, .minor = PA_WIRE_MINOR, .size = sizeof config, .type = PA_MSG_CONFIG},
-		.status = status,
+	    .head = {.magic = PA_WIRE_MAGIC,
+		     .major = PA_WIRE_MAJOR,
+		     .minor = PA_WIRE_MINOR,
+		     .size = sizeof config,
+		     .type = PA_MSG_CONFIG},
+	    .status = status,
 	};
 
 	return config;
@@ -175,10 +179,10 @@ static void answer_lies(int to)
 }
 
 static const struct answer answers[] = {
-	{"version", answer_version},   {"refuse", answer_refuse}, {"silent", answer_silent}, {"close", answer_close},
-	{"garbage", answer_garbage},   {"cut", answer_cut},	  {"nofd", answer_nofd},     {"unsealed", answer_unsealed},
-	{"zeros", answer_zeros},       {"short", answer_short},	  {"empty", answer_empty},   {"device", answer_zero_device},
-	{"fifo", answer_fifo},	       {"many", answer_many},	  {"lies", answer_lies},     {"deaf", NULL},
+    {"version", answer_version}, {"refuse", answer_refuse}, {"silent", answer_silent}, {"close", answer_close},
+    {"garbage", answer_garbage}, {"cut", answer_cut},       {"nofd", answer_nofd},     {"unsealed", answer_unsealed},
+    {"zeros", answer_zeros},     {"short", answer_short},   {"empty", answer_empty},   {"device", answer_zero_device},
+    {"fifo", answer_fifo},       {"many", answer_many},     {"lies", answer_lies},     {"deaf", NULL},
 };
 
 static int listen_at(const char *path)

@@ -1,15 +1,19 @@
 // Functions whose names are an attack: 1 MB long, mangled to explode, not UTF-8, HTML, separators (R14, R66).
 #include "tests/targets/target.h"
 
-#define X4(s) s s s s
-#define X16(s) X4(s) X4(s) X4(s) X4(s)
+#define X4(s)   s s s s
+#define X16(s)  X4(s) X4(s) X4(s) X4(s)
 #define X256(s) X16(X16(s))
-#define X4K(s) X16(X256(s))
+#define X4K(s)  X16(X256(s))
 
 // NAME is what the symbol table gets to read.
 #define HOSTILE(fn, NAME)                                                                                              \
 	extern "C" void fn() __asm__(NAME);                                                                            \
-	extern "C" __attribute__((noinline)) void fn() { target_burn_ms(40); target_spin(2); }
+	extern "C" __attribute__((noinline)) void fn()                                                                 \
+	{                                                                                                              \
+		target_burn_ms(40);                                                                                    \
+		target_spin(2);                                                                                        \
+	}
 
 HOSTILE(huge_plain, "huge_" X4K(X16("0123456789abcdef")))
 HOSTILE(huge_mangled, "_Z1fI" X4K("1AIS_") "v")

@@ -1,5 +1,5 @@
-/* A client that attacks the collector: hostileclient MODE, on the socket in $HOSTILE_SOCKET or $PERFAGENT_SOCKET. Ends with 0 when it was able
- * to do its worst; whether the collector lived is for the test to see (R61-R64). */
+/* A client that attacks the collector: hostileclient MODE, on the socket in $HOSTILE_SOCKET or $PERFAGENT_SOCKET. Ends
+ * with 0 when it was able to do its worst; whether the collector lived is for the test to see (R61-R64). */
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
@@ -57,18 +57,23 @@ static int must_connect(void)
 static struct pa_hello good_hello(void)
 {
 	struct pa_hello hello = {
-		.head = {.magic = PA_WIRE_MAGIC, .major = PA_WIRE_MAJOR, .minor = PA_WIRE_MINOR, .size = sizeof hello, .type = PA_MSG_HELLO},
-		.pid = (uint32_t)getpid(),
-		.tid = (uint32_t)getpid(),
-		.time_ns = target_clock_ns(CLOCK_MONOTONIC),
-		.page_size = 4096,
-		.machine = sizeof(void *) == 8 ? 62 : 3,
+	    .head = {.magic = PA_WIRE_MAGIC,
+		     .major = PA_WIRE_MAJOR,
+		     .minor = PA_WIRE_MINOR,
+		     .size = sizeof hello,
+		     .type = PA_MSG_HELLO},
+	    .pid = (uint32_t)getpid(),
+	    .tid = (uint32_t)getpid(),
+	    .time_ns = target_clock_ns(CLOCK_MONOTONIC),
+	    .page_size = 4096,
+	    .machine = sizeof(void *) == 8 ? 62 : 3,
 	};
 
 	return hello;
 }
 
-/* Waits up to five seconds for the answer; returns its length, 0: closed, -1: none. *memfd: what came with it, or -1. */
+/* Waits up to five seconds for the answer; returns its length, 0: closed, -1: none. *memfd: what came with it, or -1.
+ */
 static ssize_t receive(int fd, struct pa_config *config, int *memfd)
 {
 	union {
@@ -76,7 +81,8 @@ static ssize_t receive(int fd, struct pa_config *config, int *memfd)
 		char bytes[CMSG_SPACE(sizeof(int) * 4)];
 	} control;
 	struct iovec iov = {.iov_base = config, .iov_len = sizeof *config};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	struct msghdr msg = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
 	struct cmsghdr *c;
 	ssize_t len;
@@ -149,8 +155,14 @@ static int mode_random(int argc, char **argv)
 		for (size_t k = 0; k < sizeof bytes; k++)
 			bytes[k] = (char)draw();
 		if (draw() & 1)
-			memcpy(bytes, &(struct pa_msg_head){.magic = PA_WIRE_MAGIC, .major = PA_WIRE_MAJOR, .size = (uint32_t)draw(), .type = PA_MSG_HELLO}, 16);
-		if (send(fd, bytes, draw() % sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE && errno != ECONNRESET)
+			memcpy(bytes,
+			       &(struct pa_msg_head){.magic = PA_WIRE_MAGIC,
+						     .major = PA_WIRE_MAJOR,
+						     .size = (uint32_t)draw(),
+						     .type = PA_MSG_HELLO},
+			       16);
+		if (send(fd, bytes, draw() % sizeof bytes, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE &&
+		    errno != ECONNRESET)
 			target_need(0, "send");
 		if (draw() & 1)
 			shutdown(fd, SHUT_WR);
@@ -194,7 +206,8 @@ static int mode_descriptors(int argc, char **argv)
 	} control;
 	struct pa_hello hello = good_hello();
 	struct iovec iov = {.iov_base = &hello, .iov_len = sizeof hello};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+	struct msghdr msg = {
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 
 	for (int round = 0; round < 100; round++) {
 		int fd = must_connect(), pipes[2];
@@ -235,7 +248,8 @@ static struct session begin(void)
 	int fd = must_connect(), memfd;
 
 	target_need(send(fd, &hello, sizeof hello, MSG_NOSIGNAL) == sizeof hello, "send");
-	target_need(receive(fd, &config, &memfd) == sizeof config && config.status == PA_CONFIG_OK && memfd >= 0, "no session");
+	target_need(receive(fd, &config, &memfd) == sizeof config && config.status == PA_CONFIG_OK && memfd >= 0,
+		    "no session");
 	s.size = config.file_size;
 	errno = 0;
 	printf("shrink %d", ftruncate(memfd, 4096));
@@ -289,7 +303,8 @@ static int mode_toctou(int argc, char **argv)
 
 		if (head - slot->signal_in.tail > size - 4096 || (head & (size - 1)) + 512 > size) {
 			/* pad to the end as the rule says */
-			*(struct pa_record *)r = (struct pa_record){.size = (uint32_t)(size - (head & (size - 1))), .type = PA_REC_FILLER};
+			*(struct pa_record *)r =
+			    (struct pa_record){.size = (uint32_t)(size - (head & (size - 1))), .type = PA_REC_FILLER};
 			if (head - slot->signal_in.tail <= size - 4096)
 				slot->signal.head = head += size - (head & (size - 1));
 			continue;
@@ -332,17 +347,23 @@ static int mode_refused(int argc, char **argv)
 	struct pa_config config = {0};
 	int memfd = -1;
 
-	if (fd >= 0 && send(fd, &hello, sizeof hello, MSG_NOSIGNAL) > 0 && receive(fd, &config, &memfd) == sizeof config &&
-	    config.status == PA_CONFIG_OK && memfd >= 0)
+	if (fd >= 0 && send(fd, &hello, sizeof hello, MSG_NOSIGNAL) > 0 &&
+	    receive(fd, &config, &memfd) == sizeof config && config.status == PA_CONFIG_OK && memfd >= 0)
 		return 1;
 	printf("refused\n");
 	return 0;
 }
 
 static const struct target_mode modes[] = {
-	{"messages", mode_messages}, {"random", mode_random}, {"crowd", mode_crowd}, {"descriptors", mode_descriptors},
-	{"scribble", mode_scribble}, {"toctou", mode_toctou}, {"die", mode_die},     {"refused", mode_refused},
-	{0},
+    {"messages", mode_messages},
+    {"random", mode_random},
+    {"crowd", mode_crowd},
+    {"descriptors", mode_descriptors},
+    {"scribble", mode_scribble},
+    {"toctou", mode_toctou},
+    {"die", mode_die},
+    {"refused", mode_refused},
+    {0},
 };
 
 int main(int argc, char **argv)

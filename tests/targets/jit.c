@@ -7,8 +7,8 @@ typedef uint64_t (*jit_fn)(uint64_t rounds);
 
 #if defined(__x86_64__)
 /* xor eax,eax; 1: add rax,rdi; ror rax,7; dec rdi; jnz 1b; ret */
-static const unsigned char spin_plain[] = {0x31, 0xc0, 0x48, 0x01, 0xf8, 0x48, 0xc1, 0xc8, 0x07,
-					   0x48, 0xff, 0xcf, 0x75, 0xf4, 0xc3};
+static const unsigned char spin_plain[] = {0x31, 0xc0, 0x48, 0x01, 0xf8, 0x48, 0xc1, 0xc8,
+					   0x07, 0x48, 0xff, 0xcf, 0x75, 0xf4, 0xc3};
 /* the same behind push rbp; mov rbp,rsp ... pop rbp */
 static const unsigned char spin_framed[] = {0x55, 0x48, 0x89, 0xe5, 0x31, 0xc0, 0x48, 0x01, 0xf8, 0x48,
 					    0xc1, 0xc8, 0x07, 0x48, 0xff, 0xcf, 0x75, 0xf4, 0x5d, 0xc3};
@@ -114,7 +114,7 @@ static int mode_unmapped(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"nomap", mode_nomap}, {"map", mode_map}, {"rubbish", mode_rubbish}, {"unmapped", mode_unmapped}, {0}};
+    {"nomap", mode_nomap}, {"map", mode_map}, {"rubbish", mode_rubbish}, {"unmapped", mode_unmapped}, {0}};
 
 int main(int argc, char **argv)
 {

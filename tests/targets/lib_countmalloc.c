@@ -1,4 +1,5 @@
-/* Counts the calls of the allocator: preloaded beside the agent, it shows whether anything but the program allocates. */
+/* Counts the calls of the allocator: preloaded beside the agent, it shows whether anything but the program allocates.
+ */
 #include <errno.h>
 #include <stddef.h>
 

@@ -49,7 +49,8 @@ static int mode_as(int argc, char **argv)
 	return 0;
 }
 
-/* No mapping succeeds any more, threads included; sampling of what runs goes on or stops, the errors are the program's. */
+/* No mapping succeeds any more, threads included; sampling of what runs goes on or stops, the errors are the program's.
+ */
 static int mode_as_later(int argc, char **argv)
 {
 	pthread_t t;
@@ -59,7 +60,8 @@ static int mode_as_later(int argc, char **argv)
 	printf("warm %d\n", fflush(stdout));
 	set_limit(RLIMIT_AS, 4096);
 	errno = 0;
-	printf("mmap %d %s\n", mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED, strerror(errno));
+	printf("mmap %d %s\n", mmap(NULL, 1 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED,
+	       strerror(errno));
 	r = pthread_create(&t, NULL, burn_thread, NULL);
 	printf("thread %s\n", r ? strerror(r) : "made");
 	target_burn_ms(150);
@@ -124,9 +126,13 @@ static int mode_mlock(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"as", mode_as},		     {"as_later", mode_as_later},	{"nofile", mode_nofile},
-	{"nofile_full", mode_nofile_full},   {"nofile_zero", mode_nofile_zero}, {"mlock", mode_mlock},
-	{0},
+    {"as", mode_as},
+    {"as_later", mode_as_later},
+    {"nofile", mode_nofile},
+    {"nofile_full", mode_nofile_full},
+    {"nofile_zero", mode_nofile_zero},
+    {"mlock", mode_mlock},
+    {0},
 };
 
 int main(int argc, char **argv)

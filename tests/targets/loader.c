@@ -87,7 +87,7 @@ static uintptr_t run_replaced(const char *path, int nr)
 {
 	char from[PATH_MAX + 32], name[32], temp[64];
 	uint64_t end, (*spin)(unsigned);
-	struct link_map *map;
+	struct link_map *map = NULL;
 	uintptr_t base;
 	void *lib;
 
@@ -179,8 +179,13 @@ static int mode_dlsym(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"storm", mode_storm},	   {"replace", mode_replace}, {"deepbind", mode_deepbind}, {"dlmopen", mode_dlmopen},
-	{"runpath", mode_runpath}, {"dlsym", mode_dlsym},     {0},
+    {"storm", mode_storm},
+    {"replace", mode_replace},
+    {"deepbind", mode_deepbind},
+    {"dlmopen", mode_dlmopen},
+    {"runpath", mode_runpath},
+    {"dlsym", mode_dlsym},
+    {0},
 };
 
 int main(int argc, char **argv)

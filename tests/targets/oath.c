@@ -1,5 +1,5 @@
-/* What a program can see of itself: threads, descriptors, heap, signals, children, environment. Each mode prints it, and
- * the bytes must be the same with the agent. */
+/* What a program can see of itself: threads, descriptors, heap, signals, children, environment. Each mode prints it,
+ * and the bytes must be the same with the agent. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -65,8 +65,8 @@ static int mode_heap(int argc, char **argv)
 	after = calls ? calls() : 0;
 	info = mallinfo2();
 	printf("calls at main %lu, while sampled %lu\n", at_main, after - at_main);
-	printf("arena %zu used %zu mapped %zu; at main %zu %zu %zu\n", info.arena, info.uordblks, info.hblkhd, before.arena,
-	       before.uordblks, before.hblkhd);
+	printf("arena %zu used %zu mapped %zu; at main %zu %zu %zu\n", info.arena, info.uordblks, info.hblkhd,
+	       before.arena, before.uordblks, before.hblkhd);
 	return 0;
 }
 
@@ -225,7 +225,8 @@ static int mode_idle(int argc, char **argv)
 	int socks[2], epoll = epoll_create1(0), wrong = 0;
 	sem_t sem;
 
-	target_need(socketpair(AF_UNIX, SOCK_STREAM, 0, socks) == 0 && epoll >= 0 && sem_init(&sem, 0, 0) == 0, "socketpair");
+	target_need(socketpair(AF_UNIX, SOCK_STREAM, 0, socks) == 0 && epoll >= 0 && sem_init(&sem, 0, 0) == 0,
+		    "socketpair");
 	target_need(epoll_ctl(epoll, EPOLL_CTL_ADD, socks[0], &event) == 0, "epoll_ctl");
 	setsockopt(socks[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
 	for (int i = 0; i < 10; i++) {
@@ -263,9 +264,12 @@ static int mode_memory(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"threads", mode_threads},   {"fds", mode_fds},		{"heap", mode_heap},	   {"heap_threads", mode_heap_threads},
-	{"errno", mode_errno},	     {"environ", mode_environ}, {"unshare", mode_unshare}, {"children", mode_children},
-	{"signals", mode_signals},   {"idle", mode_idle},	{"memory", mode_memory},   {0},
+    {"threads", mode_threads}, {"fds", mode_fds},
+    {"heap", mode_heap},       {"heap_threads", mode_heap_threads},
+    {"errno", mode_errno},     {"environ", mode_environ},
+    {"unshare", mode_unshare}, {"children", mode_children},
+    {"signals", mode_signals}, {"idle", mode_idle},
+    {"memory", mode_memory},   {0},
 };
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* overflow PID: stops that process (the collector), burns for long on a deep stack so that the ring must overflow, lets it go
- * on, burns a little more. */
+/* overflow PID: stops that process (the collector), burns for long on a deep stack so that the ring must overflow, lets
+ * it go on, burns a little more. */
 #include <signal.h>
 
 #include "tests/targets/target.h"

@@ -27,28 +27,29 @@ static int mode_strict(int argc, char **argv)
 	return 0;
 }
 
-#define KILL_IF(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+#define KILL_IF(name)                                                                                                  \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
 
 /* What a sandbox would not expect of its program: everything an agent could want kills the process. */
 static struct sock_filter killing[] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	KILL_IF(timer_create),
-	KILL_IF(timer_settime),
-	KILL_IF(timer_delete),
-	KILL_IF(gettid),
-	KILL_IF(getpid),
-	KILL_IF(sendmsg),
-	KILL_IF(recvmsg),
-	KILL_IF(socket),
-	KILL_IF(connect),
-	KILL_IF(memfd_create),
-	KILL_IF(mmap),
-	KILL_IF(mremap),
-	KILL_IF(process_vm_readv),
-	KILL_IF(rt_sigprocmask),
-	KILL_IF(rt_sigaction),
-	KILL_IF(clock_gettime),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    KILL_IF(timer_create),
+    KILL_IF(timer_settime),
+    KILL_IF(timer_delete),
+    KILL_IF(gettid),
+    KILL_IF(getpid),
+    KILL_IF(sendmsg),
+    KILL_IF(recvmsg),
+    KILL_IF(socket),
+    KILL_IF(connect),
+    KILL_IF(memfd_create),
+    KILL_IF(mmap),
+    KILL_IF(mremap),
+    KILL_IF(process_vm_readv),
+    KILL_IF(rt_sigprocmask),
+    KILL_IF(rt_sigaction),
+    KILL_IF(clock_gettime),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
 static struct sock_fprog program = {.len = sizeof killing / sizeof *killing, .filter = killing};
@@ -100,19 +101,19 @@ static int mode_tsync(int argc, char **argv)
 
 /* In place before the program starts: what the agent does at start is answered by an error. */
 static struct sock_filter refusing[] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_timer_create, 1, 0),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 0, 1),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_timer_create, 1, 0),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_connect, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
 /* A kernel without memfd_create (R58). */
 static struct sock_filter no_memfd[] = {
-	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
 static int exec_under(struct sock_filter *filter, unsigned short len, char **argv)
@@ -137,8 +138,13 @@ static int mode_no_memfd(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"strict", mode_strict}, {"filter", mode_filter}, {"syscall", mode_syscall},
-	{"tsync", mode_tsync},	 {"before", mode_before}, {"no_memfd", mode_no_memfd}, {0},
+    {"strict", mode_strict},
+    {"filter", mode_filter},
+    {"syscall", mode_syscall},
+    {"tsync", mode_tsync},
+    {"before", mode_before},
+    {"no_memfd", mode_no_memfd},
+    {0},
 };
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
-/* Two functions that share the CPU time of each thread 70 to 30, by construction and exactly: whoever is behind its share
- * of the thread's CPU clock runs next. split THREADS MILLISECONDS; the achieved split goes to split.txt. */
+/* Two functions that share the CPU time of each thread 70 to 30, by construction and exactly: whoever is behind its
+ * share of the thread's CPU clock runs next. split THREADS MILLISECONDS; the achieved split goes to split.txt. */
 #include "tests/targets/target.h"
 
 #define SLICE_ROUNDS 40000
@@ -62,7 +62,8 @@ int main(int argc, char **argv)
 		thirty += shares[i].thirty_ns;
 	}
 	f = fopen("split.txt", "w");
-	target_need(f && fprintf(f, "%.6f\n", (double)seventy / (double)(seventy + thirty)) > 0 && fclose(f) == 0, "split.txt");
+	target_need(f && fprintf(f, "%.6f\n", (double)seventy / (double)(seventy + thirty)) > 0 && fclose(f) == 0,
+		    "split.txt");
 	printf("split over %u threads\n", nr);
 	return 0;
 }

@@ -40,7 +40,7 @@ static int mode_longjmp(int argc, char **argv)
 
 /* ---- contexts on stacks from mmap, each with a guard page on either side ---- */
 
-#define NR_FIBRES 8
+#define NR_FIBRES   8
 #define FIBRE_STACK (256 * 1024)
 
 static ucontext_t scheduler, fibres[NR_FIBRES];
@@ -216,8 +216,13 @@ static int mode_files(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"longjmp", mode_longjmp}, {"fibres", mode_fibres}, {"recursion", mode_recursion}, {"small", mode_small},
-	{"no_cfi", mode_no_cfi},   {"files", mode_files},   {0},
+    {"longjmp", mode_longjmp},
+    {"fibres", mode_fibres},
+    {"recursion", mode_recursion},
+    {"small", mode_small},
+    {"no_cfi", mode_no_cfi},
+    {"files", mode_files},
+    {0},
 };
 
 int main(int argc, char **argv)

@@ -2,8 +2,9 @@
  *
  * It is the subreaper of everything the command leaves behind, so that daemons are waited for and nothing outlives a
  * test. On the deadline the stacks of all of them go to stderr (gdb) and all are killed. FILE then holds what the shell
- * cannot see: status=N raw="exit N"|"signal N [core]" hang=0|1 left=N wall_ms=N cpu_us=N. Exit status: the command's, as
- * a shell shows it, or 124 after a hang. -b: do not wait for what the command leaves behind, kill it and count it. */
+ * cannot see: status=N raw="exit N"|"signal N [core]" hang=0|1 left=N wall_ms=N cpu_us=N. Exit status: the command's,
+ * as a shell shows it, or 124 after a hang. -b: do not wait for what the command leaves behind, kill it and count it.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

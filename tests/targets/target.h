@@ -1,7 +1,8 @@
 /* What the target programs share: a table of modes, CPU burning by the CPU clock, checks that print and count.
  *
  * A target prints only what does not depend on time, pids or addresses: its output with the agent is compared byte for
- * byte with its output without. What it wants to tell the test beside that goes into a file in its working directory. */
+ * byte with its output without. What it wants to tell the test beside that goes into a file in its working directory.
+ */
 #ifndef PA_TESTS_TARGET_H
 #define PA_TESTS_TARGET_H
 

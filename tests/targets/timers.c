@@ -184,7 +184,8 @@ static int mode_altstack(int argc, char **argv)
 {
 	size_t size = target_number(argc, argv, 1, 8192);
 	struct sigaction act = {.sa_handler = on_alt, .sa_flags = SA_ONSTACK};
-	stack_t ss = {.ss_sp = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), .ss_size = size};
+	stack_t ss = {.ss_sp = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		      .ss_size = size};
 
 	target_need(ss.ss_sp != MAP_FAILED && sigaltstack(&ss, NULL) == 0, "sigaltstack");
 	sigaction(SIGUSR1, &act, NULL);
@@ -242,7 +243,8 @@ static int mode_short(int argc, char **argv)
 		pthread_t threads[4];
 
 		for (uintptr_t k = 0; k < 4; k++)
-			target_need(pthread_create(&threads[k], NULL, short_thread, (void *)(i + k)) == 0, "pthread_create");
+			target_need(pthread_create(&threads[k], NULL, short_thread, (void *)(i + k)) == 0,
+				    "pthread_create");
 		for (uintptr_t k = 0; k < 4; k++) {
 			void *result = NULL;
 
@@ -295,7 +297,7 @@ static int mode_other_threads(int argc, char **argv)
 	thrd_join(t, &result);
 	target_need(clone(raw_thread, stack + (1 << 18),
 			  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
-				  CLONE_CHILD_CLEARTID,
+			      CLONE_CHILD_CLEARTID,
 			  NULL, NULL, NULL, (void *)&tid) > 0,
 		    "clone");
 	for (int i = 0; tid && i < 10000; i++)
@@ -332,7 +334,8 @@ static int mode_sigpending_later(int argc, char **argv)
 	struct rlimit limit = {8, 8};
 
 	target_burn_ms(20);
-	/* the limit counts per user and namespace: in one of its own other processes do not matter; refused is fine too */
+	/* the limit counts per user and namespace: in one of its own other processes do not matter; refused is fine too
+	 */
 	if (unshare(CLONE_NEWUSER))
 		errno = 0;
 	setrlimit(RLIMIT_SIGPENDING, &limit);
@@ -357,11 +360,20 @@ static int mode_clock(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"itimer", mode_itimer},	   {"replace", mode_replace},	{"sigwait", mode_sigwait},
-	{"signalfd", mode_signalfd},	   {"segv_handler", mode_segv_handler}, {"altstack", mode_altstack},
-	{"many", mode_many},		   {"short", mode_short},	{"detached", mode_detached},
-	{"other_threads", mode_other_threads}, {"sigpending", mode_sigpending}, {"sigpending_later", mode_sigpending_later}, {"clock", mode_clock},
-	{0},
+    {"itimer", mode_itimer},
+    {"replace", mode_replace},
+    {"sigwait", mode_sigwait},
+    {"signalfd", mode_signalfd},
+    {"segv_handler", mode_segv_handler},
+    {"altstack", mode_altstack},
+    {"many", mode_many},
+    {"short", mode_short},
+    {"detached", mode_detached},
+    {"other_threads", mode_other_threads},
+    {"sigpending", mode_sigpending},
+    {"sigpending_later", mode_sigpending_later},
+    {"clock", mode_clock},
+    {0},
 };
 
 int main(int argc, char **argv)
