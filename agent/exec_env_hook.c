@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/sysdep.h"
+#include "common/preload.h"
 
 #define LIBRARY "libperfagent.so"
 #define PRELOAD "LD_PRELOAD="
@@ -51,6 +52,43 @@ static bool list_names_us(const char *value)
 	return false;
 }
 
+/* A runtime that record put there: the mark and then our entry follow it. */
+static bool is_marked(const char *entry, size_t len)
+{
+	const char *after = entry + len;
+	const char *next;
+	size_t next_len;
+
+	if (!pa_preload_is_runtime(entry, len) || !starts_with(after, PA_PRELOAD_MARK))
+		return false;
+	next_len = next_entry(&after, &next);
+	return next == entry + len + strlen(PA_PRELOAD_MARK) && is_ours(next, next_len);
+}
+
+static unsigned misfit(const char *value, const char *runtime)
+{
+	const char *first;
+	size_t len = next_entry(&value, &first);
+
+	if (!is_marked(first, len))
+		return *runtime && !pa_preload_is_runtime(first, len) ? PA_EXEC_TAKE_AGENT : 0;
+	if (!*runtime)
+		return PA_EXEC_TAKE_RUNTIME;
+	/* record names it without a directory: another one's would be a second runtime */
+	return len == strlen(runtime) && memcmp(first, runtime, len) == 0 ? 0 : PA_EXEC_TAKE_AGENT;
+}
+
+unsigned pa_exec_env_misfit_hook(char *const envp[], const char *runtime)
+{
+	unsigned take = 0;
+
+	for (; envp && *envp; envp++) {
+		if (starts_with(*envp, PRELOAD) && list_names_us(*envp + sizeof(PRELOAD) - 1))
+			take |= misfit(*envp + sizeof(PRELOAD) - 1, runtime);
+	}
+	return take;
+}
+
 bool pa_exec_env_names_us_hook(char *const envp[])
 {
 	for (; envp && *envp; envp++) {
@@ -69,13 +107,19 @@ size_t pa_exec_env_count_hook(char *const envp[])
 	return nr;
 }
 
-size_t pa_exec_env_strip_hook(const char *value, char *out, size_t size)
+static bool is_taken(const char *entry, size_t len, unsigned take)
+{
+	return ((take & PA_EXEC_TAKE_AGENT) && is_ours(entry, len)) ||
+	       ((take & (PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_RUNTIME)) && is_marked(entry, len));
+}
+
+size_t pa_exec_env_strip_hook(const char *value, unsigned take, char *out, size_t size)
 {
 	const char *entry;
 	size_t len, used = 0;
 
 	while ((len = next_entry(&value, &entry)) != 0) {
-		if (is_ours(entry, len))
+		if (is_taken(entry, len, take))
 			continue;
 		if (used + len + 2 > size)
 			return SIZE_MAX;
@@ -90,7 +134,7 @@ size_t pa_exec_env_strip_hook(const char *value, char *out, size_t size)
 	return used;
 }
 
-bool pa_exec_env_without_us_hook(char *const envp[], bool bare, char **copy, char *preload)
+bool pa_exec_env_without_hook(char *const envp[], unsigned take, char **copy, char *preload)
 {
 	size_t room = PA_EXEC_PRELOAD_MAX;
 
@@ -98,7 +142,7 @@ bool pa_exec_env_without_us_hook(char *const envp[], bool bare, char **copy, cha
 		const size_t name = sizeof(PRELOAD) - 1;
 		size_t len;
 
-		if (bare && starts_with(*envp, VARIABLES))
+		if ((take & PA_EXEC_TAKE_VARIABLES) && starts_with(*envp, VARIABLES))
 			continue;
 		if (!starts_with(*envp, PRELOAD) || !list_names_us(*envp + name)) {
 			*copy++ = *envp;
@@ -107,7 +151,7 @@ bool pa_exec_env_without_us_hook(char *const envp[], bool bare, char **copy, cha
 		if (room <= name)
 			return false;
 		memcpy(preload, PRELOAD, name);
-		len = pa_exec_env_strip_hook(*envp + name, preload + name, room - name);
+		len = pa_exec_env_strip_hook(*envp + name, take, preload + name, room - name);
 		if (len == SIZE_MAX)
 			return false;
 		if (len) {

@@ -1,5 +1,6 @@
-/* The environment of a program about to be executed: finding our entry in LD_PRELOAD, a copy without it, and whether the
- * image could load the agent at all. The pure part of hooks_exec.c. World: hook. */
+/* The environment of a program about to be executed: finding our entry in LD_PRELOAD, a copy without it (and without a
+ * sanitizer's runtime that came with it, common/preload.h), and whether the image could load the agent at all. The pure
+ * part of hooks_exec.c. World: hook. */
 #ifndef PA_AGENT_EXEC_ENV_HOOK_H
 #define PA_AGENT_EXEC_ENV_HOOK_H
 
@@ -16,16 +17,25 @@ bool pa_exec_env_names_us_hook(char *const envp[]);
 /* Number of entries, or PA_EXEC_ENV_MAX + 1 when there are more than that. */
 size_t pa_exec_env_count_hook(char *const envp[]);
 
-/* Copies a list of libraries without ours.
+/* What is taken out of an environment. */
+#define PA_EXEC_TAKE_RUNTIME 1u	  /* the runtime that record put before us */
+#define PA_EXEC_TAKE_AGENT 2u	  /* us; the runtime goes along */
+#define PA_EXEC_TAKE_VARIABLES 4u /* our own PERFAGENT_ variables */
+
+/* What has to be taken out of envp for a program that needs this runtime to be first (file name; "": none): the agent, when
+ * LD_PRELOAD would load it before the runtime; record's runtime, when the program does not need it.
+ * Shapes: envp names us. Returns PA_EXEC_TAKE_* or 0. */
+unsigned pa_exec_env_misfit_hook(char *const envp[], const char *runtime);
+
+/* Copies a list of libraries without those to be taken out (PA_EXEC_TAKE_*).
  * Shapes: value as after "LD_PRELOAD=", entries separated by ':' or ' '; out has room for size bytes.
  * Returns the length without the terminator.   Errors: SIZE_MAX: out is too small. */
-size_t pa_exec_env_strip_hook(const char *value, char *out, size_t size);
+size_t pa_exec_env_strip_hook(const char *value, unsigned take, char *out, size_t size);
 
-/* Copies the entries of envp, with our library taken out of LD_PRELOAD (an LD_PRELOAD that is then empty is left out) and,
- * when `bare`, without our own PERFAGENT_ variables too.
+/* Copies the entries of envp without what is to be taken out; an LD_PRELOAD that is then empty is left out.
  * Shapes: copy has room for pa_exec_env_count_hook(envp) + 1 pointers, preload for PA_EXEC_PRELOAD_MAX bytes; both must
  * live as long as the copy is used. Errors: false: preload is too small, copy is of no use. */
-bool pa_exec_env_without_us_hook(char *const envp[], bool bare, char **copy, char *preload);
+bool pa_exec_env_without_hook(char *const envp[], unsigned take, char **copy, char *preload);
 
 /* What stands in the way of loading the agent into an image. */
 struct pa_exec_image {
@@ -37,6 +47,7 @@ struct pa_exec_image {
 
 #define PA_EXEC_OTHER_MACHINE 1u
 #define PA_EXEC_OTHER_LOADER 2u
+#define PA_EXEC_RUNTIME_FIRST 3u /* needs a sanitizer's runtime before every other library */
 
 /* Reads an ELF header and its program headers, as far as they lie in the first len bytes of the file.
  * Errors: none; what is no ELF file, or is cut, refuses nothing. */

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "agent/exec_env_hook.h"
+#include "agent/exec_needed_hook.h"
 #include "agent/sysdep.h"
 
 #define HELPER_STACK (32u << 10)
@@ -28,6 +29,11 @@ static long read_at(int fd, void *to, size_t len, uint64_t offset)
 	long got = pa_sys(SYS_pread64, fd, to, len, offset);
 
 	return got < 0 ? 0 : got;
+}
+
+static size_t read_needed(void *fd, void *to, size_t len, uint64_t offset)
+{
+	return (size_t)read_at(*(int *)fd, to, len, offset);
 }
 
 /* Judges the image in fd. Returns true with the interpreter's path in `path` when it is a script. */
@@ -52,6 +58,8 @@ static bool judge(struct pa_exec_probe *probe, int fd, char *path)
 	len = (size_t)read_at(fd, loader, (size_t)image.interpreter_len, image.interpreter);
 	if (len == image.interpreter_len && !pa_exec_loader_is_glibc_hook(loader, len))
 		probe->refused = PA_EXEC_OTHER_LOADER;
+	if (!probe->refused)
+		pa_exec_needed_hook(read_needed, &fd, probe->runtime);
 	return false;
 }
 
@@ -154,6 +162,7 @@ void pa_exec_probe_hook(struct pa_exec_probe *probe)
 
 	probe->refused = 0;
 	probe->machine = 0;
+	probe->runtime[0] = '\0';
 	/* a path the kernel cannot read is the kernel's to refuse */
 	if (!probe->by_descriptor &&
 	    (!probe->file || pa_sys(SYS_faccessat, AT_FDCWD, probe->file, F_OK) == -EFAULT))

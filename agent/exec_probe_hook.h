@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/preload.h"
+
 struct pa_exec_probe {
 	int dirfd;	      /* AT_FDCWD, or as for execveat */
 	bool by_descriptor;   /* dirfd is the program itself */
@@ -13,6 +15,7 @@ struct pa_exec_probe {
 	/* results */
 	uint32_t refused;     /* PA_EXEC_*; 0: nothing known against it */
 	uint32_t machine;     /* ELF class << 16 | e_machine */
+	char runtime[PA_PRELOAD_NAME_MAX]; /* the sanitizer's runtime it needs to be the first library; "": none */
 };
 
 /* Looks into the file. With other threads about, in a helper that has descriptors of its own, so that nobody sees one of

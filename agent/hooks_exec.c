@@ -1,6 +1,6 @@
 /* The exec family. The environment goes on as the host gave it; only a program that could not load the agent gets one
- * without it, so that no loader complains on the host's terminal, and one that does not fit is tried again without our
- * words. A child of vfork comes here too: nothing process-wide is touched for it.
+ * without it, so that no loader complains on the host's terminal, one that a sanitizer's runtime would end because of the
+ * agent likewise, and one that does not fit is tried again without our words. A child of vfork comes here too: nothing process-wide is touched for it.
  *
  * Async-signal-safe where POSIX wants it: no lock, no allocation but the stack. World: hook. */
 #include <alloca.h>
@@ -53,18 +53,24 @@ static int call_real(const struct exec_call *call, char *const envp[])
 	}
 }
 
-uint32_t pa_exec_drop_hook(struct pa_exec_probe *probe, char *const envp[])
+unsigned pa_exec_take_hook(struct pa_exec_probe *probe, char *const envp[])
 {
+	unsigned take = PA_EXEC_TAKE_AGENT;
+
 	/* under seccomp the look into the file may be deadly */
 	if (!pa_exec_env_names_us_hook(envp) || pa_signal_retired_sig())
 		return 0;
 	pa_exec_probe_hook(probe);
+	if (!probe->refused) {
+		take = pa_exec_env_misfit_hook(envp, probe->runtime);
+		probe->refused = take & PA_EXEC_TAKE_AGENT ? PA_EXEC_RUNTIME_FIRST : 0;
+	}
 	if (probe->refused && pa_session_is_mine_hook())
 		pa_thread_note_sig(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
-	return probe->refused;
+	return take;
 }
 
-static uint32_t drops(const struct exec_call *call)
+static unsigned taken_out(const struct exec_call *call)
 {
 	struct pa_exec_probe probe = {
 		.dirfd = call->form == FORM_EXECVEAT || call->form == FORM_FEXECVE ? call->fd : AT_FDCWD,
@@ -75,10 +81,10 @@ static uint32_t drops(const struct exec_call *call)
 		.file = call->file,
 	};
 
-	return pa_exec_drop_hook(&probe, call->envp);
+	return pa_exec_take_hook(&probe, call->envp);
 }
 
-static __attribute__((noinline)) int call_without_us(const struct exec_call *call, bool bare)
+static __attribute__((noinline)) int call_without(const struct exec_call *call, unsigned take)
 {
 	size_t nr = pa_exec_env_count_hook(call->envp);
 	char preload[PA_EXEC_PRELOAD_MAX];
@@ -87,20 +93,22 @@ static __attribute__((noinline)) int call_without_us(const struct exec_call *cal
 	if (nr > PA_EXEC_ENV_MAX)
 		return call_real(call, call->envp);
 	copy = alloca((nr + 1) * sizeof(*copy));
-	return call_real(call, pa_exec_env_without_us_hook(call->envp, bare, copy, preload) ? copy : call->envp);
+	return call_real(call, pa_exec_env_without_hook(call->envp, take, copy, preload) ? copy : call->envp);
 }
 
 static int run(const struct exec_call *call)
 {
+	unsigned take;
 	uint64_t mask;
 	int ret, err;
 
 	pa_session_adopt_hook();
 	pa_thread_process_end_hook(PA_PROCESS_EXEC);
 	mask = pa_signal_exec_mask_hook();
-	ret = drops(call) ? call_without_us(call, false) : call_real(call, call->envp);
+	take = taken_out(call);
+	ret = take ? call_without(call, take) : call_real(call, call->envp);
 	if (errno == E2BIG && pa_exec_env_names_us_hook(call->envp))
-		ret = call_without_us(call, true);
+		ret = call_without(call, PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_VARIABLES);
 	err = errno;
 	pa_signal_exec_failed_hook(mask);
 	pa_thread_process_end_hook(0);

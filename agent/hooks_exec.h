@@ -6,8 +6,8 @@
 
 #include "agent/exec_probe_hook.h"
 
-/* Whether the program the probe describes is to be executed without the agent although envp names it; notes it.
- * Returns PA_EXEC_* or 0. World: hook. */
-uint32_t pa_exec_drop_hook(struct pa_exec_probe *probe, char *const envp[]);
+/* What has to be taken out of envp, which may name the agent, for the program that the probe describes; a program that
+ * goes without the agent is noted. Returns PA_EXEC_TAKE_* or 0. World: hook. */
+unsigned pa_exec_take_hook(struct pa_exec_probe *probe, char *const envp[]);
 
 #endif

@@ -29,7 +29,7 @@ static int call_real(const struct spawn_call *call, char *const envp[])
 	return call->real(call->pid, call->file, call->actions, call->attr, call->argv, envp);
 }
 
-static __attribute__((noinline)) int call_without_us(const struct spawn_call *call, bool bare)
+static __attribute__((noinline)) int call_without(const struct spawn_call *call, unsigned take)
 {
 	size_t nr = pa_exec_env_count_hook(call->envp);
 	char preload[PA_EXEC_PRELOAD_MAX];
@@ -38,7 +38,7 @@ static __attribute__((noinline)) int call_without_us(const struct spawn_call *ca
 	if (nr > PA_EXEC_ENV_MAX)
 		return call_real(call, call->envp);
 	copy = alloca((nr + 1) * sizeof(*copy));
-	return call_real(call, pa_exec_env_without_us_hook(call->envp, bare, copy, preload) ? copy : call->envp);
+	return call_real(call, pa_exec_env_without_hook(call->envp, take, copy, preload) ? copy : call->envp);
 }
 
 static int run(const struct spawn_call *call, bool search)
@@ -46,16 +46,16 @@ static int run(const struct spawn_call *call, bool search)
 	struct pa_exec_probe probe = { .dirfd = AT_FDCWD, .search = search, .file = call->file };
 	int saved = errno;
 	uint64_t mask;
-	bool drop;
+	unsigned take;
 	int err;
 
 	pa_session_adopt_hook();
-	drop = pa_exec_drop_hook(&probe, call->envp) != 0;
+	take = pa_exec_take_hook(&probe, call->envp);
 	mask = pa_signal_exec_mask_hook();
 	errno = saved;
-	err = drop ? call_without_us(call, false) : call_real(call, call->envp);
+	err = take ? call_without(call, take) : call_real(call, call->envp);
 	if (err == E2BIG && pa_exec_env_names_us_hook(call->envp))
-		err = call_without_us(call, true);
+		err = call_without(call, PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_VARIABLES);
 	pa_signal_exec_failed_hook(mask);
 	return err;
 }

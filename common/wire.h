@@ -283,7 +283,7 @@ enum pa_note_code {
 	PA_NOTE_ALTSTACK_SMALL = 5, /* a: bytes: the handler runs on the thread's own stack because of it */
 	PA_NOTE_NO_FIND_OBJECT = 6, /* glibc without _dl_find_object: walks use frame pointers only */
 	PA_NOTE_HANDLER_REPLACED = 7, /* somebody took our signal behind the hooks */
-	PA_NOTE_EXEC_DROPPED = 8,   /* exec of a program that cannot be preloaded: b: ELF class/machine */
+	PA_NOTE_EXEC_DROPPED = 8,   /* exec of a program that cannot be preloaded, a: why, b: ELF class/machine */
 	PA_NOTE_STARTED = 9,	    /* a: ns from the constructor's entry until the main thread's timer was armed */
 	PA_NOTE_CODES
 };

@@ -52,10 +52,11 @@ static void check_sanitizer(const struct pa_subject *s, struct pa_finding *f)
 
 	if (!p->sanitizer)
 		f->verdict = PA_SILENT;
-	else if (p->sanitizer_shared)
+	else if (p->runtime[0])
 		pa_finding_set(
 		    f, PA_LIMITED,
-		    "built with %s, whose library must be the first: the agent has to come behind it in LD_PRELOAD",
+		    "built with %s, whose library must be the first: record loads it before the agent, and programs "
+		    "that others start go without the agent",
 		    p->sanitizer);
 	else
 		pa_finding_set(f, PA_LIMITED, "built with %s: figures are those of the instrumented program",

@@ -106,6 +106,7 @@ static const struct {
     {"__tsan_init", "libtsan.so", "ThreadSanitizer"},
     {"__msan_init", "libmsan.so", "MemorySanitizer"},
     {"__hwasan_init", "libhwasan.so", "HWAddressSanitizer"},
+    {"__asan_init", "libclang_rt.asan", "AddressSanitizer"},
 };
 #define NR_SANITIZERS (sizeof(sanitizers) / sizeof(sanitizers[0]))
 
@@ -137,8 +138,9 @@ static void read_needed(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh, struct pa_p
 			if (strncmp(name, sanitizers[s].library, strlen(sanitizers[s].library)))
 				continue;
 			p->sanitizer = sanitizers[s].name;
-			p->sanitizer_shared = true;
 		}
+		if (name && pa_preload_is_runtime(name, strlen(name)) && strlen(name) < sizeof(p->runtime))
+			strcpy(p->runtime, name);
 	}
 }
 

@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/preload.h"
+
 enum pa_program_kind {
 	PA_PROGRAM_ELF,     /* something the loader could preload into, if the fields below allow it */
 	PA_PROGRAM_FOREIGN, /* ELF for another processor or another byte order */
@@ -25,7 +27,7 @@ struct pa_program {
 	bool debug_info;       /* DWARF in the file itself */
 	bool symbols;          /* .symtab in the file itself */
 	const char *sanitizer; /* "AddressSanitizer", ...; NULL: none */
-	bool sanitizer_shared; /* its runtime is a library of its own, which must come first in the list of libraries */
+	char runtime[PA_PRELOAD_NAME_MAX]; /* a sanitizer's library it needs, which must be the first of all; "": none */
 	uint16_t machine;      /* e_machine */
 	uint8_t build_id[32];
 	uint32_t build_id_len;

@@ -19,6 +19,8 @@
 #include "collector/loop.h"
 #include "collector/proc.h"
 #include "collector/recorder.h"
+#include "common/preload.h"
+#include "tools/program.h"
 
 struct run {
 	const struct pa_record_run *asked;
@@ -26,11 +28,12 @@ struct run {
 	struct pa_listener *listener;
 	struct pa_recorder *recorder; /* NULL once the recording has ended */
 	char library[PATH_MAX];
+	char runtime[PA_PRELOAD_NAME_MAX]; /* to be loaded before it, "": none */
 	char socket[64];
 	char path[PATH_MAX];
 	char command[4096];
 	pid_t child;
-	int go[2];     /* parent -> child: run; closed: do not */
+	int go[2];      /* parent -> child: run; closed: do not */
 	int trouble[2]; /* child -> parent: errno of exec */
 	sigset_t old_mask;
 	void (*old_sigpipe)(int);
@@ -104,17 +107,33 @@ int pa_record_library(char *out, size_t size)
 
 /* ---- the command ----------------------------------------------------------------------------------------------- */
 
-static void set_preload(const char *library)
+/* The runtime that the command insists on having before every other library; "": none. */
+static void find_runtime(struct run *run)
+{
+	struct pa_program program;
+	char path[PATH_MAX];
+
+	if (!pa_program_find(run->asked->argv[0], path) && !pa_program_examine(path, &program))
+		strcpy(run->runtime, program.runtime);
+}
+
+static void set_preload(const struct run *run)
 {
 	const char *old = getenv("LD_PRELOAD");
+	size_t first;
 	char *value;
+	int n;
 
-	/* first, so that allocations and calls reach the agent before anybody else's library */
-	if (!old || !old[0]) {
-		setenv("LD_PRELOAD", library, 1);
-		return;
-	}
-	if (asprintf(&value, "%s:%s", library, old) > 0) {
+	old = old ? old + strspn(old, ": ") : "";
+	first = strcspn(old, ": ");
+	/* first, so that allocations and calls reach the agent before anybody else's library; only a runtime that ends
+	 * the program otherwise comes before it: the user's, or the one that the command needs */
+	if (pa_preload_is_runtime(old, first))
+		n = asprintf(&value, "%.*s:%s%s", (int)first, old, run->library, old + first);
+	else
+		n = asprintf(&value, "%s%s%s%s%s", run->runtime, run->runtime[0] ? PA_PRELOAD_MARK : "", run->library,
+			     old[0] ? ":" : "", old);
+	if (n > 0) {
 		setenv("LD_PRELOAD", value, 1);
 		free(value);
 	}
@@ -133,7 +152,7 @@ static void become_command(struct run *run)
 	sigprocmask(SIG_SETMASK, &run->old_mask, NULL);
 	signal(SIGPIPE, run->old_sigpipe);
 	setenv("PERFAGENT_SOCKET", run->socket, 1);
-	set_preload(run->library);
+	set_preload(run);
 	execvp(run->asked->argv[0], run->asked->argv);
 	error = errno;
 	if (write(run->trouble[1], &error, sizeof(error)) != (ssize_t)sizeof(error))
@@ -336,7 +355,7 @@ static int watch_signals(struct run *run)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, &run->old_mask);
 	run->signal_watch =
-		(struct pa_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal, .arg = run};
+	    (struct pa_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal, .arg = run};
 	if (run->signal_watch.fd < 0 || pa_loop_watch(run->loop, &run->signal_watch, EPOLLIN))
 		return complain("cannot watch signals", strerror(errno));
 	return 0;
@@ -344,8 +363,8 @@ static int watch_signals(struct run *run)
 
 static int watch_child(struct run *run)
 {
-	run->child_watch = (struct pa_watch){
-		.fd = (int)syscall(SYS_pidfd_open, run->child, 0), .fn = on_child, .arg = run};
+	run->child_watch =
+	    (struct pa_watch){.fd = (int)syscall(SYS_pidfd_open, run->child, 0), .fn = on_child, .arg = run};
 	if (run->child_watch.fd < 0 || pa_loop_watch(run->loop, &run->child_watch, EPOLLIN))
 		return complain("cannot watch the command", strerror(errno));
 	return 0;
@@ -360,8 +379,7 @@ static int open_recorder(struct run *run)
 					      .arg = run};
 	char err[512];
 
-	if (pa_record_name(run->asked->output, run->asked->argv[0], (uint32_t)run->child, run->path,
-			   sizeof(run->path)))
+	if (pa_record_name(run->asked->output, run->asked->argv[0], (uint32_t)run->child, run->path, sizeof(run->path)))
 		return complain(run->asked->output, "the name is too long");
 	if (pa_recorder_open(run->loop, &options, &run->recorder, err, sizeof(err)))
 		return complain("record", err); /* the sentence names the file */
@@ -373,8 +391,8 @@ static void join_command(struct run *run)
 	size_t used = 0;
 
 	for (char **arg = run->asked->argv; *arg && used < sizeof(run->command); arg++)
-		used += (size_t)snprintf(run->command + used, sizeof(run->command) - used, "%s%s", used ? " " : "",
-					 *arg);
+		used +=
+		    (size_t)snprintf(run->command + used, sizeof(run->command) - used, "%s%s", used ? " " : "", *arg);
 }
 
 /* Everything that can fail does so before the command runs. Returns 0 or an exit status. */
@@ -388,6 +406,7 @@ static int prepare(struct run *run)
 	run->old_sigpipe = signal(SIGPIPE, SIG_IGN);
 	if (pa_record_library(run->library, sizeof(run->library)))
 		return complain(run->library, "the agent is not there; is perfagent installed completely?");
+	find_runtime(run);
 	run->loop = pa_loop_new();
 	if (!run->loop)
 		return complain("cannot make an epoll set", strerror(errno));
@@ -419,7 +438,8 @@ static void last_words(const struct run *run)
 {
 	/* what failed is said always, hints only to a person */
 	if (!run->connected)
-		fprintf(stderr, "perfagent: %s: it never loaded the agent, nothing was recorded; try: perfagent doctor %s\n",
+		fprintf(stderr,
+			"perfagent: %s: it never loaded the agent, nothing was recorded; try: perfagent doctor %s\n",
 			run->asked->argv[0], run->asked->argv[0]);
 	else if (run->written && !run->asked->quiet && isatty(STDERR_FILENO))
 		fprintf(stderr, "perfagent: %lu samples in %s, now run: perfagent report -i %s\n",
@@ -428,11 +448,8 @@ static void last_words(const struct run *run)
 
 int pa_record_run(const struct pa_record_run *asked)
 {
-	struct run run = {.asked = asked,
-			  .go = {-1, -1},
-			  .trouble = {-1, -1},
-			  .child_watch = {.fd = -1},
-			  .signal_watch = {.fd = -1}};
+	struct run run = {
+	    .asked = asked, .go = {-1, -1}, .trouble = {-1, -1}, .child_watch = {.fd = -1}, .signal_watch = {.fd = -1}};
 	int status;
 
 	join_command(&run);

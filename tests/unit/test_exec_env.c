@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/exec_env_hook.h"
+#include "agent/exec_needed_hook.h"
 #include "agent/sysdep.h"
 
 #define US "/usr/lib/libperfagent.so"
@@ -16,7 +17,7 @@
 static void strips(const char *value, const char *expect)
 {
 	char out[256];
-	size_t len = pa_exec_env_strip_hook(value, out, sizeof(out));
+	size_t len = pa_exec_env_strip_hook(value, PA_EXEC_TAKE_AGENT, out, sizeof(out));
 
 	assert_int_equal(len, strlen(expect));
 	assert_string_equal(out, expect);
@@ -39,10 +40,10 @@ static void strip_refuses_to_cut(void **unused)
 {
 	char out[8];
 
-	assert_int_equal(pa_exec_env_strip_hook("/abcd.so", out, 8), SIZE_MAX);
-	assert_int_equal(pa_exec_env_strip_hook("/abc.s", out, 8), 6);
+	assert_int_equal(pa_exec_env_strip_hook("/abcd.so", PA_EXEC_TAKE_AGENT, out, 8), SIZE_MAX);
+	assert_int_equal(pa_exec_env_strip_hook("/abc.s", PA_EXEC_TAKE_AGENT, out, 8), 6);
 	assert_string_equal(out, "/abc.s");
-	assert_int_equal(pa_exec_env_strip_hook("", out, 0), SIZE_MAX);
+	assert_int_equal(pa_exec_env_strip_hook("", PA_EXEC_TAKE_AGENT, out, 0), SIZE_MAX);
 }
 
 static void only_preload_names_us(void **unused)
@@ -63,13 +64,13 @@ static void copy_keeps_order_and_every_other_variable(void **unused)
 	char preload[PA_EXEC_PRELOAD_MAX];
 	char *copy[5];
 
-	assert_true(pa_exec_env_without_us_hook(env, false, copy, preload));
+	assert_true(pa_exec_env_without_hook(env, PA_EXEC_TAKE_AGENT, copy, preload));
 	assert_ptr_equal(copy[0], env[0]);
 	assert_string_equal(copy[1], "LD_PRELOAD=/x.so");
 	assert_ptr_equal(copy[2], env[2]);
 	assert_ptr_equal(copy[3], env[3]);
 	assert_null(copy[4]);
-	assert_true(pa_exec_env_without_us_hook(env, true, copy, preload));
+	assert_true(pa_exec_env_without_hook(env, PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_VARIABLES, copy, preload));
 	assert_ptr_equal(copy[2], env[3]);
 	assert_null(copy[3]);
 }
@@ -80,7 +81,7 @@ static void a_preload_of_us_alone_goes_away(void **unused)
 	char preload[PA_EXEC_PRELOAD_MAX];
 	char *copy[4];
 
-	assert_true(pa_exec_env_without_us_hook(env, false, copy, preload));
+	assert_true(pa_exec_env_without_hook(env, PA_EXEC_TAKE_AGENT, copy, preload));
 	assert_ptr_equal(copy[0], env[1]);
 	assert_null(copy[1]);
 }
@@ -94,7 +95,7 @@ static void a_preload_that_does_not_fit_is_not_cut(void **unused)
 
 	memset(line, 'x', sizeof(line) - 1);
 	memcpy(line, "LD_PRELOAD=" US ":", sizeof("LD_PRELOAD=" US ":") - 1);
-	assert_false(pa_exec_env_without_us_hook(env, false, copy, preload));
+	assert_false(pa_exec_env_without_hook(env, PA_EXEC_TAKE_AGENT, copy, preload));
 }
 
 static size_t make_elf(unsigned char *bytes, int class, int machine, uint64_t interpreter)
@@ -190,6 +191,167 @@ static void scripts_name_their_interpreter(void **unused)
 	script("", "");
 }
 
+#define OUT_AGENT PA_EXEC_TAKE_AGENT
+#define OUT_RUNTIME PA_EXEC_TAKE_RUNTIME
+
+static unsigned misfit(const char *preload, const char *runtime)
+{
+	char entry[512] = "LD_PRELOAD=";
+	char *const env[] = {"LD_PRELOAD=/libasan.so.8", entry, NULL};
+
+	strcat(entry, preload);
+	return pa_exec_env_misfit_hook(env, runtime);
+}
+
+static void we_must_not_come_before_a_runtime(void **unused)
+{
+	assert_int_equal(misfit(US, ""), 0);
+	assert_int_equal(misfit(US, "libasan.so.8"), OUT_AGENT);
+	assert_int_equal(misfit(US ":libasan.so.8", "libasan.so.8"), OUT_AGENT);
+	assert_int_equal(misfit("/x.so:libasan.so.8:" US, "libasan.so.8"), OUT_AGENT);
+	assert_int_equal(misfit("libasan.so.8:" US, "libasan.so.8"), 0);
+	assert_int_equal(misfit("/usr/lib/libasan.so:/x.so " US, "libasan.so.8"), 0);
+	assert_int_equal(misfit("libclang_rt.asan-x86_64.so:" US, "libclang_rt.asan-x86_64.so"), 0);
+	assert_int_equal(misfit("libtsan.so.2:" US, "libasan.so.8"), OUT_AGENT);
+}
+
+/* The mark "::" tells record's own runtime from the user's. */
+static void a_runtime_goes_only_when_record_brought_it(void **unused)
+{
+	assert_int_equal(misfit("libasan.so.8::" US, ""), OUT_RUNTIME);
+	assert_int_equal(misfit("libasan.so.8::" US, "libasan.so.8"), 0);
+	assert_int_equal(misfit("libasan.so.8::" US, "libasan.so.6"), OUT_AGENT);
+	assert_int_equal(misfit("libasan.so.8::" US, "libclang_rt.asan-x86_64.so"), OUT_AGENT);
+	assert_int_equal(misfit("libasan.so.8:" US, ""), 0);
+	assert_int_equal(misfit("libasan.so.8:::" US, ""), 0);
+	assert_int_equal(misfit("libasan.so.8::/x.so:" US, ""), 0);
+	assert_int_equal(misfit("/x.so::" US, ""), 0);
+}
+
+static void stripped_of(const char *value, unsigned take, const char *expect)
+{
+	char out[256];
+
+	assert_int_equal(pa_exec_env_strip_hook(value, take, out, sizeof(out)), strlen(expect));
+	assert_string_equal(out, expect);
+}
+
+static void a_marked_runtime_goes_alone_or_with_us(void **unused)
+{
+	stripped_of("libasan.so.8::" US ":/x.so", OUT_RUNTIME, US ":/x.so");
+	stripped_of("libasan.so.8::" US ":/x.so", OUT_AGENT, "/x.so");
+	stripped_of("libasan.so.8:" US ":/x.so", OUT_RUNTIME, "libasan.so.8:" US ":/x.so");
+	stripped_of("libasan.so.8:" US ":/x.so", OUT_AGENT, "libasan.so.8:/x.so");
+	stripped_of("libasan.so.8::" US, PA_EXEC_TAKE_VARIABLES, "libasan.so.8:" US);
+}
+
+/* A program file: two loadable segments (so that an address is no offset), a dynamic section, its strings. */
+struct file {
+	Elf64_Ehdr head;
+	Elf64_Phdr segments[4];
+	Elf64_Dyn dynamic[6];
+	char strings[160];
+};
+
+struct bytes {
+	const unsigned char *at;
+	size_t len;
+};
+
+static size_t read_bytes(void *arg, void *to, size_t len, uint64_t offset)
+{
+	const struct bytes *file = arg;
+
+	if (offset >= file->len)
+		return 0;
+	len = len < file->len - offset ? len : file->len - offset;
+	memcpy(to, file->at + offset, len);
+	return len;
+}
+
+static struct file make_program(const char *second)
+{
+	const uint64_t bias = 0x400000, strings = offsetof(struct file, strings);
+	struct file f = {
+	    .head = {.e_machine = PA_ARCH_MACHINE,
+		     .e_phoff = offsetof(struct file, segments),
+		     .e_phnum = 4,
+		     .e_phentsize = sizeof(Elf64_Phdr)},
+	    .segments = {{.p_type = PT_LOAD, .p_filesz = strings},
+			 {.p_type = PT_NOTE},
+			 {.p_type = PT_LOAD, .p_offset = strings, .p_vaddr = bias, .p_filesz = sizeof(f.strings)},
+			 {.p_type = PT_DYNAMIC, .p_offset = offsetof(struct file, dynamic), .p_filesz = sizeof(f.dynamic)}},
+	    .dynamic = {{.d_tag = DT_NEEDED, .d_un.d_val = 1},
+			{.d_tag = DT_NEEDED, .d_un.d_val = 40},
+			{.d_tag = DT_STRTAB, .d_un.d_ptr = bias},
+			{.d_tag = DT_NULL}},
+	};
+
+	memcpy(f.head.e_ident, ELFMAG, SELFMAG);
+	f.head.e_ident[EI_CLASS] = ELFCLASS64;
+	f.head.e_ident[EI_DATA] = ELFDATA2LSB;
+	strcpy(f.strings + 1, "libc.so.6");
+	strcpy(f.strings + 40, second);
+	return f;
+}
+
+static bool needs(const struct file *file, size_t len, char *name)
+{
+	unsigned char *exact = test_malloc(len ? len : 1);
+	struct bytes bytes = {exact, len};
+	bool ret;
+
+	memcpy(exact, file, len);
+	memset(name, 'x', PA_PRELOAD_NAME_MAX);
+	ret = pa_exec_needed_hook(read_bytes, &bytes, name);
+	test_free(exact);
+	assert_true(ret == (name[0] != '\0'));
+	return ret;
+}
+
+static void a_needed_runtime_is_found(void **unused)
+{
+	char name[PA_PRELOAD_NAME_MAX], path[100] = "libasan.so.";
+	struct file f = make_program("libasan.so.8");
+
+	assert_true(needs(&f, sizeof(f), name));
+	assert_string_equal(name, "libasan.so.8");
+	f = make_program("libclang_rt.asan-x86_64.so");
+	assert_true(needs(&f, sizeof(f), name));
+	f = make_program("libtsan.so.2");
+	assert_false(needs(&f, sizeof(f), name));
+	f = make_program("libasan.so.8");
+	f.dynamic[0].d_tag = DT_NULL; /* the section ends before it */
+	assert_false(needs(&f, sizeof(f), name));
+	memset(path + 11, '8', PA_PRELOAD_NAME_MAX - 12);
+	f = make_program(path);
+	assert_true(needs(&f, sizeof(f), name));
+	path[strlen(path)] = '8'; /* one more than there is room for */
+	f = make_program(path);
+	assert_false(needs(&f, sizeof(f), name));
+}
+
+/* Every cut, and wild values in every field: no read past the file, no name that is not there. */
+static void cut_and_wild_programs_need_nothing(void **unused)
+{
+	static const uint64_t wild[] = {0, 1, 7, 0x7fffffffffffffff, 0x8000000000000000, UINT64_MAX - 8, UINT64_MAX};
+	const struct file good = make_program("libasan.so.8");
+	const size_t end = offsetof(struct file, strings) + 40 + sizeof("libasan.so.8");
+	char name[PA_PRELOAD_NAME_MAX];
+
+	for (size_t len = 0; len <= sizeof(good); len++)
+		assert_int_equal(needs(&good, len, name), len >= end);
+	for (size_t at = 0; at + 8 <= offsetof(struct file, strings); at += 2) {
+		for (size_t i = 0; i < sizeof(wild) / sizeof(*wild); i++) {
+			struct file f = good;
+
+			memcpy((char *)&f + at, &wild[i], 8);
+			if (needs(&f, sizeof(f), name))
+				assert_string_equal(name, "libasan.so.8");
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +365,11 @@ int main(void)
 	    cmocka_unit_test(cut_and_wild_headers_refuse_nothing_of_ours),
 	    cmocka_unit_test(loaders_are_told_apart),
 	    cmocka_unit_test(scripts_name_their_interpreter),
+	    cmocka_unit_test(we_must_not_come_before_a_runtime),
+	    cmocka_unit_test(a_runtime_goes_only_when_record_brought_it),
+	    cmocka_unit_test(a_marked_runtime_goes_alone_or_with_us),
+	    cmocka_unit_test(a_needed_runtime_is_found),
+	    cmocka_unit_test(cut_and_wild_programs_need_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
