@@ -93,11 +93,14 @@ static void end_thread(struct pa_process *p, struct pa_thread *t)
 static uint64_t carried_periods(struct pa_process *p, uint64_t period, uint64_t weight)
 {
 	struct pa_recorder *r = p->recorder;
-	int64_t used = p->cpu_ns > p->cpu_base_ns ? (int64_t)(p->cpu_ns - p->cpu_base_ns) : 0;
-	int64_t rest = used - (int64_t)(weight * period);
-	int64_t least = -(int64_t)(pa_process_chance(p) * (double)period);
+	uint64_t used = p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
+	int64_t rest, least = -(int64_t)(pa_process_chance(p) * (double)period);
 	uint64_t periods;
 
+	/* years of CPU time are a liar's */
+	if (used > PA_CPU_NS_MAX || weight > PA_CPU_NS_MAX / period)
+		return 0;
+	rest = (int64_t)used - (int64_t)(weight * period);
 	if (rest < 0 && !p->cpu_exact && !p->said_end)
 		rest = 0;
 	r->carry_ns += rest < least ? least : rest;

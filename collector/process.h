@@ -14,6 +14,8 @@
 #include "collector/modules.h"
 
 #define PA_THREAD_BUCKETS 256
+/* Two years: more CPU time than that is a liar's and counts as none. */
+#define PA_CPU_NS_MAX (UINT64_C(1) << 56)
 #define PA_THREADS_MAX    65536 /* live ones of a process */
 
 struct pa_thread {

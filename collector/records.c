@@ -116,15 +116,20 @@ static void on_slice(void *arg, const struct pa_drain_origin *from, const struct
 		pa_slices_keep(r->slices, p, (const struct pa_slice *)record);
 }
 
+static uint64_t believable(uint64_t cpu_ns)
+{
+	return cpu_ns <= PA_CPU_NS_MAX ? cpu_ns : 0;
+}
+
 /* What the thread had used before it was armed. A late one (raw clone) has whole periods of it: they are its own. The
  * main thread's may belong to the image before this one. */
 static void count_early(struct pa_process *p, struct pa_thread *t, const struct pa_thread_start *start)
 {
 	uint64_t period = p->recorder->period_ns;
-	uint64_t periods = t->tid == p->inner_pid ? 0 : start->cpu_ns / period;
+	uint64_t periods = t->tid == p->inner_pid ? 0 : believable(start->cpu_ns) / period;
 
 	p->nr_armed++;
-	p->early_ns += start->cpu_ns - periods * period;
+	p->early_ns += believable(start->cpu_ns) - periods * period;
 	if (!periods)
 		return;
 	pa_records_charge(p, t, start->head.time_ns, PA_FRAME_UNSAMPLED, periods);
@@ -143,9 +148,9 @@ static void on_thread_start(void *arg, const struct pa_drain_origin *from, const
 		count_early(p, t, start);
 	t->announced = true;
 	t->period_ns = start->period_ns;
-	t->armed_cpu_ns = start->cpu_ns;
-	if (start->cpu_ns > t->cpu_ns)
-		t->cpu_ns = start->cpu_ns;
+	t->armed_cpu_ns = believable(start->cpu_ns);
+	if (t->armed_cpu_ns > t->cpu_ns)
+		t->cpu_ns = t->armed_cpu_ns;
 	if (start->start_routine >= PA_FRAME_PSEUDO_MAX)
 		t->start_frame = pa_frames_of(p, start->start_routine | PA_FRAME_EXACT, record->time_ns);
 	memcpy(t->name, start->name, sizeof(start->name));
@@ -167,7 +172,7 @@ static void on_thread_end(void *arg, const struct pa_drain_origin *from, const s
 	pa_process_weigh(p, t, end->undelivered);
 	if (!t->announced)
 		t->period_ns = p->recorder->period_ns;
-	t->cpu_ns = end->cpu_ns;
+	t->cpu_ns = believable(end->cpu_ns);
 	t->end_ns = record->time_ns;
 	pa_records_put_thread(p, t);
 	pa_recorder_forget_thread(p, t);
@@ -199,12 +204,12 @@ static void on_process_end(void *arg, const struct pa_drain_origin *from, const 
 
 	if (!p)
 		return;
-	if (end->cpu_ns > p->cpu_ns)
+	if (believable(end->cpu_ns) > p->cpu_ns)
 		p->cpu_ns = end->cpu_ns;
 	p->said_end = true;
 	if (end->kind == PA_PROCESS_EXEC) {
 		p->exec_ns = record->time_ns;
-		p->exec_cpu_ns = end->cpu_ns;
+		p->exec_cpu_ns = believable(end->cpu_ns);
 	} else if (!p->how[0]) {
 		snprintf(p->how, sizeof(p->how), "exit");
 	}
