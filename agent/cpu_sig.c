@@ -17,6 +17,7 @@
 
 #define TICK_NS 4000000u   /* the kernel looks at CPU timers in its tick; 4 ms is the common one */
 #define LATE_PERIODS 3
+#define LATE_PERIODS_ANYWHERE 10
 #define ARMS_PER_TICK 8
 #define ROOT_WORTH_KEEPING 64
 #define SAMPLE_ROOM (sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t))
@@ -32,13 +33,19 @@ static struct pa_block *block_of(const siginfo_t *info, bool *ours)
 	return block;
 }
 
-/* A tick that comes late either sat behind a blocked signal, or the thread was in one long system call: then the pc is
- * just behind the call's instruction and the time is the call's. rt_sigprocmask is the call that unblocks. */
+/* A tick that comes late sat behind a blocked signal, or the thread was in one long system call: then the pc is just
+ * behind the call's instruction and the time is the call's. Late is relative: the kernel looks at CPU timers in its tick
+ * only, and threads that share a CPU use it between the ticks too; three periods are normal there. So three count only
+ * where the signal was just unblocked (rt_sigprocmask returns there), and ten anywhere (a handler's sa_mask). */
 static bool was_blocked(uint64_t late_ns, uint64_t period_ns, const ucontext_t *uc)
 {
 	uint64_t unit = period_ns > TICK_NS ? period_ns : TICK_NS;
+	enum pa_arch_behind behind;
 
-	return late_ns > LATE_PERIODS * unit && !pa_arch_in_syscall(uc);
+	if (late_ns <= LATE_PERIODS * unit)
+		return false;
+	behind = pa_arch_behind_call(uc);
+	return behind == PA_BEHIND_SIGMASK || (behind == PA_BEHIND_NOTHING && late_ns > LATE_PERIODS_ANYWHERE * unit);
 }
 
 static void keep_root(struct pa_block *block, const uint64_t *frames, uint16_t nr)

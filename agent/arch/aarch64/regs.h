@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 
+#include "agent/arch/behind.h"
+
 #define PA_ARCH_NR_REGS  33 /* x0..x30 sp pc; DWARF numbers x0..x30 and sp, pc comes last as a slot of our own */
 #define PA_ARCH_DWARF_FP 29
 #define PA_ARCH_DWARF_SP 31
@@ -62,17 +64,19 @@ static inline uint64_t pa_arch_fp(const ucontext_t *uc)
 	return uc->uc_mcontext.regs[29];
 }
 
-/* Whether the pc stands just behind a system call other than the one that changes masks: a tick delivered there came
- * late because of the call. x8 still holds its number. */
-static inline bool pa_arch_in_syscall(const ucontext_t *uc)
+/* Which system call the pc stands just behind; x8 still holds its number. The bytes are read only when their page
+ * answers. */
+static inline enum pa_arch_behind pa_arch_behind_call(const ucontext_t *uc)
 {
 	uint64_t pc = pa_arch_pc(uc);
 	uint32_t code;
 
 	if (pa_arch_syscall(SYS_rt_sigprocmask, -1, (long)(pc - 4), 0, 8, 0, 0) != -22)
-		return false;
+		return PA_BEHIND_NOTHING;
 	memcpy(&code, (const void *)(pc - 4), sizeof(code));
-	return code == 0xd4000001u && uc->uc_mcontext.regs[8] != SYS_rt_sigprocmask;
+	if (code != 0xd4000001u)
+		return PA_BEHIND_NOTHING;
+	return uc->uc_mcontext.regs[8] == SYS_rt_sigprocmask ? PA_BEHIND_SIGMASK : PA_BEHIND_CALL;
 }
 
 /* clone() of a process that runs fn(arg) on its own stack and exits with 0; flags carry no exit signal. With

@@ -8,6 +8,8 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 
+#include "agent/arch/behind.h"
+
 #define PA_ARCH_NR_REGS  17 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip: DWARF order */
 #define PA_ARCH_DWARF_FP 6
 #define PA_ARCH_DWARF_SP 7
@@ -65,9 +67,8 @@ static inline uint64_t pa_arch_fp(const ucontext_t *uc)
 	return (uint64_t)uc->uc_mcontext.gregs[REG_RBP];
 }
 
-/* Whether the pc stands just behind a system call other than the one that changes masks: a tick delivered there came
- * late because of the call. The bytes are read only when their page answers. */
-static inline bool pa_arch_in_syscall(const ucontext_t *uc)
+/* Which system call the pc stands just behind. The bytes are read only when their page answers. */
+static inline enum pa_arch_behind pa_arch_behind_call(const ucontext_t *uc)
 {
 	uint64_t pc = pa_arch_pc(uc);
 	const uint8_t *code = (const uint8_t *)pc;
@@ -75,9 +76,9 @@ static inline bool pa_arch_in_syscall(const ucontext_t *uc)
 
 	if (pa_arch_syscall(SYS_rt_sigprocmask, -1, (long)(pc - 7), 0, 8, 0, 0) != -22 || code[-2] != 0x0f ||
 	    code[-1] != 0x05)
-		return false;
+		return PA_BEHIND_NOTHING;
 	memcpy(&nr, code - 6, sizeof(nr));
-	return !(code[-7] == 0xb8 && nr == SYS_rt_sigprocmask);
+	return code[-7] == 0xb8 && nr == SYS_rt_sigprocmask ? PA_BEHIND_SIGMASK : PA_BEHIND_CALL;
 }
 
 /* clone() of a process that runs fn(arg) on its own stack and exits with 0; flags carry no exit signal. With
