@@ -86,6 +86,8 @@ print("twenty ticks")'
 
 @test "R30 the wall clock steps by a day, forth and back" {
 	need_root
+	# everybody on the machine sees the step: files of a build at the same time get a date of tomorrow
+	[ -n "${PA_STEP_CLOCK:-}" ] || skip "steps the machine's clock: PA_STEP_CLOCK=1 allows it"
 	before=$(date +%s) start=$SECONDS
 	run_plain "$TARGETS/timers" clock
 	grep -qx "clock stepped, refused 0" "$T/plain.out" || skip "the clock may not be set here"
