@@ -41,6 +41,10 @@
 	X(profil)                                                                                                      \
 	X(sprofil)                                                                                                     \
 	X(setitimer)                                                                                                   \
+	X(prlimit)                                                                                                     \
+	X(prlimit64)                                                                                                   \
+	X(setrlimit)                                                                                                   \
+	X(setrlimit64)                                                                                                 \
 	X(prctl)                                                                                                       \
 	X(syscall)                                                                                                     \
 	X(_Fork)                                                                                                       \

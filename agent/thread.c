@@ -1,6 +1,7 @@
 /* Threads entering and leaving, and the process-wide walks over all of them. World: hook. */
 #include "agent/thread.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "agent/arena.h"
@@ -25,15 +26,21 @@ static uint64_t random_phase(const struct pa_block *block, uint64_t period_ns)
 	return 1 + x % period_ns;
 }
 
-/* A thread without a timer is accounted for all the same: at its end everything is undelivered. One note a process. */
-static void refused(struct pa_block *block, int err)
+/* Whether this process has not yet said that it went without a timer. */
+static bool first_refusal(uint32_t pid)
 {
 	static _Atomic uint32_t told_pid;
 	uint32_t told = pa_load_relaxed(&told_pid);
 
+	return told != pid && pa_claim_u32(&told_pid, told, pid);
+}
+
+/* A thread without a timer is accounted for all the same: at its end everything is undelivered. One note a process. */
+static void refused(struct pa_block *block, int err)
+{
 	block->armed_cpu_ns = pa_thread_cpu_sig(block->tid);
 	block->delivered = 0;
-	if (told != block->pid && pa_claim_u32(&told_pid, told, block->pid))
+	if (first_refusal(block->pid))
 		pa_record_note_sig(block, &block->hook_ring, PA_NOTE_TIMER_REFUSED, (uint64_t)-err, block->tid);
 }
 
@@ -190,6 +197,31 @@ static void move_timer(struct pa_block *block, void *arg)
 void pa_thread_move_timers_sig(int signal)
 {
 	pa_arena_each_sig(move_timer, &signal);
+}
+
+static void give_up(struct pa_block *block, void *spared)
+{
+	if (block == spared || !pa_timer_excess_sig() || pa_load_relaxed(&block->timer_id) < 0 ||
+	    !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
+		return;
+	/* what was delivered stays counted: at the thread's end the rest is undelivered */
+	pa_timer_disarm_sig(block);
+	pa_store_release(&block->state, PA_BLOCK_LIVE);
+}
+
+void pa_thread_limit_timers_hook(uint64_t limit)
+{
+	struct pa_block *own = pa_tls.block;
+
+	pa_timer_limit_sig(limit);
+	if (!pa_timer_excess_sig())
+		return;
+	pa_arena_each_sig(give_up, own);
+	if (!own)
+		return;
+	give_up(own, NULL);
+	if (first_refusal(own->pid))
+		pa_thread_note_sig(PA_NOTE_TIMER_REFUSED, EAGAIN, own->tid);
 }
 
 void pa_thread_process_end_hook(uint32_t kind)

@@ -76,6 +76,11 @@ void pa_thread_after_fork_hook(void);
  * won the claim on moving (pa_signal). */
 void pa_thread_move_timers_sig(int signal);
 
+/* The host is about to limit its queued signals (RLIMIT_SIGPENDING) to this: timers beyond our half are deleted, the
+ * caller's last. Their threads are accounted for at their ends, as those whose timers were refused. One note a process.
+ * World: hook. */
+void pa_thread_limit_timers_hook(uint64_t limit);
+
 /* Writes the process's end (exact CPU time) into this thread's hook ring. kind: enum pa_process_end_kind. For exec,
  * called again with 0 when it failed: nothing is written, sampling goes on. */
 void pa_thread_process_end_hook(uint32_t kind);

@@ -55,15 +55,25 @@ static struct timespec to_timespec(uint64_t ns)
 /* Timers of this process; each takes one of the user's queued signals (RLIMIT_SIGPENDING), of which the host needs its
  * own: we stop at half. */
 static _Atomic uint32_t nr_armed PA_HOT;
-static uint32_t max_armed = UINT32_MAX;
+static _Atomic uint32_t max_armed = UINT32_MAX;
+
+void pa_timer_limit_sig(uint64_t limit)
+{
+	pa_store_relaxed(&max_armed, limit < UINT32_MAX ? (uint32_t)limit / 2 : UINT32_MAX);
+}
+
+bool pa_timer_excess_sig(void)
+{
+	return pa_load_relaxed(&nr_armed) > pa_load_relaxed(&max_armed);
+}
 
 void pa_timer_init(void)
 {
 	struct rlimit limit;
 
 	vdso_clock = pa_vdso_clock();
-	if (pa_sys(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit) == 0 && limit.rlim_cur < UINT32_MAX)
-		max_armed = (uint32_t)limit.rlim_cur / 2;
+	if (pa_sys(SYS_prlimit64, 0, RLIMIT_SIGPENDING, NULL, &limit) == 0)
+		pa_timer_limit_sig(limit.rlim_cur);
 }
 
 void pa_timer_forget_all_sig(void)
@@ -84,7 +94,7 @@ int pa_timer_arm_sig(struct pa_block *block, int signal)
 	int32_t id = -1;
 	int ret;
 
-	if (pa_load_relaxed(&nr_armed) >= max_armed)
+	if (pa_load_relaxed(&nr_armed) >= pa_load_relaxed(&max_armed))
 		return -EAGAIN;
 	memset(&event, 0, sizeof(event));
 	event.sigev_notify = SIGEV_THREAD_ID;

@@ -2,6 +2,7 @@
 #ifndef PA_AGENT_TIMER_SIG_H
 #define PA_AGENT_TIMER_SIG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent/thread.h"
@@ -13,6 +14,11 @@ uint64_t pa_now_sig(void); /* CLOCK_MONOTONIC, ns */
 
 /* Finds the clock, and how many timers the host can spare. World: plain (constructor). */
 void pa_timer_init(void);
+
+/* From now on the host may queue so many signals (RLIMIT_SIGPENDING). */
+void pa_timer_limit_sig(uint64_t limit);
+/* Whether more timers are armed than that leaves us. */
+bool pa_timer_excess_sig(void);
 
 /* In a forked child: timers are not inherited. */
 void pa_timer_forget_all_sig(void);

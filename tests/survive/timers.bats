@@ -65,6 +65,15 @@ print("twenty ticks")'
 	run_both "$TARGETS/timers" sigpending_later
 }
 
+@test "R28 RLIMIT_SIGPENDING lowered step by step under 32 threads with timers: the program has its half each time" {
+	unshare -U true 2>/dev/null || skip "no user namespace to be had here"
+	run_both "$TARGETS/timers" sigpending_lower
+	grep -c 'at least three timers 1' "$T/recorded.out" | grep -qx 4
+	# the caller is the last to lose its timer
+	sampled 20
+	[ -n "$PA_SELFTEST" ] || [ "$(grep -c 'refused a CPU timer' "$T/report.txt")" = 1 ]
+}
+
 @test "R29 1000 threads at once (10000 in check-long)" {
 	run_both "$TARGETS/timers" many 1000
 	sampled 5
