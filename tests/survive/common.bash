@@ -153,9 +153,10 @@ holds() {
 	jq -e "$@" "$T/report.json" >/dev/null || fail "not so in the report: $* : $(jq -c '{processes,loss,symbols,notes,cpu:(.cpu|del(.top_functions?)?)}' "$T/report.json" | head -c 4000)"
 }
 
-# sampled N: at least N signals' worth of samples are in the recording, or the case proves nothing
+# sampled N: at least N periods were recorded, or the case proves nothing. Periods, not signals: on a crowded machine one
+# signal stands for several
 sampled() {
-	holds --argjson n "$1" '(.cpu.effective_samples // 0) >= $n'
+	holds --argjson n "$1" '.loss.cpu_recorded >= $n'
 }
 
 # folded: the stacks, one a line with their weight at the end, in $T/folded

@@ -152,7 +152,7 @@ processes_at_least() {
 	processes_at_least 5
 }
 
-@test "R41 a process number is used again at once: two processes, each with its own samples" {
+@test "R41 a process number is used again: two processes, each with its own samples" {
 	run_both "$TARGETS/forks" pid_reuse
 	grep -qx "same number 1" "$T/plain.out" || skip "process numbers cannot be chosen here"
 	grep -qx "same number 1" "$T/recorded.out" || skip "the number was taken by somebody else"

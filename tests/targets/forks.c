@@ -318,6 +318,7 @@ static int mode_pid_reuse(int argc, char **argv)
 	}
 	target_wait(first, &status);
 	target_print_status("first", status);
+	usleep(300000); /* numbers are not given again at once: whoever records has had time to see the first one end */
 	for (int tries = 0; tries < 50; tries++) {
 		next_number(first);
 		second = fork();
