@@ -15,6 +15,7 @@ struct run {
 	struct pa_cfi_row saved[SAVED_ROWS];
 	unsigned nr_saved;
 	uint64_t loc;
+	uint64_t row_from; /* where the present row begins */
 	bool bad;
 };
 
@@ -240,9 +241,23 @@ static void run(struct run *r, const uint8_t *code, const uint8_t *end, uint64_t
 	struct pa_cursor c = {.at = code, .end = end};
 
 	while (!r->bad && r->loc <= lookup && pa_cursor_left(&c)) {
+		uint64_t before = r->loc;
+
 		step(r, &c);
 		r->bad |= c.bad;
+		if (r->loc != before && r->loc <= lookup)
+			r->row_from = r->loc;
 	}
+}
+
+/* The row ends where the instruction that passed the lookup pc set the next one, or with the entry. */
+static void tell_range(const struct run *r, uint64_t lookup)
+{
+	uint64_t to = r->loc > lookup ? r->loc : r->entry->pc_end;
+	bool sane = !r->bad && r->row_from <= lookup && lookup < to && to <= r->entry->pc_end;
+
+	r->image->range[0] = sane ? r->row_from : 0;
+	r->image->range[1] = sane ? to : 0;
 }
 
 bool pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry *entry, uint64_t lookup,
@@ -256,12 +271,15 @@ bool pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry 
 	r.initial = r.row;
 	r.nr_saved = 0;
 	r.loc = entry->pc_begin;
+	r.row_from = 0;
 	r.bad = false;
 	run(&r, entry->cie_code, entry->cie_end, UINT64_MAX);
 	r.initial = r.row;
 	r.nr_saved = 0;
-	r.loc = entry->pc_begin;
+	r.loc = r.row_from = entry->pc_begin;
 	run(&r, entry->fde_code, entry->fde_end, lookup);
 	*row = r.row;
+	if (image->range)
+		tell_range(&r, lookup);
 	return !r.bad;
 }

@@ -215,6 +215,7 @@ static int read_fde(const struct pa_cfi_image *image, const uint8_t *at, uint64_
 		return PA_RULE_ROW;
 	if (pc - e->pc_begin >= range)
 		return PA_RULE_NO_CFI; /* a gap between two functions */
+	e->pc_end = e->pc_begin + range;
 	e->fde_code = c.at;
 	e->fde_end = c.end;
 	return 0;
@@ -247,6 +248,17 @@ static __attribute__((noinline)) int prepare(const struct pa_cfi_image *image, u
 	return err || skip_fde_augmentation(e) ? err : PA_RULE_ROW;
 }
 
+static bool uses_expression(const struct pa_cfi_row *row)
+{
+	if (row->cfa_reg == PA_CFA_EXPR)
+		return true;
+	for (int i = 0; i < PA_CFI_COLUMNS; i++) {
+		if (row->cell[i] == PA_CELL_EXPR || row->cell[i] == PA_CELL_OTHER)
+			return true;
+	}
+	return false;
+}
+
 void pa_cfi_rule_sig(const struct pa_cfi_image *image, uint64_t pc, bool exact, struct pa_rule *rule)
 {
 	struct pa_cfi_entry entry;
@@ -256,6 +268,9 @@ void pa_cfi_rule_sig(const struct pa_cfi_image *image, uint64_t pc, bool exact, 
 	if (!err && !pa_cfi_run_sig(image, &entry, pc - !exact, &row))
 		err = PA_RULE_ROW;
 	*rule = (struct pa_rule){.kind = (uint8_t)err};
+	/* an expression may use the pc: its rule is good for this one */
+	if (image->range && (err || uses_expression(&row)))
+		image->range[0] = image->range[1] = 0;
 	if (!err)
 		pa_cfi_put_sig(image, &row, entry.signal, pc, rule);
 }

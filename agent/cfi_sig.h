@@ -19,6 +19,7 @@ struct pa_cfi_image {
 	/* whether the bytes can be read now, asked once per entry; NULL: all of lo..hi can */
 	bool (*readable)(void *ctx, const void *at, size_t len);
 	void *ctx;
+	uint64_t *range; /* NULL, or two words for the pcs the rule holds for: range[0] <= pc < range[1]; equal: pc only */
 };
 
 /* One FDE and its CIE, decoded as far as running them needs. */
@@ -28,6 +29,7 @@ struct pa_cfi_entry {
 	const uint8_t *fde_code;
 	const uint8_t *fde_end;
 	uint64_t pc_begin;
+	uint64_t pc_end;
 	uint32_t code_align;
 	int32_t data_align;
 	uint8_t encoding; /* DW_EH_PE_* of the FDE's addresses */
@@ -71,7 +73,7 @@ struct pa_cfi_row {
 	int32_t value[PA_CFI_COLUMNS];
 };
 
-/* Runs the instructions of an entry up to a lookup pc.
+/* Runs the instructions of an entry up to a lookup pc. Sets image->range to the pcs the row holds for.
  * Errors: false: damaged, or instructions nobody knows; row is undefined.   World: signal. */
 bool pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry *entry, uint64_t lookup,
 		    struct pa_cfi_row *row);

@@ -10,6 +10,7 @@
 
 /* 512 KiB of zeroes: pages that no pc falls on are never touched. */
 _Atomic uint64_t pa_rules_table[PA_RULES_WORDS];
+_Atomic uint64_t pa_rules_blocks[PA_RULES_BLOCKS];
 _Atomic uint32_t pa_rules_flushes PA_HOT;
 
 static int (*find_object)(void *address, struct pa_find_object *result) PA_HOT;
@@ -19,11 +20,17 @@ void pa_rules_set_finder(int (*finder)(void *address, struct pa_find_object *res
 	find_object = finder;
 }
 
+static void clear_words(_Atomic uint64_t *words, unsigned nr)
+{
+	for (unsigned i = 0; i < nr; i++)
+		if (pa_load_relaxed(&words[i]))
+			pa_store_relaxed(&words[i], 0);
+}
+
 static void clear_table(void)
 {
-	for (unsigned i = 0; i < PA_RULES_WORDS; i++)
-		if (pa_load_relaxed(&pa_rules_table[i]))
-			pa_store_relaxed(&pa_rules_table[i], 0);
+	clear_words(pa_rules_table, PA_RULES_WORDS);
+	clear_words(pa_rules_blocks, PA_RULES_BLOCKS);
 }
 
 /* Generations come round after 255 flushes. Words of the one that is about to start anew go before it starts; words a
@@ -89,6 +96,28 @@ static void store(const struct pa_rules *rules, uint64_t lookup, uint32_t bits)
 		pa_store_relaxed(word, 0);
 }
 
+#define BLOCK	     (UINT64_C(1) << PA_RULES_BLOCK_SHIFT)
+#define BLOCKS_ABOUT 16 /* on either side of the pc: half a KiB of a function at once */
+
+/* Stores the rule for the blocks about lookup that lie in its range altogether. Returns whether lookup's own does. */
+static bool store_blocks(const struct pa_rules *rules, uint64_t lookup, uint32_t bits)
+{
+	uint64_t own = lookup & ~(BLOCK - 1), lo = (rules->range[0] + BLOCK - 1) & ~(BLOCK - 1);
+	uint64_t hi = rules->range[1] & ~(BLOCK - 1);
+
+	if (lo < own - BLOCKS_ABOUT * BLOCK)
+		lo = own - BLOCKS_ABOUT * BLOCK;
+	if (hi > own + BLOCKS_ABOUT * BLOCK)
+		hi = own + BLOCKS_ABOUT * BLOCK;
+	for (uint64_t at = lo; at < hi; at += BLOCK)
+		pa_store_relaxed(&pa_rules_blocks[pa_rules_block_index(at)],
+				 pa_rules_block_key(at, rules->generation) << PA_RULES_BITS | bits);
+	pa_fence();
+	for (uint64_t at = lo; at < hi && pa_rules_generation_sig() != rules->generation; at += BLOCK)
+		pa_store_relaxed(&pa_rules_blocks[pa_rules_block_index(at)], 0); /* as in store() */
+	return own >= lo && own < hi;
+}
+
 #define REACH (UINT64_C(1) << 31) /* of the signed offsets in the tables */
 
 /* The rule of a pc in the module found last. A module whose segments lie apart is known by one segment only, and its
@@ -101,6 +130,7 @@ static void read_tables(struct pa_rules *rules, uint64_t pc, bool exact, struct 
 	    .hdr = rules->hdr,
 	    .readable = readable,
 	    .ctx = &rules->pages,
+	    .range = rules->range,
 	};
 	uint64_t hdr = (uint64_t)(uintptr_t)rules->hdr;
 
@@ -118,6 +148,7 @@ void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, stru
 	uint32_t bits;
 
 	*rule = (struct pa_rule){.kind = PA_RULE_NO_MODULE};
+	rules->range[0] = rules->range[1] = 0;
 	if (!pa_rules_find_module_sig(rules, lookup))
 		return;
 	if (pa_probe_is_quiet_sig())
@@ -127,7 +158,8 @@ void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, stru
 	else
 		read_tables(rules, pc, exact, rule);
 	/* a module that found no place in the list is announced by a later walk, which must come this way again */
-	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits))
+	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits) &&
+	    !(rule->kind <= PA_RULE_FP && store_blocks(rules, lookup, bits)))
 		store(rules, lookup, bits);
 }
 

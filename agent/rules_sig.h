@@ -20,7 +20,13 @@
 	    */
 #define PA_RULES_PC_MIN 65536u /* below the lowest address anything is mapped at; makes a zero word match nothing */
 
+/* Rules that hold for a whole block of code, most of every function: a pc that was never seen is known by its block. Small
+ * enough to stay in a cache between two ticks, so it is asked first. The same words, with the block's number. */
+#define PA_RULES_BLOCK_SHIFT 5
+#define PA_RULES_BLOCKS	     8192u
+
 extern _Atomic uint64_t pa_rules_table[PA_RULES_WORDS];
+extern _Atomic uint64_t pa_rules_blocks[PA_RULES_BLOCKS];
 extern _Atomic uint32_t pa_rules_flushes;
 
 /* What a walk keeps between its lookups. */
@@ -30,6 +36,7 @@ struct pa_rules {
 	uint64_t end;
 	const uint8_t *hdr;    /* its .eh_frame_hdr, NULL: none */
 	bool listed;           /* it stands in info->modules */
+	uint64_t range[2];     /* the pcs the rule worked out last holds for; equal: its own only */
 	struct pa_pages pages; /* of unwind information and code */
 	struct pa_walk_info *info;
 };
@@ -69,11 +76,27 @@ static inline bool pa_rules_pc_ok(uint64_t pc)
 	return pc - PA_RULES_PC_MIN < (UINT64_C(1) << PA_ARCH_VA_BITS) - PA_RULES_PC_MIN;
 }
 
+static inline uint32_t pa_rules_block_index(uint64_t lookup)
+{
+	return (uint32_t)(lookup >> PA_RULES_BLOCK_SHIFT) % PA_RULES_BLOCKS;
+}
+
+/* 13 bits of index, 5 of block: what is left of 48 fits beside the generation. */
+static inline uint64_t pa_rules_block_key(uint64_t lookup, uint64_t generation)
+{
+	return generation << 31 | lookup >> (PA_RULES_BLOCK_SHIFT + 13);
+}
+
 /* The cached rule of a lookup pc, packed; false: not there. */
 static inline bool pa_rules_cached_sig(uint64_t lookup, uint64_t generation, uint32_t *bits)
 {
-	uint64_t word = pa_load_relaxed(&pa_rules_table[pa_rules_index(lookup)]);
+	uint64_t word = pa_load_relaxed(&pa_rules_blocks[pa_rules_block_index(lookup)]);
 
+	if (word >> PA_RULES_BITS == pa_rules_block_key(lookup, generation)) {
+		*bits = (uint32_t)word & ((1u << PA_RULES_BITS) - 1);
+		return true;
+	}
+	word = pa_load_relaxed(&pa_rules_table[pa_rules_index(lookup)]);
 	*bits = (uint32_t)word & ((1u << PA_RULES_BITS) - 1);
 	return word >> PA_RULES_BITS == pa_rules_key(lookup, generation);
 }

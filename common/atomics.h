@@ -17,6 +17,9 @@
 #define pa_fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define pa_exchange(p, v) atomic_exchange_explicit((p), (v), memory_order_acq_rel)
 
+/* What was stored before it is seen before what is loaded after it. */
+#define pa_fence() atomic_thread_fence(memory_order_seq_cst)
+
 /* A counter with one writer: no locked instruction, readers see some recent value. */
 #define pa_bump(p, v) pa_store_relaxed((p), pa_load_relaxed(p) + (v))
 

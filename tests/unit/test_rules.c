@@ -1,0 +1,101 @@
+/* The rule cache: what it answers for a pc, by the pc or by its block, is what the module's tables say of that pc. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/arch/rule.h"
+#include "agent/rules_sig.h"
+#include "agent/walk_sig.h"
+
+#define PCS 20000
+#define CODE_BYTES 0x40000
+
+static struct pa_walk_info info;
+static uint64_t seed;
+
+/* Somewhere in libc's code, around a function of it. */
+static uint64_t random_pc(void)
+{
+	uint64_t start = (uint64_t)(uintptr_t)&printf & ~UINT64_C(0xffff);
+
+	seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return start + (seed >> 33) % CODE_BYTES;
+}
+
+static bool work_out(uint64_t pc, uint32_t *bits)
+{
+	struct pa_rules rules = {.info = &info, .generation = pa_rules_generation_sig()};
+	struct pa_rule rule;
+
+	info.nr_modules = 0;
+	pa_rules_work_out_sig(&rules, pc, true, &rule);
+	return rule.kind <= PA_RULE_ROW && pa_arch_rule_pack(&rule, bits);
+}
+
+static bool by_block(uint64_t pc)
+{
+	uint64_t word = pa_load_relaxed(&pa_rules_blocks[pa_rules_block_index(pc)]);
+
+	return word >> PA_RULES_BITS == pa_rules_block_key(pc, pa_rules_generation_sig());
+}
+
+static void cached_rules_are_those_of_the_tables(void **state)
+{
+	unsigned hits = 0, block_hits = 0, wrong = 0;
+	uint32_t cached, fresh;
+
+	(void)state;
+	assert_int_equal(pa_walk_init(), 0);
+	seed = 1;
+	for (int i = 0; i < PCS; i++)
+		work_out(random_pc(), &fresh);
+	seed = 2;
+	for (int i = 0; i < PCS; i++) {
+		uint64_t pc = random_pc();
+
+		if (!pa_rules_cached_sig(pc, pa_rules_generation_sig(), &cached))
+			continue;
+		hits++;
+		block_hits += by_block(pc);
+		wrong += !work_out(pc, &fresh) || fresh != cached;
+	}
+	assert_int_equal(wrong, 0);
+	assert_true(hits > PCS / 2);
+	assert_true(block_hits > PCS / 4);
+}
+
+static void a_flush_forgets_blocks(void **state)
+{
+	uint64_t pc = 0;
+	uint32_t bits;
+
+	(void)state;
+	assert_int_equal(pa_walk_init(), 0);
+	seed = 3;
+	for (int i = 0; i < PCS && !by_block(pc); i++) {
+		pc = random_pc();
+		work_out(pc, &bits);
+	}
+	assert_true(by_block(pc));
+	pa_walk_flush_sig();
+	assert_false(pa_rules_cached_sig(pc, pa_rules_generation_sig(), &bits));
+	/* the generation comes round after 255 flushes: the word must be gone by then */
+	for (int i = 0; i < 254; i++)
+		pa_walk_flush_sig();
+	assert_false(pa_rules_cached_sig(pc, pa_rules_generation_sig(), &bits));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(cached_rules_are_those_of_the_tables),
+	    cmocka_unit_test(a_flush_forgets_blocks),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
