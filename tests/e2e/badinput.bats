@@ -18,7 +18,7 @@ good() {
 
 # nothing_left: no recording, no temporary, no half of anything in the working directory
 nothing_left() {
-	! find "$T/bad.cwd" -mindepth 1 | grep . || fail "left behind"
+	if find "$T/bad.cwd" -mindepth 1 | grep .; then fail "left behind"; fi
 }
 
 @test "unknown command, no command" {

@@ -78,7 +78,7 @@ load recordings
 	cat "$T/folded"
 	no_controls "$T/folded"
 	[ "$(wc -l <"$T/folded")" -eq 3 ]
-	! grep -vqE '^[^;]+(;[^;]+)* [0-9]+$' "$T/folded" || fail "a line that is no stack"
+	if grep -vqE '^[^;]+(;[^;]+)* [0-9]+$' "$T/folded"; then fail "a line that is no stack"; fi
 	# the script is ours and the only one, no element or attribute came from a name
 	/usr/bin/python3 - "$T/x.svg" "$PA_ROOT/report/flame.js" <<-'END'
 	import sys, xml.etree.ElementTree as ET

@@ -35,7 +35,7 @@ load recordings
 	grep -q 'a sentence' "$T/out"
 	grep -q ' 74.2     0.230     0.300      100        2  /usr/bin/python3 work.py --fast' "$T/out"
 	grep -q ' 25.8     0.080     0.100      101        1  /bin/sh -c sleep' "$T/out"
-	! grep -q 'ended early' "$T/out" || fail "it ended"
+	if grep -q 'ended early' "$T/out"; then fail "it ended"; fi
 }
 
 @test "report: by line, by module, by thread" {
@@ -119,7 +119,7 @@ load recordings
 	jq -r '[paths | map(select(type == "string")) | last | strings] | unique | .[]' \
 		"$PA_ROOT/report/schema/perfagent.report-1.schema.json" | sort >"$T/known"
 	[ "$(wc -l <"$T/fields")" -gt 50 ]
-	! LC_ALL=C comm -23 <(LC_ALL=C sort "$T/fields") <(LC_ALL=C sort "$T/known") | grep . || fail "the schema lacks these"
+	if LC_ALL=C comm -23 <(LC_ALL=C sort "$T/fields") <(LC_ALL=C sort "$T/known") | grep .; then fail "the schema lacks these"; fi
 }
 
 @test "report: a killed recording says so, and is read as far as it goes" {
@@ -193,7 +193,7 @@ load recordings
 		grep -q '…' "$T/tty"
 		longest=$(sed 's/…/./g' "$T/tty" | wc -L)
 		[ "$longest" -le "$columns" ] || fail "$longest columns of $columns"
-		! grep -q $'\x1b' "$T/tty" || fail "colour despite NO_COLOR"
+		if grep -q $'\x1b' "$T/tty"; then fail "colour despite NO_COLOR"; fi
 	done
 	TERM=xterm script -qec "'$PERFAGENT' report -i '$T/t.pfa'" /dev/null | grep -q $'\x1b\\[1m'
 }

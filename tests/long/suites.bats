@@ -26,7 +26,7 @@ load common
 	redis-cli -p "$port" shutdown nosave || true
 	wait "$server"
 	[ "$(value_of recorded status)" = 0 ]
-	! grep -iE 'crash|bug report' "$T/recorded.out"
+	if grep -iE 'crash|bug report' "$T/recorded.out"; then return 1; fi
 	honest
 }
 

@@ -69,7 +69,7 @@ small_tmpfs() {
 		cmp "$T/plain.out" "$T/recorded.out"
 		[ "$(value_of recorded status)" = 21 ]
 		# what the recorder has to say about it is one line, and its own
-		! grep -v '^perfagent: ' "$T/recorded.err"
+		if grep -v '^perfagent: ' "$T/recorded.err"; then return 1; fi
 		[ "$(wc -l <"$T/recorded.err")" -le 1 ]
 		# what is there opens, or is refused in one line; never a crash
 		"$PERFAGENT" report -i "$T/t.pfa" >"$T/report.txt" 2>"$T/report.err" || [ $? = 2 ]
@@ -107,7 +107,7 @@ small_tmpfs() {
 		grep -qx "split over 1 threads" "$T/recorded.out"
 		# what could not be recorded is said
 		[ -s "$T/recorded.err" ] || { check_recording && sampled 10; }
-		! grep -v '^perfagent: ' "$T/recorded.err"
+		if grep -v '^perfagent: ' "$T/recorded.err"; then return 1; fi
 		;;
 	125) [ ! -s "$T/recorded.out" ] && [ "$(wc -l <"$T/recorded.err")" = 1 ] ;;
 	*) false ;;

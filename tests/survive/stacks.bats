@@ -164,10 +164,10 @@ os.execve(fd, ["prog", "1", "200"], os.environ)' "$TARGETS/split"
 	check_recording
 	folded
 	# every line is "frames weight"; no control character, no frame that a separator split in two
-	! LC_ALL=C grep -anvE '^[^[:cntrl:]]+ [0-9]+$' "$T/folded" | head -n 3 | grep -a . || fail "no folded lines"
-	! LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]' "$T/report.txt" | head -n 3 | cat -v | grep . || fail "control characters in the text report"
+	if LC_ALL=C grep -anvE '^[^[:cntrl:]]+ [0-9]+$' "$T/folded" | head -n 3 | grep -a .; then fail "no folded lines"; fi
+	if LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]' "$T/report.txt" | head -n 3 | cat -v | grep .; then fail "control characters in the text report"; fi
 	"$PERFAGENT" flame -i "$T/t.pfa" --format svg -o "$T/flame.svg" </dev/null 3>&-
-	! grep -aF '<script>alert(1)' "$T/flame.svg" || fail "the SVG carries a script"
+	if grep -aF '<script>alert(1)' "$T/flame.svg"; then fail "the SVG carries a script"; fi
 	/usr/bin/python3 -c 'import sys, xml.dom.minidom as m; m.parse(sys.argv[1])' "$T/flame.svg"
 }
 
@@ -189,7 +189,7 @@ os.execve(fd, ["prog", "1", "200"], os.environ)' "$TARGETS/split"
 	sampled 30
 	[ -n "$PA_SELFTEST" ] || {
 		folded
-		! LC_ALL=C grep -anvE '^[^[:cntrl:]]+ [0-9]+$' "$T/folded" | head -n 3 | grep -a . || fail "no folded lines"
+		if LC_ALL=C grep -anvE '^[^[:cntrl:]]+ [0-9]+$' "$T/folded" | head -n 3 | grep -a .; then fail "no folded lines"; fi
 	}
 }
 

@@ -55,7 +55,7 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); s.bind(sys.argv[1]); s.li
 	cmp "$T/plain.out" "$T/recorded.out"
 	[ "$(value_of recorded status)" = 0 ]
 	# record says that nothing came of it, and only record does
-	! grep -v '^perfagent: ' "$T/recorded.err"
+	if grep -v '^perfagent: ' "$T/recorded.err"; then return 1; fi
 	holds '(.cpu.effective_samples // 0) == 0'
 }
 
@@ -203,10 +203,10 @@ hostile() {
 	kill -TERM "$daemon"
 	wait "$daemon"
 	cat -v "$T/d.out" "$T/d.err"
-	! cat "$T/d.out" "$T/d.err" | LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]'
-	! grep -ax 'perfagentd: forged line.*' "$T/d.out" "$T/d.err"
+	if cat "$T/d.out" "$T/d.err" | LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]'; then return 1; fi
+	if grep -ax 'perfagentd: forged line.*' "$T/d.out" "$T/d.err"; then return 1; fi
 	for pfa in "$T"/data/*.pfa; do
 		"$PERFAGENT" report -i "$pfa" >"$T/report.txt"
-		! LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]' "$T/report.txt"
+		if LC_ALL=C grep -aP '[\x00-\x08\x0b-\x1f\x7f]' "$T/report.txt"; then return 1; fi
 	done
 }
