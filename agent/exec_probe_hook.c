@@ -1,5 +1,5 @@
-/* See exec_probe_hook.h. `look` and what it calls may run in the helper: raw system calls only, it is on our thread's TLS.
- * World: hook. */
+/* See exec_probe_hook.h. `look` and what it calls may run in the helper: raw system calls only, it is on our thread's
+ * TLS. World: hook. */
 #include "agent/exec_probe_hook.h"
 
 #include <errno.h>
@@ -19,10 +19,10 @@
 #include "agent/sysdep.h"
 
 #define HELPER_STACK (32u << 10)
-#define HEAD_BYTES 1024 /* the ELF header and some 17 program headers */
+#define HEAD_BYTES   1024 /* the ELF header and some 17 program headers */
 #define LOADER_BYTES 256
-#define SCRIPTS_MAX 5		      /* as the kernel: a script whose interpreter is a script, and so on */
-#define PATH_DEFAULT "/bin:/usr/bin"  /* libc's, when PATH is not set */
+#define SCRIPTS_MAX  5               /* as the kernel: a script whose interpreter is a script, and so on */
+#define PATH_DEFAULT "/bin:/usr/bin" /* libc's, when PATH is not set */
 
 static long read_at(int fd, void *to, size_t len, uint64_t offset)
 {
@@ -104,6 +104,26 @@ static bool search(const char *file, char *path)
 	}
 }
 
+/* A descriptor that was opened with O_PATH can be executed, and not read: the file is opened anew, by this path. */
+static bool needs_path(int fd, char *path)
+{
+	static const char directory[] = "/proc/self/fd/";
+	char digits[12], byte;
+	size_t nr = 0;
+
+	if (fd < 0 || pa_sys(SYS_pread64, fd, &byte, 1, 0) != -EBADF)
+		return false;
+	memcpy(path, directory, sizeof(directory));
+	path += sizeof(directory) - 1;
+	do
+		digits[nr++] = (char)('0' + fd % 10);
+	while ((fd /= 10) != 0);
+	while (nr > 0)
+		*path++ = digits[--nr];
+	*path = '\0';
+	return true;
+}
+
 static int look(void *arg)
 {
 	struct pa_exec_probe *probe = arg;
@@ -112,7 +132,7 @@ static int look(void *arg)
 	char path[PATH_MAX];
 
 	if (probe->by_descriptor) {
-		if (!judge(probe, dirfd, path))
+		if (!needs_path(dirfd, path) && !judge(probe, dirfd, path))
 			return 0;
 		dirfd = AT_FDCWD;
 		file = path;
@@ -164,8 +184,7 @@ void pa_exec_probe_hook(struct pa_exec_probe *probe)
 	probe->machine = 0;
 	probe->runtime[0] = '\0';
 	/* a path the kernel cannot read is the kernel's to refuse */
-	if (!probe->by_descriptor &&
-	    (!probe->file || pa_sys(SYS_faccessat, AT_FDCWD, probe->file, F_OK) == -EFAULT))
+	if (!probe->by_descriptor && (!probe->file || pa_sys(SYS_faccessat, AT_FDCWD, probe->file, F_OK) == -EFAULT))
 		return;
 	/* no handler of the host's may run in the helper, nor see the descriptor of a process with one thread */
 	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);

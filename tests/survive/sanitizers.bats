@@ -59,6 +59,13 @@ run_command() {
 	[ -n "$PA_SELFTEST" ] || grep -q "AddressSanitizer's library must come first" "$T/report.txt"
 }
 
+@test "an unsanitized program executes one with AddressSanitizer by a descriptor it cannot read (O_PATH)" {
+	setup_reports
+	run_both "$TARGETS/sanitized" run_fd "$TARGETS/sanitized_asan" work
+	[ "$(value_of recorded status)" = 7 ]
+	[ -n "$PA_SELFTEST" ] || grep -q "AddressSanitizer's library must come first" "$T/report.txt"
+}
+
 @test "a shell and a chain of programs around one with AddressSanitizer" {
 	setup_reports
 	run_both sh -c "'$TARGETS/sanitized' work; '$TARGETS/sanitized_asan' work; exit \$((\$? + 30))"

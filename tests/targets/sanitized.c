@@ -1,5 +1,6 @@
 /* Built plainly and with sanitizers, whose runtimes want to come first, own the signals or stop all threads at the end.
  * `run` and `spawn` start another program, so that the agent meets them by exec as well. */
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 
@@ -92,6 +93,15 @@ static int mode_run(int argc, char **argv)
 	return 96;
 }
 
+/* By a descriptor that can be executed, and not read. */
+static int mode_run_fd(int argc, char **argv)
+{
+	sanitized_burn(50);
+	fflush(stdout);
+	fexecve(open(argv[1], O_PATH | O_CLOEXEC), argv + 1, environ);
+	return 96;
+}
+
 static int mode_spawn(int argc, char **argv)
 {
 	int status;
@@ -107,7 +117,7 @@ static int mode_spawn(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-	{"work", mode_work}, {"leak", mode_leak}, {"run", mode_run}, {"spawn", mode_spawn}, {0},
+    {"work", mode_work}, {"leak", mode_leak}, {"run", mode_run}, {"run_fd", mode_run_fd}, {"spawn", mode_spawn}, {0},
 };
 
 int main(int argc, char **argv)
