@@ -7,8 +7,8 @@
 #include "agent/sysdep.h"
 #include "common/preload.h"
 
-#define LIBRARY "libperfagent.so"
-#define PRELOAD "LD_PRELOAD="
+#define LIBRARY   "libperfagent.so"
+#define PRELOAD   "LD_PRELOAD="
 #define VARIABLES "PERFAGENT_"
 
 static bool starts_with(const char *text, const char *with)
@@ -164,7 +164,8 @@ bool pa_exec_env_without_hook(char *const envp[], unsigned take, char **copy, ch
 	return true;
 }
 
-static void find_interpreter(const unsigned char *bytes, size_t len, const Elf64_Ehdr *head, struct pa_exec_image *image)
+static void find_interpreter(const unsigned char *bytes, size_t len, const Elf64_Ehdr *head,
+			     struct pa_exec_image *image)
 {
 	Elf64_Phdr segment;
 
@@ -201,7 +202,7 @@ void pa_exec_image_parse_hook(const unsigned char *bytes, size_t len, struct pa_
 
 bool pa_exec_loader_is_glibc_hook(const char *path, size_t len)
 {
-	static const char *const names[] = { "ld-linux", "ld.so", "ld-2.", "ld64.so" };
+	static const char *const names[] = {"ld-linux", "ld.so", "ld-2.", "ld64.so"};
 	const char *base = path;
 
 	for (size_t i = 0; i < len; i++) {

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PA_EXEC_ENV_MAX 4096	 /* entries of an environment that is copied; a longer one is passed as it is */
+#define PA_EXEC_ENV_MAX     4096 /* entries of an environment that is copied; a longer one is passed as it is */
 #define PA_EXEC_PRELOAD_MAX 4096 /* bytes of LD_PRELOAD */
 
 /* Whether some LD_PRELOAD in envp (NULL: empty) names our library, by its file name, in any directory. */
@@ -18,13 +18,13 @@ bool pa_exec_env_names_us_hook(char *const envp[]);
 size_t pa_exec_env_count_hook(char *const envp[]);
 
 /* What is taken out of an environment. */
-#define PA_EXEC_TAKE_RUNTIME 1u	  /* the runtime that record put before us */
-#define PA_EXEC_TAKE_AGENT 2u	  /* us; the runtime goes along */
+#define PA_EXEC_TAKE_RUNTIME   1u /* the runtime that record put before us */
+#define PA_EXEC_TAKE_AGENT     2u /* us; the runtime goes along */
 #define PA_EXEC_TAKE_VARIABLES 4u /* our own PERFAGENT_ variables */
 
-/* What has to be taken out of envp for a program that needs this runtime to be first (file name; "": none): the agent, when
- * LD_PRELOAD would load it before the runtime; record's runtime, when the program does not need it.
- * Shapes: envp names us. Returns PA_EXEC_TAKE_* or 0. */
+/* What has to be taken out of envp for a program that needs this runtime to be first (file name; "": none): the agent,
+ * when LD_PRELOAD would load it before the runtime; record's runtime, when the program does not need it. Shapes: envp
+ * names us. Returns PA_EXEC_TAKE_* or 0. */
 unsigned pa_exec_env_misfit_hook(char *const envp[], const char *runtime);
 
 /* Copies a list of libraries without those to be taken out (PA_EXEC_TAKE_*).
@@ -39,22 +39,22 @@ bool pa_exec_env_without_hook(char *const envp[], unsigned take, char **copy, ch
 
 /* What stands in the way of loading the agent into an image. */
 struct pa_exec_image {
-	uint32_t refused;	 /* 0: nothing known; else PA_EXEC_* */
-	uint32_t machine;	 /* ELF class << 16 | e_machine */
-	uint64_t interpreter;	 /* offset in the file of the loader's name, 0: there is none */
+	uint32_t refused;     /* 0: nothing known; else PA_EXEC_* */
+	uint32_t machine;     /* ELF class << 16 | e_machine */
+	uint64_t interpreter; /* offset in the file of the loader's name, 0: there is none */
 	uint64_t interpreter_len;
 };
 
 #define PA_EXEC_OTHER_MACHINE 1u
-#define PA_EXEC_OTHER_LOADER 2u
+#define PA_EXEC_OTHER_LOADER  2u
 #define PA_EXEC_RUNTIME_FIRST 3u /* needs a sanitizer's runtime before every other library */
 
 /* Reads an ELF header and its program headers, as far as they lie in the first len bytes of the file.
  * Errors: none; what is no ELF file, or is cut, refuses nothing. */
 void pa_exec_image_parse_hook(const unsigned char *bytes, size_t len, struct pa_exec_image *image);
 
-/* Whether a program's loader (path of len bytes) is glibc's, which skips a library it cannot load; others end the program.
- * Source: musl's loader fails on symbols of glibc that it lacks. */
+/* Whether a program's loader (path of len bytes) is glibc's, which skips a library it cannot load; others end the
+ * program. Source: musl's loader fails on symbols of glibc that it lacks. */
 bool pa_exec_loader_is_glibc_hook(const char *path, size_t len);
 
 /* The interpreter in a script's first line.

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #define SEGMENTS_MAX 64
-#define ENTRIES_MAX 256
-#define BATCH 8 /* read at once: keeps the stack small */
+#define ENTRIES_MAX  256
+#define BATCH        8 /* read at once: keeps the stack small */
 
 struct image {
 	pa_exec_read_fn *read;
@@ -72,8 +72,8 @@ static bool find_offset(const struct image *image, uint64_t address, uint64_t *o
 }
 
 /* Calls fn for each dynamic entry with that tag until it returns true, which it then returns. */
-static bool any_entry(const struct image *image, int64_t tag, bool (*fn)(const struct image *, uint64_t value, void *arg),
-		      void *arg)
+static bool any_entry(const struct image *image, int64_t tag,
+		      bool (*fn)(const struct image *, uint64_t value, void *arg), void *arg)
 {
 	Elf64_Dyn entries[BATCH];
 
@@ -113,7 +113,7 @@ static bool take_runtime(const struct image *image, uint64_t at, void *arg)
 
 bool pa_exec_needed_hook(pa_exec_read_fn *read, void *arg, char *name)
 {
-	struct image image = { .read = read, .arg = arg };
+	struct image image = {.read = read, .arg = arg};
 
 	if (read_head(&image) && find_dynamic(&image) && any_entry(&image, DT_STRTAB, take_strings, &image.strings) &&
 	    any_entry(&image, DT_NEEDED, take_runtime, name))

@@ -1,5 +1,5 @@
-/* Whether a program needs a sanitizer's runtime that must be the first library (common/preload.h), from its ELF file and
- * without loading it. The second pure part of exec_probe_hook.c. World: hook. */
+/* Whether a program needs a sanitizer's runtime that must be the first library (common/preload.h), from its ELF file
+ * and without loading it. The second pure part of exec_probe_hook.c. World: hook. */
 #ifndef PA_AGENT_EXEC_NEEDED_HOOK_H
 #define PA_AGENT_EXEC_NEEDED_HOOK_H
 

@@ -1,6 +1,7 @@
 /* The exec family. The environment goes on as the host gave it; only a program that could not load the agent gets one
- * without it, so that no loader complains on the host's terminal, one that a sanitizer's runtime would end because of the
- * agent likewise, and one that does not fit is tried again without our words. A child of vfork comes here too: nothing process-wide is touched for it.
+ * without it, so that no loader complains on the host's terminal, one that a sanitizer's runtime would end because of
+ * the agent likewise, and one that does not fit is tried again without our words. A child of vfork comes here too:
+ * nothing process-wide is touched for it.
  *
  * Async-signal-safe where POSIX wants it: no lock, no allocation but the stack. World: hook. */
 #include <alloca.h>
@@ -73,12 +74,12 @@ unsigned pa_exec_take_hook(struct pa_exec_probe *probe, char *const envp[])
 static unsigned taken_out(const struct exec_call *call)
 {
 	struct pa_exec_probe probe = {
-		.dirfd = call->form == FORM_EXECVEAT || call->form == FORM_FEXECVE ? call->fd : AT_FDCWD,
-		.by_descriptor = call->form == FORM_FEXECVE ||
-				 (call->form == FORM_EXECVEAT && (call->flags & AT_EMPTY_PATH) && call->file &&
-				  !*call->file),
-		.search = call->form == FORM_EXECVPE,
-		.file = call->file,
+	    .dirfd = call->form == FORM_EXECVEAT || call->form == FORM_FEXECVE ? call->fd : AT_FDCWD,
+	    .by_descriptor =
+		call->form == FORM_FEXECVE ||
+		(call->form == FORM_EXECVEAT && (call->flags & AT_EMPTY_PATH) && call->file && !*call->file),
+	    .search = call->form == FORM_EXECVPE,
+	    .file = call->file,
 	};
 
 	return pa_exec_take_hook(&probe, call->envp);
@@ -118,12 +119,12 @@ static int run(const struct exec_call *call)
 
 static int run_path(const char *path, char *const argv[], char *const envp[])
 {
-	return run(&(struct exec_call){ .form = FORM_EXECVE, .file = path, .argv = argv, .envp = envp });
+	return run(&(struct exec_call){.form = FORM_EXECVE, .file = path, .argv = argv, .envp = envp});
 }
 
 static int run_search(const char *file, char *const argv[], char *const envp[])
 {
-	return run(&(struct exec_call){ .form = FORM_EXECVPE, .file = file, .argv = argv, .envp = envp });
+	return run(&(struct exec_call){.form = FORM_EXECVPE, .file = file, .argv = argv, .envp = envp});
 }
 
 PA_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
@@ -148,13 +149,13 @@ PA_EXPORT int execvp(const char *file, char *const argv[])
 
 PA_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	return run(&(struct exec_call){ .form = FORM_FEXECVE, .fd = fd, .argv = argv, .envp = envp });
+	return run(&(struct exec_call){.form = FORM_FEXECVE, .fd = fd, .argv = argv, .envp = envp});
 }
 
 PA_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	return run(&(struct exec_call){
-		.form = FORM_EXECVEAT, .fd = fd, .file = path, .argv = argv, .envp = envp, .flags = flags });
+	    .form = FORM_EXECVEAT, .fd = fd, .file = path, .argv = argv, .envp = envp, .flags = flags});
 }
 
 /* The words of a variable argument list up to its NULL, that included. */

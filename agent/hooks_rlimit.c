@@ -1,5 +1,5 @@
-/* RLIMIT_SIGPENDING: each of our timers takes one of the signals that the host may queue. A host that lowers the limit gets
- * its half first, so that its own timer_create is not refused afterwards (R28). World: hook. */
+/* RLIMIT_SIGPENDING: each of our timers takes one of the signals that the host may queue. A host that lowers the limit
+ * gets its half first, so that its own timer_create is not refused afterwards (R28). World: hook. */
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -18,7 +18,7 @@ _Static_assert(sizeof(struct rlimit) == sizeof(struct rlimit64), "one layout for
 static void make_room(int resource, const void *at)
 {
 	const struct rlimit *limit = at;
-	struct pa_pages pages = { 0 };
+	struct pa_pages pages = {0};
 
 	if (resource != RLIMIT_SIGPENDING || !limit || pa_signal_retired_sig())
 		return;

@@ -1,5 +1,6 @@
-/* posix_spawn: what hooks_exec.c does for exec, for a child that libc makes. The child takes over the caller's mask unless
- * the attributes have one, so the caller's is the one the host believes in for as long as the call takes. World: hook. */
+/* posix_spawn: what hooks_exec.c does for exec, for a child that libc makes. The child takes over the caller's mask
+ * unless the attributes have one, so the caller's is the one the host believes in for as long as the call takes. World:
+ * hook. */
 #include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +44,7 @@ static __attribute__((noinline)) int call_without(const struct spawn_call *call,
 
 static int run(const struct spawn_call *call, bool search)
 {
-	struct pa_exec_probe probe = { .dirfd = AT_FDCWD, .search = search, .file = call->file };
+	struct pa_exec_probe probe = {.dirfd = AT_FDCWD, .search = search, .file = call->file};
 	int saved = errno;
 	uint64_t mask;
 	unsigned take;
@@ -63,11 +64,11 @@ static int run(const struct spawn_call *call, bool search)
 PA_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 			  const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	return run(&(struct spawn_call){ PA_REAL(posix_spawn), pid, path, actions, attr, argv, envp }, false);
+	return run(&(struct spawn_call){PA_REAL(posix_spawn), pid, path, actions, attr, argv, envp}, false);
 }
 
 PA_EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			   const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	return run(&(struct spawn_call){ PA_REAL(posix_spawnp), pid, file, actions, attr, argv, envp }, true);
+	return run(&(struct spawn_call){PA_REAL(posix_spawnp), pid, file, actions, attr, argv, envp}, true);
 }

@@ -49,7 +49,7 @@ uint64_t pa_now_sig(void)
 
 static struct timespec to_timespec(uint64_t ns)
 {
-	return (struct timespec){ .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
 }
 
 /* Timers of this process; each takes one of the user's queued signals (RLIMIT_SIGPENDING), of which the host needs its
@@ -83,7 +83,8 @@ void pa_timer_forget_all_sig(void)
 
 static int start(struct pa_block *block, int32_t id)
 {
-	struct itimerspec when = { .it_value = to_timespec(block->first_ns), .it_interval = to_timespec(block->period_ns) };
+	struct itimerspec when = {.it_value = to_timespec(block->first_ns),
+				  .it_interval = to_timespec(block->period_ns)};
 
 	return (int)pa_sys(SYS_timer_settime, id, 0, &when, NULL);
 }

@@ -102,10 +102,8 @@ static bool loader_name(const char *path)
 static const struct {
 	const char *symbol, *library, *name;
 } sanitizers[] = {
-    {"__asan_init", "libasan.so", "AddressSanitizer"},
-    {"__tsan_init", "libtsan.so", "ThreadSanitizer"},
-    {"__msan_init", "libmsan.so", "MemorySanitizer"},
-    {"__hwasan_init", "libhwasan.so", "HWAddressSanitizer"},
+    {"__asan_init", "libasan.so", "AddressSanitizer"},       {"__tsan_init", "libtsan.so", "ThreadSanitizer"},
+    {"__msan_init", "libmsan.so", "MemorySanitizer"},        {"__hwasan_init", "libhwasan.so", "HWAddressSanitizer"},
     {"__asan_init", "libclang_rt.asan", "AddressSanitizer"},
 };
 #define NR_SANITIZERS (sizeof(sanitizers) / sizeof(sanitizers[0]))

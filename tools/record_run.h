@@ -8,7 +8,7 @@
 
 #include "collector/options.h"
 
-#define PA_EXIT_TROUBLE	   125 /* ours, before the command ran */
+#define PA_EXIT_TROUBLE    125 /* ours, before the command ran */
 #define PA_EXIT_CANNOT_RUN 126
 #define PA_EXIT_NOT_FOUND  127
 

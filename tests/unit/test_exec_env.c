@@ -191,7 +191,7 @@ static void scripts_name_their_interpreter(void **unused)
 	script("", "");
 }
 
-#define OUT_AGENT PA_EXEC_TAKE_AGENT
+#define OUT_AGENT   PA_EXEC_TAKE_AGENT
 #define OUT_RUNTIME PA_EXEC_TAKE_RUNTIME
 
 static unsigned misfit(const char *preload, const char *runtime)
@@ -280,7 +280,9 @@ static struct file make_program(const char *second)
 	    .segments = {{.p_type = PT_LOAD, .p_filesz = strings},
 			 {.p_type = PT_NOTE},
 			 {.p_type = PT_LOAD, .p_offset = strings, .p_vaddr = bias, .p_filesz = sizeof(f.strings)},
-			 {.p_type = PT_DYNAMIC, .p_offset = offsetof(struct file, dynamic), .p_filesz = sizeof(f.dynamic)}},
+			 {.p_type = PT_DYNAMIC,
+			  .p_offset = offsetof(struct file, dynamic),
+			  .p_filesz = sizeof(f.dynamic)}},
 	    .dynamic = {{.d_tag = DT_NEEDED, .d_un.d_val = 1},
 			{.d_tag = DT_NEEDED, .d_un.d_val = 40},
 			{.d_tag = DT_STRTAB, .d_un.d_ptr = bias},
