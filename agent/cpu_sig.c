@@ -17,7 +17,6 @@
 
 #define TICK_NS 4000000u   /* the kernel looks at CPU timers in its tick; 4 ms is the common one */
 #define LATE_PERIODS 3
-#define LATE_PERIODS_ANYWHERE 10
 #define ARMS_PER_TICK 8
 #define ROOT_WORTH_KEEPING 64
 #define SAMPLE_ROOM (sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t))
@@ -34,9 +33,9 @@ static struct pa_block *block_of(const siginfo_t *info, bool *ours)
 }
 
 /* A tick that comes late sat behind a blocked signal, or the thread was in one long system call: then the pc is just
- * behind the call's instruction and the time is the call's. Late is relative: the kernel looks at CPU timers in its tick
- * only, and threads that share a CPU use it between the ticks too; three periods are normal there. So three count only
- * where the signal was just unblocked (rt_sigprocmask returns there), and ten anywhere (a handler's sa_mask). */
+ * behind the call's instruction and the time is the call's. Lateness alone shows nothing: the kernel looks at CPU timers
+ * in its tick only, and threads that share a CPU use it between the ticks too, ten periods and more on a crowded machine.
+ * It counts where rt_sigprocmask has just returned, or where the host has handlers that run with our signal blocked. */
 static bool was_blocked(uint64_t late_ns, uint64_t period_ns, const ucontext_t *uc)
 {
 	uint64_t unit = period_ns > TICK_NS ? period_ns : TICK_NS;
@@ -45,7 +44,7 @@ static bool was_blocked(uint64_t late_ns, uint64_t period_ns, const ucontext_t *
 	if (late_ns <= LATE_PERIODS * unit)
 		return false;
 	behind = pa_arch_behind_call(uc);
-	return behind == PA_BEHIND_SIGMASK || (behind == PA_BEHIND_NOTHING && late_ns > LATE_PERIODS_ANYWHERE * unit);
+	return behind == PA_BEHIND_SIGMASK || (behind == PA_BEHIND_NOTHING && pa_signal_handlers_block_sig());
 }
 
 static void keep_root(struct pa_block *block, const uint64_t *frames, uint16_t nr)

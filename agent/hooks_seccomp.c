@@ -73,8 +73,19 @@ static inline bool forks(long number, unsigned long flags, unsigned long stack)
 	return number == SYS_clone && !(flags & CLONE_VM) && !stack;
 }
 
+/* What syscall() does with a result between -4095 and -1. */
+long pa_syscall_failed_hook(long result)
+{
+	errno = (int)-result;
+	return -1;
+}
+
 void *pa_syscall_route_hook(long number, long a, long b, long c)
 {
+#if defined(__x86_64__) /* elsewhere the number stays in a register for the handler to see */
+	if (number == SYS_rt_sigprocmask)
+		return (void *)pa_syscall_sigmask_hook;
+#endif
 	if (__builtin_expect(forks(number, (unsigned long)a, (unsigned long)b), 0))
 		return (void *)forking_syscall;
 	if ((number == SYS_seccomp && enters_by_seccomp((unsigned long)a, (unsigned long)c)) ||

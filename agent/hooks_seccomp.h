@@ -6,4 +6,9 @@
  * done before the call is done. errno stays. */
 void *pa_syscall_route_hook(long number, long a, long b, long c);
 
+/* x86-64, in assembly: jumped to with syscall()'s arguments. */
+long pa_syscall_sigmask_hook(long number, long how, long set, long old, long size);
+/* Sets errno from the kernel's -errno and returns -1. */
+long pa_syscall_failed_hook(long result);
+
 #endif

@@ -110,6 +110,8 @@ static int change(action_fn *real, int sig, const struct sigaction *act, struct 
 	ret = real(sig, act, old);
 	if (ret != 0)
 		return ret;
+	if (act && act->sa_handler != SIG_DFL && act->sa_handler != SIG_IGN)
+		pa_signal_handler_mask_hook(pa_sigset_get(&act->sa_mask));
 	if (act && (add || added_before) && is_mine())
 		added_before = pa_signal_added_swap_hook(sig, add);
 	if (old) {

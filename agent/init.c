@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "agent/arena.h"
 #include "agent/hooks_thread.h"
 #include "agent/real.h"
 #include "agent/reference.h"
@@ -83,6 +84,7 @@ static uint32_t choose_unwinder(char *const *env)
 
 static void start_sampling(char *const *env, bool has_find_object, uint64_t entered_ns)
 {
+	uint64_t own_start, own_end;
 	struct pa_block *block;
 
 	if (pa_signal_install() != 0)
@@ -92,6 +94,9 @@ static void start_sampling(char *const *env, bool has_find_object, uint64_t ente
 	if (!block)
 		return;
 	block->stack = main_stack(env);
+	pa_arena_first_region(&own_start, &own_end);
+	pa_store_relaxed(&pa_mapping.control->own_start, own_start);
+	pa_store_relaxed(&pa_mapping.control->own_end, own_end);
 	pa_hooks_thread_watch_main();
 	pa_thread_note_sig(PA_NOTE_STARTED, pa_now_sig() - entered_ns, 0);
 	if (!has_find_object)

@@ -51,6 +51,11 @@ int pa_signal_install(void);
  * World: hook; called when a thread's timer is armed. */
 void pa_signal_thread_arm_hook(void);
 
+/* Whether the host ever installed a handler that runs with our signal blocked (its sa_mask). World: signal. */
+bool pa_signal_handlers_block_sig(void);
+/* A handler was installed with this mask. World: hook. */
+void pa_signal_handler_mask_hook(uint64_t mask);
+
 /* The host is interested in `sig` (ours) without handling it: move the ticks to another one, or stop CPU sampling when
  * there is none. The shim stays. Safe to be called by several threads at once; one does the work. World: hook. */
 void pa_signal_yield_hook(int sig);

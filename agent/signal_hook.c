@@ -262,3 +262,9 @@ void pa_signal_altstack_hook(uint64_t bytes)
 	}
 	pa_thread_note_sig(PA_NOTE_ALTSTACK_SMALL, bytes, 0);
 }
+
+void pa_signal_handler_mask_hook(uint64_t mask)
+{
+	if (mask & pa_signal_filtered_sig())
+		pa_store_relaxed(&state.host_blocks, true);
+}

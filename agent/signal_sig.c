@@ -26,6 +26,11 @@ int pa_signal_current_sig(void)
 	return pa_load_acquire(&state.current);
 }
 
+bool pa_signal_handlers_block_sig(void)
+{
+	return pa_load_relaxed(&state.host_blocks);
+}
+
 uint64_t pa_signal_filtered_sig(void)
 {
 	return pa_load_acquire(&state.filtered);

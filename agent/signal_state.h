@@ -15,6 +15,7 @@ struct pa_signal_state {
 	_Atomic uint64_t shimmed;
 	_Atomic bool retired;
 	_Atomic bool onstack;	   /* our action has SA_ONSTACK */
+	_Atomic bool host_blocks; /* some handler of the host runs with our signal blocked; set by any thread, never cleared */
 	_Atomic bool host_onstack; /* some handler of the host runs on alternate stacks; set by any thread, never cleared */
 	_Atomic uint64_t restorer; /* libc's, for our own rt_sigaction calls; 0 where there is none */
 	_Atomic uint64_t libc_flags; /* SA_RESTORER where libc sets it */

@@ -3,9 +3,11 @@
 
 #include "collector/proc.h"
 #include "collector/recorder_impl.h"
+#include "common/atomics.h"
 
 /* With many threads each is looked at less often: a reading costs about 8 us. */
 #define THREADS_PER_POLL 256
+#define RSS_INTERVAL_NS 10000000000u
 
 void pa_account_read_cpu(struct pa_process *p)
 {
@@ -57,6 +59,28 @@ static int poll_thread(void *arg, uint32_t tid)
 	return 0;
 }
 
+static bool is_agents(void *arg, const struct pa_proc_map *map)
+{
+	const struct pa_session *s = arg;
+	/* the target's words: wrong ones count other memory of the target, which harms the figure only */
+	uint64_t own_start = pa_load_relaxed(&s->control->own_start), own_end = pa_load_relaxed(&s->control->own_end);
+
+	return (map->start < s->agent_end && map->end > s->agent_start) || map->inode == s->inode ||
+	       (map->start >= own_start && map->end <= own_end);
+}
+
+/* What we cost the target in memory: now and then, the largest figure counts. */
+static void measure_agent(struct pa_process *p)
+{
+	uint64_t now = pa_now_ns(), kib;
+
+	if (p->measured_ns && now - p->measured_ns < RSS_INTERVAL_NS)
+		return;
+	p->measured_ns = now;
+	if (pa_proc_rss(p->pid, is_agents, p->session->s, &kib) == 0 && kib > p->recorder->agent_rss_kib)
+		p->recorder->agent_rss_kib = kib;
+}
+
 void pa_account_poll(struct pa_process *p)
 {
 	struct thread_poll poll = {p, THREADS_PER_POLL};
@@ -68,6 +92,7 @@ void pa_account_poll(struct pa_process *p)
 	if (p->cpu_ns - p->polled_cpu_ns < p->recorder->period_ns || p->pid != p->inner_pid)
 		return;
 	p->polled_cpu_ns = p->cpu_ns;
+	measure_agent(p);
 	pa_proc_threads(p->pid, poll_thread, &poll);
 }
 

@@ -263,6 +263,33 @@ int pa_proc_maps(uint32_t pid, int (*fn)(void *arg, const struct pa_proc_map *ma
 	return ret;
 }
 
+int pa_proc_rss(uint32_t pid, bool (*fn)(void *arg, const struct pa_proc_map *map), void *arg, uint64_t *kib)
+{
+	char name[64], *line = NULL;
+	bool wanted = false;
+	size_t room = 0;
+	FILE *file;
+
+	*kib = 0;
+	snprintf(name, sizeof(name), "/proc/%u/smaps", pid);
+	file = fopen(name, "re");
+	if (!file)
+		return -errno;
+	/* some 25 lines a mapping; those that begin one look as in maps */
+	for (int i = 0; i < MAPS_MAX * 32 && getline(&line, &room, file) > 0; i++) {
+		unsigned long long rss;
+		struct pa_proc_map map;
+
+		if (sscanf(line, "Rss: %llu", &rss) == 1)
+			*kib += wanted ? rss : 0;
+		else if (line[0] >= '0' && line[0] <= 'f' && line[0] != 'S' && parse_map(line, &map))
+			wanted = fn(arg, &map);
+	}
+	free(line);
+	fclose(file);
+	return 0;
+}
+
 struct inode_search {
 	uint64_t inode;
 	const char *name;

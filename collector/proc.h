@@ -56,6 +56,10 @@ struct pa_proc_map {
 	const char *path; /* lent for the call; "" when anonymous */
 };
 
+/* Resident memory of the mappings fn says yes to, KiB: anonymous and shared pages alike (Rss of smaps).
+ * Errors: -errno. Walks the page tables of the target: not for every poll. */
+int pa_proc_rss(uint32_t pid, bool (*fn)(void *arg, const struct pa_proc_map *map), void *arg, uint64_t *kib);
+
 /* Visits the mappings in order of address; a non-zero result of fn ends the visit. Bounded: 65536 lines. */
 int pa_proc_maps(uint32_t pid, int (*fn)(void *arg, const struct pa_proc_map *map), void *arg);
 /* Whether the process maps the file of this inode whose name contains `name` (a memfd). */

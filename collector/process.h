@@ -56,6 +56,7 @@ struct pa_process {
 	uint64_t last_ns;    /* time of its latest record */
 	uint64_t scanned_ns; /* when its maps were read last */
 	uint64_t polled_cpu_ns;
+	uint64_t measured_ns; /* when the agent's memory was measured last */
 	bool said_end; /* a PROCESS_END came: its CPU time is the last word */
 	bool ended;
 	uint64_t ended_at_ns; /* when we noticed */

@@ -499,6 +499,8 @@ static uint64_t handler_quantile(const struct pa_recorder *r, uint32_t permille)
 static void put_handler_times(struct pa_recorder *r)
 {
 	pa_recorder_meta_u64(r, "armed_max_ns", r->armed_max_ns);
+	if (r->agent_rss_kib)
+		pa_recorder_meta_u64(r, "target_rss_kib", r->agent_rss_kib);
 	pa_recorder_meta_u64(r, "handler_p50_ns", handler_quantile(r, 500));
 	pa_recorder_meta_u64(r, "handler_p99_ns", handler_quantile(r, 990));
 }

@@ -50,6 +50,7 @@ struct pa_recorder {
 	uint32_t next_thread;
 	uint64_t samples; /* weighted */
 	uint64_t signals;
+	uint64_t agent_rss_kib; /* of the agent's own mappings, in the process where they were largest */
 	uint64_t armed_max_ns;                   /* from the agent's constructor to its first timer */
 	uint64_t handler_ns[PA_HANDLER_BUCKETS]; /* handler times, four buckets an octave */
 	uint64_t compared, identical;            /* PERFAGENT_UNWINDER=compare */

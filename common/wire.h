@@ -116,7 +116,9 @@ struct pa_control {
 	_Atomic uint32_t arm_done;		   /* the arm_seq that was worked off last */
 	uint32_t reserved2;
 	_Atomic uint64_t hook_busy;		   /* records dropped because a hook interrupted a hook */
-	uint64_t reserved3[5];
+	_Atomic uint64_t own_start;		   /* the agent's first region of thread blocks: for its memory figure */
+	_Atomic uint64_t own_end;
+	uint64_t reserved3[3];
 
 	/* threads the agent did not see start: pid << 32 | tid as the target counts them; a tick that takes an entry
 	 * exchanges it for 0 and arms that thread's timer */

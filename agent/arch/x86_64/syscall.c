@@ -41,3 +41,26 @@ __asm__("	.text\n"
 	"	jmp *%rax\n"
 	"	.cfi_endproc\n"
 	"	.size syscall, . - syscall\n");
+
+/* syscall(SYS_rt_sigprocmask, how, set, old, size): with the instructions that pa_arch_behind_call knows, so that a tick it
+ * unblocks is seen for what it is. */
+__asm__("	.text\n"
+	"	.globl pa_syscall_sigmask_hook\n"
+	"	.hidden pa_syscall_sigmask_hook\n"
+	"	.type pa_syscall_sigmask_hook, @function\n"
+	"	.p2align 4\n"
+	"pa_syscall_sigmask_hook:\n"
+	"	.cfi_startproc\n"
+	"	movq %rsi, %rdi\n"
+	"	movq %rdx, %rsi\n"
+	"	movq %rcx, %rdx\n"
+	"	movq %r8, %r10\n"
+	"	movl $14, %eax\n"
+	"	syscall\n"
+	"	cmpq $-4096, %rax\n"
+	"	ja 1f\n"
+	"	ret\n"
+	"1:	movq %rax, %rdi\n"
+	"	jmp pa_syscall_failed_hook\n"
+	"	.cfi_endproc\n"
+	"	.size pa_syscall_sigmask_hook, . - pa_syscall_sigmask_hook\n");
