@@ -5,20 +5,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent/exec_env_hook.h"
+#include "agent/helper.h"
 #include "agent/exec_needed_hook.h"
 #include "agent/sysdep.h"
 
-#define HELPER_STACK (32u << 10)
 #define HEAD_BYTES   1024 /* the ELF header and some 17 program headers */
 #define LOADER_BYTES 256
 #define SCRIPTS_MAX  5               /* as the kernel: a script whose interpreter is a script, and so on */
@@ -163,19 +160,6 @@ static bool single_threaded(void)
 	return pa_sys(SYS_newfstatat, AT_FDCWD, "/proc/self/task", &st, 0) == 0 && st.st_nlink == 3;
 }
 
-static void look_in_helper(struct pa_exec_probe *probe)
-{
-	long stack = pa_sys(SYS_mmap, 0, HELPER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	long pid;
-
-	if (stack < 0 && stack > -4096)
-		return;
-	pid = pa_arch_clone_helper(CLONE_VM | CLONE_VFORK, (void *)(stack + HELPER_STACK), look, probe);
-	if (pid > 0)
-		pa_sys(SYS_wait4, pid, NULL, __WCLONE, NULL);
-	pa_sys(SYS_munmap, stack, HELPER_STACK);
-}
-
 void pa_exec_probe_hook(struct pa_exec_probe *probe)
 {
 	uint64_t all = ~0ull, before = 0;
@@ -191,6 +175,6 @@ void pa_exec_probe_hook(struct pa_exec_probe *probe)
 	if (single_threaded())
 		look(probe);
 	else
-		look_in_helper(probe);
+		(void)pa_helper_run_hook(look, probe);
 	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
 }

@@ -1,24 +1,21 @@
-/* The handshake: HELLO out, CONFIG and a sealed memfd in, and the mapping made, all by a helper process that shares our
- * memory but not our descriptor table (F3): the host's descriptors are never touched, not even for a moment. The helper
+/* The handshake: HELLO out, CONFIG and a sealed memfd in, and the mapping made, all by a helper that shares our memory
+ * but not our descriptor table (F3): the host's descriptors are never touched, not even for a moment. The helper
  * uses raw system calls only: it runs on our thread's TLS. Callers: init.c. World: plain. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 
+#include "agent/helper.h"
 #include "agent/session.h"
 #include "agent/slots_sig.h"
 #include "agent/sysdep.h"
 #include "agent/timer_sig.h"
 
-#define HELPER_STACK (64u << 10)
 #define CLOSE_TRIES 16
 
 /* Between the helper and its parent; in the parent's frame, which waits (CLONE_VFORK). */
@@ -55,19 +52,40 @@ static void pause_1ms(void)
 	pa_sys(SYS_nanosleep, &ts, NULL);
 }
 
-/* EMFILE is cured here: closing in this private table costs the host nothing. */
-static long open_socket(void)
+/* EMFILE is cured here: closing in this private table costs the host nothing. Returns the result of the last try. */
+static long with_room(long (*open_one)(long), long arg, long keep)
 {
-	long fd = -EMFILE;
+	long fd = open_one(arg);
 
-	for (int i = 0; i < CLOSE_TRIES && fd == -EMFILE; i++) {
-		fd = pa_sys(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (fd == -EMFILE) {
-			pa_sys(SYS_close, 3 + 2 * i);
-			pa_sys(SYS_close, 4 + 2 * i); /* one for the memfd */
-		}
+	for (long victim = 0; victim < CLOSE_TRIES && fd == -EMFILE; victim++) {
+		if (victim == keep)
+			continue;
+		pa_sys(SYS_close, victim);
+		fd = open_one(arg);
 	}
 	return fd;
+}
+
+static long open_socket(long none)
+{
+	(void)none;
+	return pa_sys(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+
+static long duplicate(long fd)
+{
+	return pa_sys(SYS_dup, fd);
+}
+
+/* A socket, and room for the descriptor that will come over it: one that finds none is lost on the way. */
+static long open_channel(void)
+{
+	long sock = with_room(open_socket, 0, -1);
+	long room = sock < 0 ? sock : with_room(duplicate, sock, sock);
+
+	if (room >= 0)
+		pa_sys(SYS_close, room);
+	return sock;
 }
 
 static int connect_until(const struct handshake *h, int fd)
@@ -189,7 +207,7 @@ static int map_session(int fd, struct handshake *h)
 static int talk(struct handshake *h)
 {
 	struct pa_config config;
-	long sock = open_socket();
+	long sock = open_channel();
 	long ret;
 
 	if (sock < 0)
@@ -208,25 +226,6 @@ static int helper(void *arg)
 
 	h->error = talk(h);
 	return 0; /* clone's trampoline exits the helper, and with it its descriptors */
-}
-
-/* Runs fn in a process that shares our memory, not our descriptors, while this thread waits. No signal may run a host's
- * handler in there. */
-static int run_helper(int (*fn)(void *), void *arg)
-{
-	uint64_t all = ~0ull, before = 0;
-	long stack = pa_sys(SYS_mmap, 0, HELPER_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	long pid;
-
-	if (stack < 0 && stack > -4096)
-		return (int)stack;
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-	pid = pa_arch_clone_helper(CLONE_VM | CLONE_VFORK, (void *)(stack + HELPER_STACK), fn, arg);
-	if (pid > 0)
-		pa_sys(SYS_wait4, pid, NULL, __WCLONE, NULL);
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
-	pa_sys(SYS_munmap, stack, HELPER_STACK);
-	return pid < 0 ? (int)pid : 0;
 }
 
 static void fill_hello(struct pa_hello *hello, const struct pa_connect *how)
@@ -267,7 +266,7 @@ int pa_session_connect(const struct pa_connect *how)
 	fill_hello(&h.hello, how);
 	h.deadline_ns = pa_now_sig() + (uint64_t)how->deadline_ms * 1000000u;
 	h.error = -ECHILD;
-	err = run_helper(helper, &h);
+	err = pa_helper_run_hook(helper, &h);
 	if (err || h.error)
 		return err ? err : h.error;
 	pa_slots_init(h.base, &h.mapping);

@@ -3,8 +3,9 @@
 #include "agent/hooks_seccomp.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
-#include <sched.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include "agent/real.h"
 #include "agent/session.h"
 #include "agent/signal.h"
+#include "agent/sysdep.h"
 #include "agent/thread.h"
 
 typedef int prctl_fn(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
@@ -63,6 +65,18 @@ static long forking_syscall(long number, long a, long b, long c, long d, long e)
 	return pid;
 }
 
+/* clone3 takes its arguments in memory, of which the kernel says whether it can be read. */
+static bool forks_by_args(unsigned long args, unsigned long size)
+{
+	struct clone_args copy;
+
+	if (size < sizeof(copy.flags) * 8 || pa_sys(SYS_rt_sigprocmask, -1, args, NULL, 8) != -EINVAL ||
+	    pa_sys(SYS_rt_sigprocmask, -1, args + 56, NULL, 8) != -EINVAL)
+		return false;
+	memcpy(&copy, (const void *)args, 64);
+	return !(copy.flags & CLONE_VM) && !copy.stack;
+}
+
 static inline bool forks(long number, unsigned long flags, unsigned long stack)
 {
 #ifdef SYS_fork
@@ -70,6 +84,8 @@ static inline bool forks(long number, unsigned long flags, unsigned long stack)
 		return true;
 #endif
 	/* with a stack of its own the child does not come back through us: its first hook makes its state */
+	if (number == SYS_clone3)
+		return forks_by_args(flags, stack);
 	return number == SYS_clone && !(flags & CLONE_VM) && !stack;
 }
 

@@ -20,7 +20,7 @@
 #define RUN_SOCKET "/run/perfagent/collector.sock"
 #define USER_SOCKET "/perfagent/collector.sock"
 #define DEADLINE_MS 20		/* a default socket: whoever listens there must be quick */
-#define DEADLINE_NAMED_MS 1000	/* PERFAGENT_SOCKET was set: this recording was asked for, a busy machine may wait */
+#define DEADLINE_PRIVATE_MS 1000 /* `record` waits for this very program: a busy machine may take its time */
 #define MAIN_STACK_UNLIMITED (64ull << 20)
 
 static const char *env_get(char *const *env, const char *name)
@@ -57,7 +57,8 @@ static int connect_session(char *const *env, uint32_t flags)
 	char path[108];
 
 	if (named) {
-		how.deadline_ms = DEADLINE_NAMED_MS;
+		/* only a private collector listens on an abstract name */
+		how.deadline_ms = named[0] == '@' ? DEADLINE_PRIVATE_MS : DEADLINE_MS;
 		return pa_session_connect(&how);
 	}
 	if (runtime && runtime[0] == '/' && strlen(runtime) + sizeof(USER_SOCKET) <= sizeof(path)) {

@@ -1,0 +1,37 @@
+/* See helper.h. Callers: handshake.c, exec_probe_hook.c. World: hook. */
+#include "agent/helper.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "agent/sysdep.h"
+
+#define STACK_BYTES (64u << 10)
+#define AS_PROCESS (CLONE_VM | CLONE_VFORK)
+#define AS_THREAD (AS_PROCESS | CLONE_THREAD | CLONE_SIGHAND | CLONE_SYSVSEM)
+
+int pa_helper_run_hook(int (*fn)(void *), void *arg)
+{
+	uint64_t all = ~0ull, before = 0;
+	long stack = pa_sys(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *top = (void *)(stack + STACK_BYTES);
+	long id;
+
+	if (stack < 0 && stack > -4096)
+		return (int)stack;
+	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+	id = pa_arch_clone_helper(AS_THREAD, top, fn, arg);
+	/* a process whose children are to live in another pid namespace cannot have new threads: a process then */
+	if (id == -EINVAL) {
+		id = pa_arch_clone_helper(AS_PROCESS, top, fn, arg);
+		if (id > 0)
+			pa_sys(SYS_wait4, id, NULL, __WCLONE, NULL);
+	}
+	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+	pa_sys(SYS_munmap, stack, STACK_BYTES);
+	return id < 0 ? (int)id : 0;
+}
