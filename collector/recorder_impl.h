@@ -56,7 +56,7 @@ struct pa_recorder {
 	uint64_t compared, identical;            /* PERFAGENT_UNWINDER=compare */
 	uint32_t last_stack;                     /* of the sample before */
 	uint64_t tree_cpu_ns;                    /* of ended processes */
-	uint64_t searched_ns;                    /* when /proc was last searched for an inner pid */
+	uint64_t search_at_ns;                   /* when /proc may be searched for an inner pid again */
 	int64_t carry_ns;                        /* see account.c */
 	uint64_t period_ns;
 	const char *unwinder;

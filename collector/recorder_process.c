@@ -12,6 +12,7 @@
 #define LATE_TICK_NS 100000000u
 #define BURY_NS      1000000000u
 #define SEARCH_NS    20000000u
+#define SEARCH_COST  20 /* a search takes no more than one part of so many of our time */
 
 void pa_recorder_put_process(struct pa_process *p)
 {
@@ -113,10 +114,27 @@ void pa_recorder_look_at(struct pa_process *p)
 
 static bool has_pid(const struct pa_recording_session *rs, uint32_t pid)
 {
-	for (const struct pa_process *p = rs->processes; p; p = p->next)
+	/* 0: nobody's parent that we can see, and the number of those we cannot see */
+	for (const struct pa_process *p = rs->processes; pid && p; p = p->next)
 		if (p->pid == pid)
 			return true;
 	return false;
+}
+
+/* Whether some process of the session counts in a pid namespace of its own, or may. */
+static bool is_nested(const struct pa_recording_session *rs)
+{
+	for (const struct pa_process *p = rs->processes; p; p = p->next)
+		if (p->pid != p->inner_pid)
+			return true;
+	return false;
+}
+
+static bool is_taken(uint32_t pid)
+{
+	struct pa_proc_status status;
+
+	return !pa_proc_status(pid, &status);
 }
 
 struct inner_search {
@@ -143,20 +161,20 @@ static int match_inner(void *arg, uint32_t pid)
 	return 1;
 }
 
-/* The outer pid of a forked child: the same number when the namespaces are the same, else it is searched for among all
- * processes, at most every 20 ms. 0: not found, gone already. */
+/* The outer pid of a forked child: the same number in the same namespace, and then it may be gone already; else it is
+ * searched for among all processes, not too often. 0: not found. */
 static uint32_t outer_pid(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t *parent_pid)
 {
 	struct inner_search search = {.rs = rs, .inner_pid = inner_pid};
-	const struct pa_process *known = rs->processes;
-	bool elsewhere = known && known->pid && known->pid != known->inner_pid;
+	struct pa_recorder *r = rs->recorder;
 	uint64_t now = pa_now_ns();
 
-	if (!elsewhere) {
-		match_inner(&search, inner_pid);
-	} else if (now - rs->recorder->searched_ns > SEARCH_NS) {
-		rs->recorder->searched_ns = now;
+	if (!match_inner(&search, inner_pid) && now >= r->search_at_ns && (is_taken(inner_pid) || is_nested(rs))) {
+		uint64_t took;
+
 		pa_proc_all(match_inner, &search);
+		took = pa_now_ns() - now;
+		r->search_at_ns = now + (took * SEARCH_COST > SEARCH_NS ? took * SEARCH_COST : SEARCH_NS);
 	}
 	*parent_pid = search.parent;
 	return search.pid;
@@ -195,8 +213,9 @@ struct pa_process *pa_recorder_adopt(struct pa_recording_session *rs, uint32_t i
 	int pidfd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
 	struct pa_process *p;
 
-	/* gone already; its number is known all the same where the namespaces are the same */
-	if (!pid && parent && parent->pid == parent->inner_pid)
+	/* gone already; its number is known all the same where the namespaces are the same. A number that somebody else
+	 * has is none: we would wait for his end */
+	if (!pid && parent && parent->pid == parent->inner_pid && !is_taken(inner_pid))
 		pid = inner_pid;
 	p = pa_recorder_new_process(rs, pid, inner_pid, pidfd);
 	if (!p)
