@@ -71,9 +71,29 @@ static void free_session(struct pa_recording_session *rs)
 	free(rs);
 }
 
+static struct pa_geometry usual_geometry(const struct pa_recorder *r)
+{
+	return (struct pa_geometry){PA_SESSION_SLOTS, PA_SESSION_SIGNAL_RING, PA_SESSION_HOOK_RING, r->period_ns};
+}
+
+/* Whether sessions can be had at all: without memfd_create, or below RLIMIT_FSIZE, every agent would be turned away. */
+static int try_session(const struct pa_recorder *r, char *err, size_t err_size)
+{
+	struct pa_geometry geometry = usual_geometry(r);
+	struct pa_session *s = NULL;
+	int status = pa_session_create(&geometry, &s);
+
+	if (status)
+		snprintf(err, err_size, "cannot make %s to share with the agent: %s",
+			 status == -EFBIG ? "memory as large as is needed (RLIMIT_FSIZE)" : "memory",
+			 strerror(-status));
+	pa_session_free(s);
+	return status;
+}
+
 static struct pa_recording_session *new_session(struct pa_recorder *r, const struct pa_hello *hello)
 {
-	struct pa_geometry geometry = {PA_SESSION_SLOTS, PA_SESSION_SIGNAL_RING, PA_SESSION_HOOK_RING, r->period_ns};
+	struct pa_geometry geometry = usual_geometry(r);
 	struct pa_recording_session *rs;
 
 	if (r->nr_sessions >= PA_RECORDER_SESSIONS_MAX)
@@ -470,7 +490,9 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	pa_records_init(&r->sink, r);
 	status = -ENOMEM;
 	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain)
-		status = options->file_later ? 0 : pa_recorder_create_file(r, err, err_size);
+		status = try_session(r, err, err_size);
+	if (!status && !options->file_later)
+		status = pa_recorder_create_file(r, err, err_size);
 	if (status) {
 		free_recorder(r);
 		return status;

@@ -73,6 +73,18 @@ int pa_program_find(const char *command, char *path)
 
 /* ---- what the loader will see ---------------------------------------------------------------------------------- */
 
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool musl_loader(const char *path)
+{
+	return !strncmp(base_name(path), "ld-musl", 7);
+}
+
 static void read_interp(const struct pa_elf *e, struct pa_program *p)
 {
 	size_t nr = 0;
@@ -88,15 +100,14 @@ static void read_interp(const struct pa_elf *e, struct pa_program *p)
 			    (off_t)ph.p_offset);
 		p->interp[got > 0 ? got : 0] = 0;
 	}
-	p->musl = strstr(p->interp, "/ld-musl") != NULL;
+	p->musl = musl_loader(p->interp);
 }
 
 static bool loader_name(const char *path)
 {
-	const char *base = strrchr(path, '/');
+	const char *base = base_name(path);
 
-	base = base ? base + 1 : path;
-	return !strncmp(base, "ld-linux", 8) || !strncmp(base, "ld-musl", 7) || !strncmp(base, "ld64.so", 7);
+	return !strncmp(base, "ld-linux", 8) || musl_loader(path) || !strncmp(base, "ld64.so", 7);
 }
 
 static const struct {
@@ -220,6 +231,7 @@ static int examine_elf(int fd, struct pa_program *p)
 	read_interp(&e, p);
 	read_sections(e.elf, p);
 	p->is_loader = !p->interp[0] && loader_name(p->path);
+	p->musl |= p->is_loader && musl_loader(p->path);
 	find_debug_file(p);
 	pa_elf_close(&e);
 	return 0;
@@ -256,7 +268,7 @@ static bool follow_script(int fd, char *path)
 	if (!*interp)
 		return false;
 	strcpy(path, interp);
-	if (!strcmp(strrchr(interp, '/') ? strrchr(interp, '/') + 1 : interp, "env"))
+	if (!strcmp(base_name(interp), "env"))
 		env_target(args, path);
 	return true;
 }
@@ -296,13 +308,13 @@ const char *pa_program_refusal(const struct pa_program *p)
 		return "is built for another processor";
 	if (p->secure)
 		return "gains rights when it starts (set-ID or capabilities): the loader ignores LD_PRELOAD for it";
+	if (p->musl)
+		return "uses the musl C library: the agent is built for glibc";
 	if (p->is_loader)
 		return NULL;
 	if (!p->interp[0] && p->go)
 		return "is a statically linked Go program: no loader, so nothing can be preloaded (build it with cgo)";
 	if (!p->interp[0])
 		return "is statically linked: no loader, so nothing can be preloaded";
-	if (p->musl)
-		return "uses the musl C library: the agent is built for glibc";
 	return NULL;
 }

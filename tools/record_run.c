@@ -29,6 +29,7 @@ struct run {
 	struct pa_recorder *recorder; /* NULL once the recording has ended */
 	char library[PATH_MAX];
 	char runtime[PA_PRELOAD_NAME_MAX]; /* to be loaded before it, "": none */
+	bool no_preload;                   /* the command would fail with it in LD_PRELOAD */
 	char socket[64];
 	char path[PATH_MAX];
 	char command[4096];
@@ -36,7 +37,7 @@ struct run {
 	int go[2];      /* parent -> child: run; closed: do not */
 	int trouble[2]; /* child -> parent: errno of exec */
 	sigset_t old_mask;
-	void (*old_sigpipe)(int);
+	void (*old_sigpipe)(int), (*old_sigxfsz)(int);
 	struct pa_watch child_watch, signal_watch;
 	struct pa_timer duration;
 	bool child_gone;
@@ -107,14 +108,18 @@ int pa_record_library(char *out, size_t size)
 
 /* ---- the command ----------------------------------------------------------------------------------------------- */
 
-/* The runtime that the command insists on having before every other library; "": none. */
-static void find_runtime(struct run *run)
+/* What the command bears in LD_PRELOAD: a runtime it insists on having before every other library, or nothing of ours.
+ * glibc's loader skips what it cannot load, musl's ends the program; the agent leaves it out likewise when the program
+ * executes another. */
+static void examine_command(struct run *run)
 {
 	struct pa_program program;
 	char path[PATH_MAX];
 
-	if (!pa_program_find(run->asked->argv[0], path) && !pa_program_examine(path, &program))
-		strcpy(run->runtime, program.runtime);
+	if (pa_program_find(run->asked->argv[0], path) || pa_program_examine(path, &program))
+		return;
+	strcpy(run->runtime, program.runtime);
+	run->no_preload = program.musl;
 }
 
 static void set_preload(const struct run *run)
@@ -151,8 +156,10 @@ static void become_command(struct run *run)
 		_exit(PA_EXIT_TROUBLE);
 	sigprocmask(SIG_SETMASK, &run->old_mask, NULL);
 	signal(SIGPIPE, run->old_sigpipe);
+	signal(SIGXFSZ, run->old_sigxfsz);
 	setenv("PERFAGENT_SOCKET", run->socket, 1);
-	set_preload(run);
+	if (!run->no_preload)
+		set_preload(run);
 	execvp(run->asked->argv[0], run->asked->argv);
 	error = errno;
 	if (write(run->trouble[1], &error, sizeof(error)) != (ssize_t)sizeof(error))
@@ -404,9 +411,11 @@ static int prepare(struct run *run)
 	/* the recorder must not record itself, nor what it may start */
 	unsetenv("PERFAGENT_SOCKET");
 	run->old_sigpipe = signal(SIGPIPE, SIG_IGN);
+	/* a file that may not grow any more (RLIMIT_FSIZE) is an error to be told, not the end of the recorder */
+	run->old_sigxfsz = signal(SIGXFSZ, SIG_IGN);
 	if (pa_record_library(run->library, sizeof(run->library)))
 		return complain(run->library, "the agent is not there; is perfagent installed completely?");
-	find_runtime(run);
+	examine_command(run);
 	run->loop = pa_loop_new();
 	if (!run->loop)
 		return complain("cannot make an epoll set", strerror(errno));
