@@ -89,6 +89,21 @@ int pa_proc_status(uint32_t pid, struct pa_proc_status *out)
 	return 0;
 }
 
+uint64_t pa_proc_start_ticks(uint32_t pid)
+{
+	char path[64], buf[1024];
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+	if (read_small(path, buf, sizeof(buf)) <= 0)
+		return 0;
+	/* the second field is the command's name in brackets, which may contain any of them */
+	at = strrchr(buf, ')');
+	for (int number = 2; at && number < 22; number++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
 uint32_t pa_proc_uid(uint32_t pid)
 {
 	struct pa_proc_status status;

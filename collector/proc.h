@@ -21,6 +21,9 @@ struct pa_proc_status {
 };
 
 int pa_proc_status(uint32_t pid, struct pa_proc_status *out);
+/* When a process was started, in ticks of sysconf(_SC_CLK_TCK) since boot: only good to compare two processes; exec does
+ * not change it. 0: not known. Source: proc(5), field 22 of /proc/PID/stat. */
+uint64_t pa_proc_start_ticks(uint32_t pid);
 /* Real user id; (uint32_t)-1 when it cannot be told. */
 uint32_t pa_proc_uid(uint32_t pid);
 

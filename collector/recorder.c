@@ -187,6 +187,7 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 		return;
 	}
 	rs->answered = true;
+	rs->start_ticks = p->pid ? pa_proc_start_ticks(p->pid) : 0;
 	end_old_image(r, p);
 	if (!p->parent)
 		find_parent(r, p);

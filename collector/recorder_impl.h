@@ -26,6 +26,7 @@ struct pa_recording_session {
 	uint32_t nr_processes;
 	uint32_t nr_live;
 	uint64_t empty_since_ns; /* 0: some process lives */
+	uint64_t start_ticks;    /* pa_proc_start_ticks of its first process, 0: not known */
 	bool answered;
 	struct pa_recording_session *next;
 };
@@ -51,7 +52,7 @@ struct pa_recorder {
 	uint64_t samples; /* weighted */
 	uint64_t signals;
 	uint64_t agent_rss_kib; /* of the agent's own mappings, in the process where they were largest */
-	uint64_t armed_max_ns;                   /* from the agent's constructor to its first timer */
+	uint64_t armed_max_ns;  /* from the agent's constructor to its first timer */
 	uint64_t handler_ns[PA_HANDLER_BUCKETS]; /* handler times, four buckets an octave */
 	uint64_t compared, identical;            /* PERFAGENT_UNWINDER=compare */
 	uint32_t last_stack;                     /* of the sample before */

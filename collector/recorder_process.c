@@ -130,11 +130,12 @@ static bool is_nested(const struct pa_recording_session *rs)
 	return false;
 }
 
-static bool is_taken(uint32_t pid)
+/* Whether a number belongs to a process that was there before the session, and so is nobody's forked child. */
+static bool is_older(const struct pa_recording_session *rs, uint32_t pid)
 {
-	struct pa_proc_status status;
+	uint64_t ticks = pa_proc_start_ticks(pid);
 
-	return !pa_proc_status(pid, &status);
+	return ticks && ticks < rs->start_ticks;
 }
 
 struct inner_search {
@@ -169,7 +170,7 @@ static uint32_t outer_pid(struct pa_recording_session *rs, uint32_t inner_pid, u
 	struct pa_recorder *r = rs->recorder;
 	uint64_t now = pa_now_ns();
 
-	if (!match_inner(&search, inner_pid) && now >= r->search_at_ns && (is_taken(inner_pid) || is_nested(rs))) {
+	if (!match_inner(&search, inner_pid) && now >= r->search_at_ns && (is_older(rs, inner_pid) || is_nested(rs))) {
 		uint64_t took;
 
 		pa_proc_all(match_inner, &search);
@@ -213,9 +214,9 @@ struct pa_process *pa_recorder_adopt(struct pa_recording_session *rs, uint32_t i
 	int pidfd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
 	struct pa_process *p;
 
-	/* gone already; its number is known all the same where the namespaces are the same. A number that somebody else
-	 * has is none: we would wait for his end */
-	if (!pid && parent && parent->pid == parent->inner_pid && !is_taken(inner_pid))
+	/* gone already, or by exec out of its parent's hands; its number is known all the same where the namespaces are
+	 * the same. That of an older process is none: we would wait for its end */
+	if (!pid && parent && parent->pid == parent->inner_pid && !is_older(rs, inner_pid))
 		pid = inner_pid;
 	p = pa_recorder_new_process(rs, pid, inner_pid, pidfd);
 	if (!p)

@@ -119,6 +119,14 @@ processes_at_least() {
 	cmp "$T/plain.cwd/daemon.txt" "$T/recorded.cwd/daemon.txt"
 }
 
+@test "R34 a grandchild without a parent that is executed at once keeps its place in the tree" {
+	run_both sh -c "('$TARGETS/split' 1 200 &); sleep 1"
+	sampled 20
+	# the image before exec is its parent, and both are the same process of the system
+	holds '.processes as $all | $all[] | select(.exe | endswith("/split")) | . as $it |
+		[$all[] | select(.id == $it.parent and .pid == $it.pid and .how == "exec")] | length == 1'
+}
+
 @test "R36 socket activation: descriptors 3.. keep their numbers, no other is there" {
 	run_both "$TARGETS/procs" activate
 	sampled 5
