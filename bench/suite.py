@@ -132,20 +132,20 @@ def row_drain():
 
 
 def row_symbols():
-    """A program with 100 MB of DWARF, made here: many instantiations of everything the library has."""
+    """A program with 100 MB of DWARF, made here: instantiations of what the library has, linked in as many copies."""
     with tempfile.TemporaryDirectory() as tmp:
-        objects = []
-        for part in range(12):
-            source, target = "%s/p%d.cc" % (tmp, part), "%s/p%d.o" % (tmp, part)
-            with open(source, "w") as f:
-                f.writelines("#include <%s>\n" % h for h in ("algorithm", "functional", "map", "regex", "set", "vector"))
-                for i in range(60):
-                    f.write(SYMBOL_TEMPLATE.replace("@", "%d_%d" % (part, i)).replace("#", str(i + 1)))
-                if part == 0:
-                    f.write("int main() { return f0_0(3); }\n")
-            subprocess.run(["g++", "-g3", "-O1", "-c", "-o", target, source], check=True)
-            objects.append(target)
-        subprocess.run(["g++", "-o", tmp + "/big", *objects], check=True)
+        with open(tmp + "/part.cc", "w") as f:
+            f.writelines("#include <%s>\n" % h for h in ("algorithm", "functional", "map", "regex", "set", "vector"))
+            f.writelines(SYMBOL_TEMPLATE.replace("@", str(i)).replace("#", str(i + 1)) for i in range(40))
+        with open(tmp + "/main.c", "w") as f:
+            f.write("int main(void) { return 0; }\n")
+        build = ["g++ -g -O1 -c -o part.o part.cc", "ld -r --force-group-allocation -o whole.o part.o"]
+        copies = 24
+        for i in range(copies):
+            build.append("objcopy --keep-global-symbol=none whole.o copy%d.o" % i)
+        build.append("g++ -g -Wl,--allow-multiple-definition -o big -x c main.c -x none " + " ".join("copy%d.o" % i for i in range(copies)))
+        for command in build:
+            subprocess.run(command.split(), cwd=tmp, check=True)
         text = subprocess.run(["readelf", "-SW", tmp + "/big"], stdout=subprocess.PIPE, check=True).stdout.decode()
         dwarf = sum(int(m.group(1), 16) for m in re.finditer(r"\.debug_\w+\s+\w+\s+\w+ \w+ (\w+)", text))
         print("%.0f MB of DWARF" % (dwarf / 1e6))
