@@ -1,8 +1,11 @@
 /* The constructor: from "just loaded" to "dormant" or "sampling". Everything that may allocate or take a lock of the
  * loader's happens here or never. World: plain. */
+#include <gnu/libc-version.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "agent/arena.h"
 #include "agent/hooks_thread.h"
@@ -34,11 +37,11 @@ static const char *env_get(char *const *env, const char *name)
 	return NULL;
 }
 
-/* The main thread's stack: from the arguments the kernel put at its top down to its limit. */
-static struct pa_stack_bounds main_stack(char *const *env)
+/* The main thread's stack: from what the kernel put at its top, above arguments and environment, down to its limit. */
+static struct pa_stack_bounds main_stack(void)
 {
 	struct rlimit limit = { .rlim_cur = RLIM_INFINITY };
-	uint64_t hi = (uint64_t)env;
+	uint64_t hi = getauxval(AT_RANDOM) & ~7ull;
 	uint64_t bytes;
 
 	pa_sys(SYS_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
@@ -83,7 +86,7 @@ static uint32_t choose_unwinder(char *const *env)
 						    : 0;
 }
 
-static void start_sampling(char *const *env, bool has_find_object, uint64_t entered_ns)
+static void start_sampling(bool has_find_object, uint64_t entered_ns)
 {
 	uint64_t own_start, own_end;
 	struct pa_block *block;
@@ -94,7 +97,7 @@ static void start_sampling(char *const *env, bool has_find_object, uint64_t ente
 	block = pa_tls.block;
 	if (!block)
 		return;
-	block->stack = main_stack(env);
+	block->stack = main_stack();
 	pa_arena_first_region(&own_start, &own_end);
 	pa_store_relaxed(&pa_mapping.control->own_start, own_start);
 	pa_store_relaxed(&pa_mapping.control->own_end, own_end);
@@ -104,15 +107,20 @@ static void start_sampling(char *const *env, bool has_find_object, uint64_t ente
 		pa_thread_note_sig(PA_NOTE_NO_FIND_OBJECT, 0, 0);
 }
 
-__attribute__((constructor)) static void init(int argc, char **argv, char **env)
+/* glibc alone has it: under another libc the agent would not know what it stands in front of, and stays dormant. */
+extern __typeof__(gnu_get_libc_version) gnu_get_libc_version __attribute__((weak));
+
+/* Takes nothing from its arguments: other libcs pass none. */
+__attribute__((constructor)) static void init(void)
 {
 	uint64_t entered_ns = pa_now_sig();
+	char *const *env = environ;
 	const char *disable = env_get(env, "PERFAGENT_DISABLE");
 	bool has_find_object;
 	uint32_t flags;
 
-	(void)argc;
-	(void)argv;
+	if (!gnu_get_libc_version)
+		return;
 	pa_real_init();
 	if ((disable && strcmp(disable, "0") != 0 && *disable) || !pa_sandbox_allows() || pa_session_state_init() != 0)
 		return;
@@ -121,7 +129,7 @@ __attribute__((constructor)) static void init(int argc, char **argv, char **env)
 	has_find_object = pa_walk_init() == 0;
 	flags = choose_unwinder(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
 	if (connect_session(env, flags) == 0)
-		start_sampling(env, has_find_object, entered_ns);
+		start_sampling(has_find_object, entered_ns);
 }
 
 /* Late in exit(): the exact CPU time goes on record. Nothing is torn down; destructors that come later still run. */

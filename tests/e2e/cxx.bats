@@ -9,8 +9,12 @@ load common
 	sampled 300
 	has_stack 'storm\(unsigned long, long\*\).*descend\(int, bool\)'
 	has_stack 'descend\(int, bool\).*_Unwind_RaiseException'
-	# the stacks reach the start of their thread
+	# The stacks reach the start of their thread. Not those inside the unwinder's own last step, which overwrites the saved
+	# registers of the frames it leaves: no unwinder gets out of there.
 	folded
-	awk -v rooted="$(weight_of '(clone|start_thread|_start)')" -v all="$(weight_of .)" 'BEGIN {
-		printf "%d of %d reach the start\n", rooted, all; exit !(rooted >= 0.97 * all) }'
+	grep -vE 'libgcc_s[^;]*\+0x' "$T/folded" >"$T/elsewhere"
+	awk -v rooted="$(weight_of '(clone|start_thread|_start)')" -v all="$(weight_of .)" '
+		{ n = $NF; elsewhere += n; if ($0 ~ /clone|start_thread|_start/) reach += n }
+		END { printf "%d of %d reach the start, %d of %d outside the unwinder\n", rooted, all, reach, elsewhere
+		exit !(rooted >= 0.9 * all && elsewhere > 0.3 * all && reach >= 0.99 * elsewhere) }' "$T/elsewhere"
 }
