@@ -5,8 +5,8 @@
 PACKAGES_BUILD := gcc libc6-dev make pkg-config libunwind-dev libelf-dev libdw-dev libcjson-dev zlib1g-dev libsqlite3-dev
 PACKAGES_BUILD += libiberty-dev
 # compilers and checkers
-PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross musl-tools libcmocka-dev bats
-PACKAGES_TEST  += perl mandoc shellcheck binutils elfutils dwz xz-utils gdb libc6-dbg
+PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user musl-tools libcmocka-dev
+PACKAGES_TEST  += bats perl mandoc shellcheck binutils elfutils dwz xz-utils gdb libc6-dbg
 # programs the tests put the agent into, and tools they look with
 PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 jq sqlite3 procps util-linux chromium
 # more programs that bench and oracle compare on
