@@ -195,7 +195,7 @@ load recordings
 		[ "$longest" -le "$columns" ] || fail "$longest columns of $columns"
 		if grep -q $'\x1b' "$T/tty"; then fail "colour despite NO_COLOR"; fi
 	done
-	TERM=xterm script -qec "'$PERFAGENT' report -i '$T/t.pfa'" /dev/null | grep -q $'\x1b\\[1m'
+	env -u NO_COLOR TERM=xterm script -qec "'$PERFAGENT' report -i '$T/t.pfa'" /dev/null | grep -q $'\x1b\\[1m'
 }
 
 @test "report: a million samples in 100 000 stacks take seconds, and the answer is bounded" {
