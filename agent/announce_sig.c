@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "agent/hot.h"
+#include "agent/probe_sig.h"
 #include "agent/ring_sig.h"
-#include "agent/sysdep.h"
 
 #define NR_RECENT 256
 #define NR_KNOWN 4096
@@ -24,14 +24,11 @@ void pa_announce_recheck_sig(void)
 	pa_add_relaxed(&recheck, 1);
 }
 
-/* The kernel's answer to an impossible `how` tells whether the set could be read: EINVAL it could, EFAULT not. */
 static bool readable(uint64_t address, uint64_t bytes)
 {
-	for (uint64_t at = address & ~(uint64_t)(PAGE - 1); at < address + bytes; at += PAGE) {
-		if (pa_sys(SYS_rt_sigprocmask, -1, at, 0, 8) != -22)
-			return false;
-	}
-	return true;
+	struct pa_pages none = { 0, 0 };
+
+	return pa_probe_range_sig(&none, address, bytes);
 }
 
 static uint64_t mix(uint64_t hash, uint64_t value)

@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "agent/hooks_process.h"
+#include "agent/probe_sig.h"
 #include "agent/real.h"
 #include "agent/session.h"
 #include "agent/signal.h"
-#include "agent/sysdep.h"
 #include "agent/thread.h"
 
 typedef int prctl_fn(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
@@ -68,10 +68,10 @@ static long forking_syscall(long number, long a, long b, long c, long d, long e)
 /* clone3 takes its arguments in memory, of which the kernel says whether it can be read. */
 static bool forks_by_args(unsigned long args, unsigned long size)
 {
+	struct pa_pages none = { 0, 0 };
 	struct clone_args copy;
 
-	if (size < sizeof(copy.flags) * 8 || pa_sys(SYS_rt_sigprocmask, -1, args, NULL, 8) != -EINVAL ||
-	    pa_sys(SYS_rt_sigprocmask, -1, args + 56, NULL, 8) != -EINVAL)
+	if (size < sizeof(copy.flags) * 8 || !pa_probe_range_sig(&none, args, 64))
 		return false;
 	memcpy(&copy, (const void *)args, 64);
 	return !(copy.flags & CLONE_VM) && !copy.stack;
