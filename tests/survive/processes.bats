@@ -144,6 +144,14 @@ processes_at_least() {
 	sampled 30
 }
 
+@test "R37 a user namespace as the first thing of a program of one thread, 100 programs on busy cores" {
+	unshare -U true 2>/dev/null || skip "no user namespace to be had here"
+	run_both sh -c 'for i in 1 2 3 4; do
+			(for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25; do unshare -U true; done) &
+		done; wait'
+	[ ! -s "$T/recorded.err" ]
+}
+
 @test "R37 unshare of user, pid and mount namespace, then a child that is pid 1" {
 	run_both "$TARGETS/procs" namespaces
 	sampled 10
