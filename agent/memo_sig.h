@@ -3,8 +3,9 @@
  * (return addresses and saved frame pointers, every one compared, S17), the rest of the stack is the same. That is one
  * or two loads of the stack and one line of this page a frame, in order, instead of a cold look-up in a large table.
  *
- * One page per thread. Only plain steps on the thread's own stack are remembered; rules hold for a pc as long as no
- * module goes away, so a chain holds for one value of pa_rules_flushes. World: signal. */
+ * One page per thread for the handler, more for the hooks of exact heap mode. Only plain steps on the thread's own stack
+ * are remembered; rules hold for a pc as long as no module goes away, so a chain holds for one value of
+ * pa_rules_flushes. World: signal. */
 #ifndef PA_AGENT_MEMO_SIG_H
 #define PA_AGENT_MEMO_SIG_H
 
@@ -12,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PA_MEMO_FRAMES 126
+#define PA_MEMO_FRAMES 126 /* of one page */
 
 enum pa_memo_kind {
 	PA_MEMO_PLAIN = 0, /* the next entry is the caller */
@@ -30,26 +31,31 @@ struct pa_memo_frame {
 	uint32_t kind; /* enum pa_memo_kind */
 };
 
-/* The chain is frames[first .. PA_MEMO_FRAMES), from the leaf, sp rising; its last entry is of kind END. While a walk is
+/* The chain is frames[first .. capacity), from the leaf, sp rising; its last entry is of kind END. While a walk is
  * on, its own frames collect in frames[0 .. filled), always below `at`.
- * Invariant: filled <= at or lost; first <= at <= PA_MEMO_FRAMES. */
+ * Invariant: filled <= at or lost; first <= at <= capacity. */
 struct pa_memo {
 	uint32_t first;
 	uint32_t flushes;
 	uint32_t filled;
 	uint32_t at;
 	bool lost; /* no room for this walk's frames: it leaves no chain */
-	uint8_t pad[47];
-	struct pa_memo_frame frames[PA_MEMO_FRAMES];
+	uint32_t capacity; /* 0 in new memory: PA_MEMO_FRAMES */
+	uint8_t pad[40];
+	struct pa_memo_frame frames[];
 };
 
-_Static_assert(sizeof(struct pa_memo) <= 4096, "a memo is a page");
+#define PA_MEMO_BYTES(nr) (sizeof(struct pa_memo) + (nr) * sizeof(struct pa_memo_frame))
+
+_Static_assert(PA_MEMO_BYTES(PA_MEMO_FRAMES) <= 4096, "a memo is a page");
 
 static inline void pa_memo_begin(struct pa_memo *m, uint32_t flushes)
 {
-	if (m->flushes != flushes || m->first > PA_MEMO_FRAMES) {
+	if (m->flushes != flushes || m->first > m->capacity || !m->capacity) {
+		if (!m->capacity)
+			m->capacity = PA_MEMO_FRAMES;
 		m->flushes = flushes;
-		m->first = PA_MEMO_FRAMES;
+		m->first = m->capacity;
 	}
 	m->at = m->first;
 	m->filled = 0;
@@ -77,10 +83,10 @@ static inline bool pa_memo_meets(struct pa_memo *m, uint64_t pc, uint64_t sp, ui
 {
 	const struct pa_memo_frame *f;
 
-	while (m->at < PA_MEMO_FRAMES && m->frames[m->at].sp < sp)
+	while (m->at < m->capacity && m->frames[m->at].sp < sp)
 		m->at++;
 	f = &m->frames[m->at];
-	return m->at < PA_MEMO_FRAMES && f->sp == sp && f->pc == pc && f->fp == fp;
+	return m->at < m->capacity && f->sp == sp && f->pc == pc && f->fp == fp;
 }
 
 /* The old walk ended with the chain: its entries stay where they are, the new ones go in front of them. World: signal. */
@@ -96,18 +102,18 @@ static inline void pa_memo_join(struct pa_memo *m, uint32_t meets)
 /* The walk came to the outermost frame by itself. end is its last frame. */
 static inline void pa_memo_finish(struct pa_memo *m, const struct pa_memo_frame *end)
 {
-	m->at = PA_MEMO_FRAMES;
+	m->at = m->capacity;
 	pa_memo_note(m, end);
 	if (m->lost)
-		m->first = PA_MEMO_FRAMES;
+		m->first = m->capacity;
 	else
-		pa_memo_join(m, PA_MEMO_FRAMES);
+		pa_memo_join(m, m->capacity);
 }
 
 /* The walk ended in some other way: nothing is known about its rest. */
 static inline void pa_memo_drop(struct pa_memo *m)
 {
-	m->first = PA_MEMO_FRAMES;
+	m->first = m->capacity;
 }
 
 /* Follows the chain from where the walk meets it, comparing all it reads.
@@ -150,6 +156,31 @@ static inline size_t pa_memo_replay(struct pa_memo *m, uint64_t *frames, size_t 
 	*sp = m->frames[at].sp;
 	*fp = m->frames[at].fp;
 	return n;
+}
+
+/* Whether the whole remembered chain holds from this very state on: what a walk would find is what the last one found.
+ * Shapes: as pa_memo_replay. */
+static inline bool pa_memo_holds(const struct pa_memo *m, uint32_t flushes, uint64_t lo, uint64_t hi, uint64_t pc,
+				 uint64_t sp, uint64_t fp)
+{
+	const struct pa_memo_frame *f;
+
+	if (m->flushes != flushes || m->first >= m->capacity || sp < lo || m->frames[m->capacity - 1].sp > hi)
+		return false;
+	f = &m->frames[m->first];
+	if (f->sp != sp || f->pc != pc || f->fp != fp)
+		return false;
+	for (; f->kind == PA_MEMO_PLAIN; f++) {
+		uint64_t ra_at = f[1].sp + (uint64_t)(int64_t)f->ra_at * 8;
+		uint64_t fp_at = f[1].sp + (uint64_t)(int64_t)f->fp_at * 8;
+
+		/* a slot lies below its frame's CFA; not below the leaf either, or it is no part of this stack */
+		if (ra_at < sp || *(const uint64_t *)(uintptr_t)ra_at != f[1].pc)
+			return false;
+		if (f->fp_at && (fp_at < sp || *(const uint64_t *)(uintptr_t)fp_at != f[1].fp))
+			return false;
+	}
+	return true;
 }
 
 #endif

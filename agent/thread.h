@@ -55,6 +55,9 @@ struct pa_tls {
 	bool host_blocks[2];	    /* the host believes it has blocked: [0] SIGPROF, [1] our real-time signal */
 	bool filtered_ever;	    /* any of the above was ever true on this thread */
 	uint64_t random;	    /* xorshift state, seeded at first use */
+	int64_t heap_left;	    /* sampled heap: bytes until the next sample; 0 in a new thread: not drawn yet */
+	bool heap_drawn;	    /* heap_left is a draw */
+	struct pa_heap_thread *heap; /* exact heap: ring, clock, dictionary, remembered walk (heap_exact_hook.c) */
 };
 
 extern __thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec")));

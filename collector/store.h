@@ -77,6 +77,78 @@ int pa_store_put_symbols(struct pa_store *s, uint32_t frame, const struct pa_sym
 int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, uint32_t stack, uint32_t weight);
 /* Adds to a counter of the loss table. reason: "ring full", "no slot", "truncated", "blocked", "bad record", ... */
 int pa_store_add_loss(struct pa_store *s, uint32_t process, const char *reason, uint64_t count);
+
+/* ---- heap. All sums of estimates in sampled mode: bytes and calls stand for what was not sampled, rounded so that
+ * their totals over time keep the fraction. */
+
+/* What happened on one stack of one process since the last delta of it. A freed block counts on the stack that allocated
+ * it. Live bytes at a time are the sum of bytes - freed up to it. */
+struct pa_store_heap_delta {
+	uint32_t stack;
+	uint64_t calls;     /* allocations */
+	uint64_t bytes;     /* asked for in them */
+	uint64_t frees;
+	uint64_t freed;     /* bytes */
+	uint64_t temporary; /* of the frees: the very next heap call of the thread that allocated */
+	uint64_t samples;   /* sampled mode: allocations that were hit; exact: 0 */
+	/* sampled mode: what these add to the variance of bytes and (frees) of freed, bytes^2; exact: 0 */
+	double var_bytes;
+	double var_freed;
+};
+/* All stacks that changed in (first_ns, last_ns], no stack twice. At most one chunk a process and second.
+ * Shapes: nr >= 1; sorted by the call. */
+int pa_store_add_heap_chunk(struct pa_store *s, uint32_t process, uint64_t first_ns, uint64_t last_ns,
+			    struct pa_store_heap_delta *deltas, size_t nr);
+
+/* Which stacks held the memory at the moment of the process's highest heap. Replaces the one before. */
+struct pa_store_heap_held {
+	uint32_t stack;
+	uint64_t calls;
+	uint64_t bytes;
+};
+int pa_store_put_heap_peak(struct pa_store *s, uint32_t process, uint64_t time_ns, uint64_t calls, uint64_t bytes,
+			   struct pa_store_heap_held *held, size_t nr);
+
+/* A moment of the heap beside what the kernel and the C library say. UINT64_MAX: not known. */
+struct pa_store_heap_point {
+	uint32_t process;
+	uint64_t time_ns;
+	uint64_t live_calls, live_bytes;
+	uint64_t rss_bytes;
+	uint64_t libc_arena, libc_mapped, libc_used, libc_unused; /* mallinfo2, bytes */
+};
+int pa_store_add_heap_point(struct pa_store *s, const struct pa_store_heap_point *p);
+
+/* Lifetimes of freed blocks: class i holds those that lived less than pa_heap_lifetimes_ns[i] and not less than the one
+ * before it; the last is UINT64_MAX. */
+#define PA_HEAP_LIFETIMES 8
+extern const uint64_t pa_heap_lifetimes_ns[PA_HEAP_LIFETIMES]; /* store_heap.c: 10us 100us 1ms 10ms 100ms 1s 10s max */
+
+/* Totals of a process; replaces the row before. */
+struct pa_store_heap {
+	uint32_t process;
+	uint32_t mode;      /* enum pa_heap_mode */
+	uint32_t flags;     /* PA_HEAP_MMAP */
+	uint64_t mean;      /* sampled: the last one in force */
+	uint64_t calls, bytes, frees, freed, temporary;
+	uint64_t unknown_frees; /* of blocks allocated before the recording, or in the parent before a fork */
+	uint64_t own_bytes;     /* memory of the engine in the target */
+	uint64_t lost;          /* events that are missing */
+	uint64_t lost_frees;    /* of them frees, as far as that is known */
+	uint64_t uncertain_ns;  /* CLOCK_MONOTONIC from which on the live heap may be wrong; 0: never */
+	uint64_t stalled_ns;    /* time its threads waited for the collector */
+	uint64_t mapped_calls, mapped_bytes, unmapped_bytes; /* mmap and brk, when asked for */
+	uint64_t lifetime_calls[PA_HEAP_LIFETIMES], lifetime_bytes[PA_HEAP_LIFETIMES];
+};
+int pa_store_put_heap(struct pa_store *s, const struct pa_store_heap *h);
+
+/* Totals of a thread: what it allocated and what it freed, whoever allocated that. Replaces the row before. */
+struct pa_store_heap_thread {
+	uint32_t thread;
+	uint64_t calls, bytes, frees, freed;
+};
+int pa_store_put_heap_thread(struct pa_store *s, const struct pa_store_heap_thread *t);
+
 /* A sentence for the report. */
 int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, const char *text);
 /* Ends the batch; called every second by the loop. Errors: -errno: nothing was written and nothing is lost: the next
@@ -135,13 +207,26 @@ struct pa_store_sample {
 	uint32_t weight;
 };
 int pa_recording_samples(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_sample *s), void *arg);
+/* Heap. Chunks in the order of time; deltas lent, nr of them. */
+int pa_recording_heap_chunks(struct pa_recording *r,
+			     int (*fn)(void *arg, uint32_t process, uint64_t first_ns, uint64_t last_ns,
+				       const struct pa_store_heap_delta *deltas, size_t nr),
+			     void *arg);
+int pa_recording_heap_peaks(struct pa_recording *r,
+			    int (*fn)(void *arg, uint32_t process, uint64_t time_ns, uint64_t calls, uint64_t bytes,
+				      const struct pa_store_heap_held *held, size_t nr),
+			    void *arg);
+int pa_recording_heap_points(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_heap_point *p), void *arg);
+int pa_recording_heaps(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_heap *h), void *arg);
+int pa_recording_heap_threads(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_heap_thread *t),
+			      void *arg);
 int pa_recording_losses(struct pa_recording *r,
 			int (*fn)(void *arg, uint32_t process, const char *reason, uint64_t count), void *arg);
 int pa_recording_notes(struct pa_recording *r,
 		       int (*fn)(void *arg, uint32_t process, uint64_t time_ns, const char *text), void *arg);
 
 /* Meta keys the collector writes (values as text): "started" (RFC 3339 UTC), "started_mono_ns", "ended" (RFC 3339 UTC;
- * absent: the collector was killed), "ended_mono_ns", "command", "host", "mode" ("cpu"), "period_ns", "version",
+ * absent: the collector was killed), "ended_mono_ns", "command", "host", "mode" ("cpu,memory"), "period_ns", "version",
  * "exit_status" (of the command, as a shell shows it), "cpu_ns" (kernel's figure for the whole tree),
  * "collector_cpu_ns", "unwinder" ("perfagent", "libunwind" or "compare"). */
 

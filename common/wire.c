@@ -42,6 +42,15 @@ static uint64_t needs_slice(const struct pa_record *head)
 	return sizeof(*r) + r->stack_len;
 }
 
+static uint64_t needs_heap_sample(const struct pa_record *head)
+{
+	const struct pa_heap_sample *r = (const struct pa_heap_sample *)head;
+
+	if (r->nr_frames > PA_FRAMES_MAX || r->mean == 0 || r->address == 0)
+		return 0;
+	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
+}
+
 /* One row per record type: its fixed part, and what its lengths add. */
 static const struct record_rule {
 	uint32_t min_bytes;
@@ -55,6 +64,9 @@ static const struct record_rule {
     [PA_REC_PROCESS_END] = {sizeof(struct pa_process_end), NULL},
     [PA_REC_NOTE] = {sizeof(struct pa_note), NULL},
     [PA_REC_SLICE] = {sizeof(struct pa_slice), needs_slice},
+    [PA_REC_HEAP_SAMPLE] = {sizeof(struct pa_heap_sample), needs_heap_sample},
+    [PA_REC_HEAP_FREE] = {sizeof(struct pa_heap_free), NULL},
+    [PA_REC_HEAP_FIGURES] = {sizeof(struct pa_heap_figures), NULL},
 };
 
 static bool record_is_sound(const struct pa_record *r)

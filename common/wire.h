@@ -77,12 +77,29 @@ struct pa_config {
  *   0                      struct pa_control, one page
  *   control.slots_offset   struct pa_slot[nr_slots], dense
  *   control.rings_offset   nr_slots times (signal ring, hook ring)
+ *   control.heap_lines_offset   in exact heap mode: struct pa_heap_line per heap ring, then at
+ *   control.heap_rings_offset   their data, class after class
  *
  * The collector makes and seals the file, writes the constants once before anyone maps it, and never trusts a word
  * of it afterwards: it works with the constants it keeps in private memory. */
 
 #define PA_CONTROL_BYTES 4096
 #define PA_ARM_MAX 64
+
+/* What is on: bits of pa_control.modes. */
+#define PA_MODE_CPU 1u
+#define PA_MODE_MEMORY 2u
+
+enum pa_heap_mode {
+	PA_HEAP_OFF = 0,
+	PA_HEAP_SAMPLED = 1, /* HEAP_SAMPLE and HEAP_FREE records in the hook rings */
+	PA_HEAP_EXACT = 2,   /* every call, in heap rings of their own: common/heapwire.h */
+};
+
+#define PA_HEAP_MMAP 1u /* pa_control.heap_flags: mmap, munmap, mremap, brk as well */
+#define PA_HEAP_TSC 2u	/* the kernel itself keeps time by the TSC: heap rings are stamped with it, else CLOCK_MONOTONIC */
+
+#define PA_HEAP_CLASSES 3
 
 enum pa_session_state {
 	PA_SESSION_QUIET = 0,	 /* hooks test one word, no timers */
@@ -103,13 +120,16 @@ struct pa_control {
 	uint32_t hook_ring_bytes;   /* power of two */
 	uint64_t file_size;
 	uint64_t period_ns;	    /* CPU time between two samples of a thread */
-	uint64_t reserved0[2];
+	uint32_t modes;		    /* PA_MODE_* */
+	uint32_t heap_flags;	    /* PA_HEAP_MMAP, PA_HEAP_TSC */
+	uint64_t heap_mean;	    /* bytes between two samples on average, >= 1; the agent may raise its own */
 
 	/* written by the collector, read by any hook or tick */
 	alignas(64) _Atomic uint32_t state;    /* enum pa_session_state */
 	_Atomic uint32_t cache_generation;     /* bumped when the maps changed behind the agent's back */
 	_Atomic uint32_t arm_seq;	       /* bumped after arm[] was filled */
-	uint32_t reserved1[13];
+	_Atomic uint32_t heap_mode;	       /* enum pa_heap_mode */
+	uint32_t reserved1[12];
 
 	/* written by the target */
 	alignas(64) _Atomic uint64_t lost_no_slot; /* records of threads that found no free slot */
@@ -118,13 +138,23 @@ struct pa_control {
 	_Atomic uint64_t hook_busy;		   /* records dropped because a hook interrupted a hook */
 	_Atomic uint64_t own_start;		   /* the agent's first region of thread blocks: for its memory figure */
 	_Atomic uint64_t own_end;
-	uint64_t reserved3[3];
+	_Atomic uint64_t heap_own_bytes;	   /* memory the heap engine has mapped for itself */
+	_Atomic uint64_t heap_unrecorded;	   /* heap calls of which nothing is known: no ring, no memory, a hook in a hook */
+	_Atomic uint64_t heap_mean_now;		   /* sampled: the mean as the agent has raised it; 0: not yet begun */
 
 	/* threads the agent did not see start: pid << 32 | tid as the target counts them; a tick that takes an entry
 	 * exchanges it for 0 and arms that thread's timer */
 	alignas(64) _Atomic uint64_t arm[PA_ARM_MAX];
 
-	uint8_t pad[PA_CONTROL_BYTES - 3 * 64 - 64 - PA_ARM_MAX * 8];
+	/* written by the collector before the file is handed out; all 0 but in exact heap mode */
+	uint64_t heap_lines_offset; /* multiples of 4096 */
+	uint64_t heap_rings_offset;
+	struct pa_heap_class {
+		uint32_t nr;	/* rings of that size; a ring's data follows that of the one before it */
+		uint32_t bytes; /* power of two, >= 4096; classes come largest first */
+	} heap_classes[PA_HEAP_CLASSES];
+
+	uint8_t pad[PA_CONTROL_BYTES - 3 * 64 - 64 - PA_ARM_MAX * 8 - 16 - PA_HEAP_CLASSES * 8];
 };
 
 /* One producer (a thread of the target), one consumer (the collector) per ring.
@@ -156,6 +186,13 @@ struct pa_slot {
 	struct pa_ring_consumer hook_in;
 };
 
+/* The head of a heap ring; owner works as in a slot. Its data is records of common/heapwire.h. */
+struct pa_heap_line {
+	struct pa_ring_producer out; /* records: events (allocations and frees) committed, lost_full: events that found no
+				      * room, lost_weight: frees among those, self_ns: time stalled, ticks: stalls */
+	struct pa_ring_consumer in;
+};
+
 /* ---- records -------------------------------------------------------------------------------------------------- */
 
 enum pa_record_type {
@@ -168,6 +205,9 @@ enum pa_record_type {
 	PA_REC_PROCESS_END = 6,	  /* about to exit or exec; exact CPU time */
 	PA_REC_NOTE = 7,	  /* something the report has to say */
 	PA_REC_SLICE = 8,	  /* registers and raw stack, for the collector's remote unwinder */
+	PA_REC_HEAP_SAMPLE = 9,	  /* an allocation the byte sampler hit */
+	PA_REC_HEAP_FREE = 10,	  /* a sampled allocation is freed */
+	PA_REC_HEAP_FIGURES = 11, /* what the C library says of its heap (mallinfo2) */
 	PA_REC_TYPES
 };
 
@@ -287,7 +327,16 @@ enum pa_note_code {
 	PA_NOTE_HANDLER_REPLACED = 7, /* somebody took our signal behind the hooks */
 	PA_NOTE_EXEC_DROPPED = 8,   /* exec of a program that cannot be preloaded, a: why, b: ELF class/machine */
 	PA_NOTE_STARTED = 9,	    /* a: ns from the constructor's entry until the main thread's timer was armed */
+	PA_NOTE_HEAP_DECLINED = 10, /* allocations are not recorded, a: enum pa_heap_declined */
+	PA_NOTE_HEAP_MEAN = 11,	    /* sampled: the mean was raised to a bytes: b sampled blocks were live */
+	PA_NOTE_HEAP_FIGURES = 12,  /* mallinfo2 took a ns: it is not asked again */
 	PA_NOTE_CODES
+};
+
+enum pa_heap_declined {
+	PA_HEAP_DECLINED_SANITIZER = 1, /* its runtime checks the heap by itself */
+	PA_HEAP_DECLINED_OWN = 2,	/* the program brings an allocator that is not reached through our names */
+	PA_HEAP_DECLINED_MEMORY = 3,	/* no memory for the engine */
 };
 
 struct pa_note {
@@ -296,6 +345,36 @@ struct pa_note {
 	uint32_t tid;
 	uint64_t a;
 	uint64_t b;
+};
+
+/* Head time_ns: after the real call. flags: 1: by mmap or brk, not by the allocator. */
+struct pa_heap_sample {
+	struct pa_record head;
+	uint64_t address;
+	uint64_t size;	    /* bytes asked for; 0 counts as 1 in what it stands for */
+	uint64_t mean;	    /* bytes, as it was when this was drawn: stands for 1 / (1 - exp(-max(size,1) / mean)) calls */
+	uint32_t tid;
+	uint16_t nr_frames; /* 0..PA_FRAMES_MAX */
+	uint16_t stop;	    /* enum pa_stop */
+	uint64_t frames[];  /* as in struct pa_sample; none is exact but above a signal frame */
+};
+
+#define PA_HEAP_SAMPLE_MAPPED 1u
+
+/* Head time_ns: before the real call. */
+struct pa_heap_free {
+	struct pa_record head;
+	uint64_t address;
+};
+
+/* mallinfo2(3), bytes. Written now and then by whichever thread's hook finds it due. */
+struct pa_heap_figures {
+	struct pa_record head;
+	uint64_t arena;	   /* non-mmapped space taken from the system */
+	uint64_t mapped;   /* hblkhd: in blocks with a mapping of their own */
+	uint64_t used;	   /* uordblks */
+	uint64_t unused;   /* fordblks: free in the arenas */
+	uint64_t cost_ns;  /* of asking */
 };
 
 #define PA_SLICE_REGS 34 /* room for aarch64; x86-64 uses 17 in DWARF order, rip last */
@@ -328,6 +407,11 @@ PA_ASSERT_SIZE(struct pa_unmap, 32);
 PA_ASSERT_SIZE(struct pa_process_end, 32);
 PA_ASSERT_SIZE(struct pa_note, 40);
 PA_ASSERT_SIZE(struct pa_slice, 40 + PA_SLICE_REGS * 8);
+PA_ASSERT_SIZE(struct pa_heap_line, 128);
+PA_ASSERT_SIZE(struct pa_heap_sample, 48);
+PA_ASSERT_SIZE(struct pa_heap_free, 24);
+PA_ASSERT_SIZE(struct pa_heap_figures, 56);
+_Static_assert(offsetof(struct pa_heap_sample, frames) % 8 == 0, "frames are aligned");
 _Static_assert(offsetof(struct pa_sample, frames) % 8 == 0, "frames are aligned");
 _Static_assert(offsetof(struct pa_slice, stack) % 8 == 0, "the slice is aligned");
 

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "collector/store.h"
 #include "collector/symbolize.h"
 #include "report/map.h"
 
@@ -98,8 +99,63 @@ struct pa_report_note {
 	uint64_t time_ns;
 };
 
+/* ---- heap. Estimates in sampled mode (pa_report_heap.estimated), exact otherwise. Of the window the report was loaded
+ * for: see struct pa_report_window. */
+struct pa_heap_sum {
+	uint64_t calls, bytes; /* allocated in the window */
+	uint64_t frees, freed; /* of blocks of this stack */
+	uint64_t temporary;
+	int64_t live_calls, live;     /* at the end of the window */
+	int64_t before_calls, before; /* live at its start */
+	uint64_t peak_calls, peak;    /* at the moment of the process's highest heap */
+	uint64_t samples;	      /* sampled mode: what the estimate stands on */
+	double var_bytes, var_live;   /* variance of bytes and live; 0 when exact. 95 %: +- 1.96 sqrt(var) */
+};
+
+/* One stack of one process. */
+struct pa_report_held {
+	uint32_t process, stack; /* indices */
+	struct pa_heap_sum sum;
+};
+
+struct pa_report_heap_process {
+	uint32_t process; /* index */
+	uint32_t mode, flags;
+	uint64_t mean, unknown_frees, own_bytes, lost, lost_frees, uncertain_ns, stalled_ns;
+	uint64_t mapped_calls, mapped_bytes, unmapped_bytes;
+	uint64_t peak, peak_calls, peak_ns;
+	struct pa_heap_sum sum; /* over its stacks; temporary and calls as the process's totals say for the whole recording */
+	uint64_t lifetime_calls[PA_HEAP_LIFETIMES], lifetime_bytes[PA_HEAP_LIFETIMES];
+};
+
+struct pa_report_heap_thread {
+	uint32_t thread; /* index */
+	uint64_t calls, bytes, frees, freed;
+};
+
+struct pa_report_heap {
+	bool recorded;	/* some process had a heap engine */
+	bool estimated; /* some process was sampled */
+	bool uncertain; /* some live figure may be wrong: an event was lost */
+	struct pa_report_held *held;
+	struct pa_report_heap_process *processes;
+	struct pa_report_heap_thread *threads;
+	struct pa_store_heap_point *points; /* by time; .process is an index here */
+	size_t nr_held, nr_processes, nr_threads, nr_points;
+	struct pa_heap_sum sum;
+};
+
+/* What of the recording counts, as time since its start. Samples outside are left out; of the heap, `before` is the
+ * state at from_ns and `live` that at to_ns. */
+struct pa_report_window {
+	uint64_t from_ns; /* 0: the start */
+	uint64_t to_ns;	  /* UINT64_MAX: the end */
+};
+
 struct pa_report {
 	struct pa_pool *strings;
+	struct pa_report_window window;
+	struct pa_report_heap heap;
 	bool clean; /* the collector wrote the end */
 	uint32_t path, command, host, started, ended, version, mode, unwinder;
 	uint32_t name; /* base name of the command, fit for a file name */

@@ -22,6 +22,10 @@ struct pa_report_options {
 /* Loads a recording; symbolizes what the collector could not (a killed one) from the files, when they are still the
  * same by build-id. Errors: -errno with a sentence in err. */
 int pa_report_load(const char *path, struct pa_report **out, char *err, size_t err_size);
+struct pa_report_window; /* report/model.h */
+/* The same for a part of it. window NULL: all. */
+int pa_report_load_window(const char *path, const struct pa_report_window *window, struct pa_report **out, char *err,
+			  size_t err_size);
 void pa_report_free(struct pa_report *r);
 
 struct pa_output {

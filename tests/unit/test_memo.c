@@ -19,7 +19,11 @@
 
 extern void *__libc_stack_end;
 
-static struct pa_memo memo;
+static union {
+	struct pa_memo head;
+	char page[4096];
+} memo_page;
+static struct pa_memo *const memo = &memo_page.head;
 static struct pa_walk_info with, without;
 static uint64_t frames_with[MAX], frames_without[MAX];
 static unsigned walks, joined, differing;
@@ -39,11 +43,11 @@ static __attribute__((noinline)) void walk_twice(void)
 	size_t nr_with, nr_without;
 
 	getcontext(&uc);
-	with.memo = &memo;
+	with.memo = memo;
 	nr_with = pa_walk_sig(&uc, &bounds, frames_with, MAX, &with);
 	nr_without = pa_walk_sig(&uc, &bounds, frames_without, MAX, &without);
 	walks++;
-	joined += memo.at < PA_MEMO_FRAMES; /* a walk that went to the end by itself leaves it there */
+	joined += memo->at < memo->capacity; /* a walk that went to the end by itself leaves it there */
 	if (nr_with != nr_without || with.stop != without.stop ||
 	    memcmp(frames_with, frames_without, nr_with * sizeof(frames_with[0])) != 0)
 		differing++;
@@ -84,7 +88,7 @@ static void (*const functions[FUNCTIONS])(unsigned depth) = {function0, function
 
 static void start_afresh(void)
 {
-	memset(&memo, 0, sizeof(memo));
+	memset(&memo_page, 0, sizeof(memo_page));
 	walks = joined = differing = 0;
 	assert_int_equal(pa_walk_init(), 0);
 	srand(20261121);
@@ -134,10 +138,10 @@ static void memo_forgets_after_a_flush(void **state)
 	start_afresh();
 	walk_twice();
 	walk_twice();
-	flushes = memo.flushes;
+	flushes = memo->flushes;
 	pa_walk_flush_sig();
 	walk_twice();
-	assert_int_not_equal(memo.flushes, flushes);
+	assert_int_not_equal(memo->flushes, flushes);
 	assert_int_equal(differing, 0);
 }
 
@@ -155,20 +159,21 @@ static void replay_compares_every_word(void **state)
 		size_t n;
 
 		memset(stack, 0, sizeof(stack));
-		memset(&memo, 0, sizeof(memo));
-		memo.first = memo.at = PA_MEMO_FRAMES - 4;
-		memo.frames[memo.first + 0] = (struct pa_memo_frame){0x1000, lo, 5, -1, -2, PA_MEMO_PLAIN};
-		memo.frames[memo.first + 1] = (struct pa_memo_frame){0x2000, lo + 32, 6, -1, 0, PA_MEMO_PLAIN};
-		memo.frames[memo.first + 2] = (struct pa_memo_frame){0x3000, lo + 64, 6, -1, 0, PA_MEMO_PLAIN};
-		memo.frames[memo.first + 3] = (struct pa_memo_frame){0x4000, lo + 96, 6, 0, 0, PA_MEMO_END};
+		memset(&memo_page, 0, sizeof(memo_page));
+		memo->capacity = PA_MEMO_FRAMES;
+		memo->first = memo->at = PA_MEMO_FRAMES - 4;
+		memo->frames[memo->first + 0] = (struct pa_memo_frame){0x1000, lo, 5, -1, -2, PA_MEMO_PLAIN};
+		memo->frames[memo->first + 1] = (struct pa_memo_frame){0x2000, lo + 32, 6, -1, 0, PA_MEMO_PLAIN};
+		memo->frames[memo->first + 2] = (struct pa_memo_frame){0x3000, lo + 64, 6, -1, 0, PA_MEMO_PLAIN};
+		memo->frames[memo->first + 3] = (struct pa_memo_frame){0x4000, lo + 96, 6, 0, 0, PA_MEMO_END};
 		stack[3] = 0x2000;
 		stack[2] = 6;
 		stack[7] = 0x3000;
 		stack[11] = 0x4000;
 		if (broken >= 0)
 			stack[words[broken]]++;
-		assert_true(pa_memo_meets(&memo, pc, sp, fp));
-		n = pa_memo_replay(&memo, out, 0, 8, lo, hi, &pc, &sp, &fp, &ended);
+		assert_true(pa_memo_meets(memo, pc, sp, fp));
+		n = pa_memo_replay(memo, out, 0, 8, lo, hi, &pc, &sp, &fp, &ended);
 		assert_int_equal(ended, broken < 0);
 		assert_int_equal(n, broken < 0 ? 4 : broken < 2 ? 0 : broken - 1);
 		if (broken >= 0)

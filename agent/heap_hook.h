@@ -1,0 +1,80 @@
+/* The heap engine behind the allocation hooks: what a hook (hooks_malloc.c, hooks_mmap.c) calls, in three states.
+ *
+ *   off      the hook tests pa_heap_mode and jumps to the real function
+ *   sampled  real call, then pa_tls.heap_left -= size; below zero: pa_sampled_alloc_hook. A free looks into a filter of
+ *            counting bytes (addrset_hook.h) and calls pa_sampled_free_hook when it may be a sampled address
+ *   exact    every call: one of pa_exact_*_hook, which writes into this thread's heap ring
+ *
+ * The order of things: an allocation is recorded after the real call, a free before it; a realloc takes its stamp
+ * before the real call and records only when that succeeded. The caller holds pa_tls.in_hook while a pa_exact_* or a
+ * pa_sampled_* function runs and for the whole of any hook whose real function might call another one of ours.
+ * World: hook. */
+#ifndef PA_AGENT_HEAP_HOOK_H
+#define PA_AGENT_HEAP_HOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/wire.h"
+
+/* What hooks do at present, enum pa_heap_mode: this process's own copy on the page of hot words, so that a hook touches
+ * no shared memory while nothing is recorded. */
+extern _Atomic uint32_t pa_heap_mode;
+
+/* Where a hook was called from: the state after its return. Stacks are walked from here, so that no frame of ours is on
+ * them. PA_HEAP_CALLER fills it in the hook function itself, which has a frame pointer for that. */
+struct pa_caller {
+	uint64_t pc;
+	uint64_t sp;
+	uint64_t fp;
+};
+
+#define PA_HEAP_CALLER(name)                                                                                           \
+	const uint64_t *name##_frame = __builtin_frame_address(0);                                                     \
+	struct pa_caller name = { .pc = (uint64_t)(uintptr_t)__builtin_return_address(0),                              \
+				  .sp = (uint64_t)(uintptr_t)(name##_frame + 2), .fp = name##_frame[0] }
+
+/* The session wants allocations: reads the control page, sets up the mode, declines (with a note) under a sanitizer or
+ * before an allocator that is not ours to see. Nothing but pa_heap_mode = off on any error. World: plain (constructor). */
+void pa_heap_init(void);
+
+/* In a forked child (pa_session_adopt_hook): blocks of the parent are unknown here, rings and samples are its own. */
+void pa_heap_after_fork_hook(void);
+
+/* A thread leaves: its heap ring and its memory are for others. Idempotent. What it allocates after that is recorded by
+ * a new claim, or counted in heap_unrecorded. */
+void pa_heap_thread_leave_hook(void);
+
+/* No system call from now on (seccomp strict): off. */
+void pa_heap_quiet_hook(void);
+
+/* ---- sampled: heap_sampled_hook.c ------------------------------------------------------------------------------- */
+
+/* heap_left fell below zero by an allocation of `size` bytes at p (NULL: failed, nothing is recorded). Draws anew. */
+void pa_sampled_alloc_hook(const void *p, size_t size, const struct pa_caller *caller);
+/* p may be sampled: if so forgets and records it. Returns whether it was. */
+bool pa_sampled_free_hook(const void *p);
+/* Around a real realloc of a p that may be sampled: take forgets it without a record (false: it was not sampled); then
+ * either keep (the call failed: it is as it was) or freed (records the free at `time_ns`, taken before the call). */
+bool pa_sampled_take_hook(const void *p, uint64_t *time_ns);
+void pa_sampled_keep_hook(const void *p);
+void pa_sampled_freed_hook(const void *p, uint64_t time_ns);
+
+/* ---- exact: heap_exact_hook.c ----------------------------------------------------------------------------------- */
+
+void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *caller);
+void pa_exact_free_hook(const void *p);
+/* The clock of the ring, before a real realloc; 0: this thread cannot record now. */
+uint64_t pa_exact_stamp_hook(void);
+/* The realloc succeeded: a free stamped then, an allocation stamped now. old NULL: an allocation only; p NULL: a free
+ * only. */
+void pa_exact_realloc_hook(const void *old, uint64_t stamp, const void *p, size_t size, const struct pa_caller *caller);
+void pa_exact_map_hook(const void *p, size_t size, const struct pa_caller *caller);
+void pa_exact_unmap_hook(const void *p, size_t size);
+
+/* Maps the heap rings of the session, if there are any. fd is the memfd. Errors: -errno: exact mode will be declined.
+ * World: plain, in the handshake's helper (no allocation, no TLS). */
+int pa_exact_map_rings(int fd, const struct pa_control *control);
+
+#endif
