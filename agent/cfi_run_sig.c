@@ -16,14 +16,15 @@ struct run {
 	unsigned nr_saved;
 	uint64_t loc;
 	uint64_t row_from; /* where the present row begins */
+	uint8_t fp_reg;	   /* that the column of fp is about */
 	bool bad;
 };
 
-static int column(uint64_t reg)
+static int column(const struct run *r, uint64_t reg)
 {
-	switch (reg) {
-	case PA_ARCH_DWARF_FP:
+	if (reg == r->fp_reg)
 		return PA_CFI_FP;
+	switch (reg) {
 	case PA_ARCH_DWARF_RA:
 		return PA_CFI_RA;
 	case PA_ARCH_DWARF_SP:
@@ -52,7 +53,7 @@ static int32_t factored(struct run *r, int64_t value)
 
 static void set(struct run *r, uint64_t reg, enum pa_cfi_cell cell, int32_t value)
 {
-	int col = column(reg);
+	int col = column(r, reg);
 
 	if (col < 0)
 		return;
@@ -62,7 +63,7 @@ static void set(struct run *r, uint64_t reg, enum pa_cfi_cell cell, int32_t valu
 
 static void restore(struct run *r, uint64_t reg)
 {
-	int col = column(reg);
+	int col = column(r, reg);
 
 	if (col < 0)
 		return;
@@ -272,6 +273,7 @@ bool pa_cfi_run_sig(const struct pa_cfi_image *image, const struct pa_cfi_entry 
 	r.nr_saved = 0;
 	r.loc = entry->pc_begin;
 	r.row_from = 0;
+	r.fp_reg = image->follow ? image->follow - 1 : PA_ARCH_DWARF_FP;
 	r.bad = false;
 	run(&r, entry->cie_code, entry->cie_end, UINT64_MAX);
 	r.initial = r.row;

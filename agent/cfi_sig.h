@@ -16,6 +16,7 @@ struct pa_cfi_image {
 	const uint8_t *hi;
 	const uint8_t *hdr; /* its .eh_frame_hdr */
 	bool guessed; /* lo and hi are only as far as tables can reach: the search table's end is asked for, too */
+	uint8_t follow; /* 0, or 1 + another register that the column of fp is to be about */
 	/* whether the bytes can be read now, asked once per entry; NULL: all of lo..hi can */
 	bool (*readable)(void *ctx, const void *at, size_t len);
 	void *ctx;

@@ -122,7 +122,7 @@ static bool store_blocks(const struct pa_rules *rules, uint64_t lookup, uint32_t
 
 /* The rule of a pc in the module found last. A module whose segments lie apart is known by one segment only, and its
  * tables lie elsewhere. */
-static void read_tables(struct pa_rules *rules, uint64_t pc, bool exact, struct pa_rule *rule)
+static void read_tables(struct pa_rules *rules, uint64_t pc, bool exact, uint8_t follow, struct pa_rule *rule)
 {
 	struct pa_cfi_image image = {
 	    .lo = (const uint8_t *)(uintptr_t)rules->start,
@@ -130,6 +130,7 @@ static void read_tables(struct pa_rules *rules, uint64_t pc, bool exact, struct 
 	    .hdr = rules->hdr,
 	    .readable = readable,
 	    .ctx = &rules->pages,
+	    .follow = follow,
 	    .range = rules->range,
 	};
 	uint64_t hdr = (uint64_t)(uintptr_t)rules->hdr;
@@ -156,11 +157,24 @@ void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, stru
 	else if (!rules->hdr)
 		rule->kind = PA_RULE_NO_CFI;
 	else
-		read_tables(rules, pc, exact, rule);
+		read_tables(rules, pc, exact, 0, rule);
 	/* a module that found no place in the list is announced by a later walk, which must come this way again */
 	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits) &&
 	    !(rule->kind <= PA_RULE_FP && store_blocks(rules, lookup, bits)))
 		store(rules, lookup, bits);
+}
+
+void pa_rules_follow_sig(struct pa_rules *rules, uint64_t pc, bool exact, uint8_t reg, struct pa_rule *rule)
+{
+	*rule = (struct pa_rule){.kind = PA_RULE_NO_MODULE};
+	if (!pa_rules_find_module_sig(rules, pc - !exact))
+		return;
+	if (pa_probe_is_quiet_sig())
+		rule->kind = PA_RULE_QUIET;
+	else if (!rules->hdr)
+		rule->kind = PA_RULE_NO_CFI;
+	else
+		read_tables(rules, pc, exact, reg + 1, rule);
 }
 
 bool pa_walk_module_at_sig(uint64_t address, uint64_t *start, uint64_t *end)

@@ -105,6 +105,10 @@ static inline bool pa_rules_cached_sig(uint64_t lookup, uint64_t generation, uin
  * Shapes: pa_rules_pc_ok(pc); rule is filled completely.   Errors: see the kinds behind PA_RULE_NO_CFI. */
 void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, struct pa_rule *rule);
 
+/* Where the caller's value of another register is: rule->fp_how and rule->fp tell it, as they do of fp. Stores nothing.
+ * Shapes: as above; reg < PA_ARCH_NR_REGS.   Errors: rule->kind as above. */
+void pa_rules_follow_sig(struct pa_rules *rules, uint64_t pc, bool exact, uint8_t reg, struct pa_rule *rule);
+
 /* Whether a pc is in a module; remembers it as the one found last. */
 bool pa_rules_find_module_sig(struct pa_rules *rules, uint64_t pc);
 

@@ -9,8 +9,6 @@
 #include "agent/memo_sig.h"
 #include "agent/walk_state_sig.h"
 
-#define AGE_MAX 2 /* frames above an interrupted one whose callees may have left its registers alone */
-
 void pa_walk_enter_stack_sig(struct pa_walk *w)
 {
 	if (w->sp >= w->bounds_lo && w->sp < w->bounds_hi) {
@@ -58,17 +56,20 @@ static inline bool fetch(struct pa_walk *w, unsigned how, int32_t off, uint64_t 
 	}
 }
 
-/* The base of a rule's CFA. False: a register that nobody knows. Assembly calls its own subroutines with the CFA in a
- * register they leave alone: near an interrupted frame its registers are tried, see step_other. */
-static inline bool base(const struct pa_walk *w, const struct pa_rule *rule, uint64_t *value)
+/* The base of a rule's CFA. False: a register that nobody knows. Its place is looked for then, see walk_frames. */
+static inline bool base(struct pa_walk *w, const struct pa_rule *rule, uint64_t *value)
 {
 	if (rule->kind == PA_RULE_SP || rule->kind == PA_RULE_DEREF_SP) {
 		*value = w->sp;
 	} else if (rule->kind == PA_RULE_FP || rule->kind == PA_RULE_DEREF_FP) {
 		*value = w->fp;
+	} else if (w->regs && w->age == 0) {
+		*value = pa_arch_reg(w->regs, rule->reg);
+	} else if (w->track.left && w->track.known && w->track.reg == rule->reg) {
+		*value = w->track.value;
 	} else {
-		*value = w->regs ? pa_arch_reg(w->regs, rule->reg) : 0;
-		return w->regs && w->age <= AGE_MAX;
+		w->track.wanted = rule->reg + 1;
+		return false;
 	}
 	return true;
 }
@@ -108,8 +109,8 @@ static int step_rule(struct pa_walk *w, const struct pa_rule *rule)
 	return PA_WALK_GO_ON;
 }
 
-/* By any rule that has a CFA. Where it is in another register and the registers are those of a frame further down, the
- * result has to follow a call. */
+/* By any rule that has a CFA. Where it is in another register that was followed from a frame further down, the result
+ * has to follow a call: not all assembly says where it put its caller's registers. */
 static int step_other(struct pa_walk *w, const struct pa_rule *rule)
 {
 	uint64_t pc = w->pc, sp = w->sp, fp = w->fp;
@@ -241,25 +242,41 @@ static PA_RAW_READ size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_
 	return n;
 }
 
+/* A return address of 0. Who makes a stack of his own ends it so. The thread's known stack begins in functions that are
+ * outermost by their unwind information, or whose frame record is zero; anywhere else it is being rewritten at this
+ * moment (an exception on its way), and the rest is missing. */
+static int end_of_zero(const struct pa_walk *w)
+{
+	return w->free_hi ? PA_STOP_MEMORY : PA_STOP_END;
+}
+
 static int walk_frames(struct pa_walk *w, uint64_t *frames, size_t max, size_t *nr)
 {
 	size_t n = 0;
 	int stop;
 
 	for (;;) {
-		if (!w->exact)
+		if (!w->exact && !w->track.left)
 			n = walk_simple(w, frames, n, max);
 		*nr = n;
-		if (w->ended || !w->pc)
+		if (w->ended)
 			return PA_STOP_END;
+		if (!w->pc)
+			return end_of_zero(w);
 		if (n == max)
 			return PA_STOP_DEPTH;
 		frames[n] = 0;
+		if (w->track.left)
+			pa_walk_track_look_sig(w);
 		stop = step(w, &frames[n]);
 		n += frames[n] != 0;
 		*nr = n;
+		if (stop == PA_STOP_ROW && pa_walk_track_begin_sig(w, &n))
+			continue;
 		if (stop != PA_WALK_GO_ON)
 			return stop;
+		if (w->track.left)
+			pa_walk_track_move_sig(w);
 		if (w->memo)
 			pa_memo_restart(w->memo);
 	}
@@ -294,6 +311,7 @@ static size_t walk(struct pa_walk *w, const struct pa_stack_bounds *bounds, uint
 	w->rules.start = w->rules.end = 0;
 	w->rules.generation = pa_rules_generation_sig();
 	w->ended = false;
+	w->track = (struct pa_track){0};
 	w->memo = PA_ARCH_RA_IN_REGISTER ? NULL : info->memo;
 	if (w->memo)
 		pa_memo_begin(w->memo, pa_load_relaxed(&pa_rules_flushes));

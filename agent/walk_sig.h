@@ -26,7 +26,7 @@ struct pa_walk_module {
 };
 
 #define PA_WALK_MODULES 8
-#define PA_WALK_SCRATCH 24
+#define PA_WALK_SCRATCH 28
 
 struct pa_memo; /* memo_sig.h */
 

@@ -20,6 +20,21 @@
 #define PA_WALK_GO_ON         (-1) /* a step succeeded; otherwise steps return an enum pa_stop */
 #define PA_WALK_FOREIGN_BYTES (1u << 20)
 
+#define PA_TRACK_FRAMES 64 /* so far from an interrupted frame a register is followed */
+#define PA_TRACK_PASSES 4  /* in one walk */
+
+/* A register on its way up from an interrupted frame, because the CFA of a frame further up is in it. */
+struct pa_track {
+	uint64_t value; /* in the present frame */
+	uint64_t at;    /* where the caller's value is: an address, or an offset from the CFA */
+	uint16_t left;  /* steps until it has been used; 0: nothing is followed */
+	uint8_t wanted; /* 1 + the register that a rule asked for in vain; 0: none */
+	uint8_t reg;
+	uint8_t how;	/* enum pa_rule_how; at is an address for PA_HOW_SP */
+	uint8_t passes;
+	bool known;
+};
+
 /* Invariant: free_lo <= a < free_hi can be read without asking, and is empty on a foreign stack; the walk's sp stays
  * below limit. */
 struct pa_walk {
@@ -36,7 +51,8 @@ struct pa_walk {
 	struct pa_memo *memo;   /* NULL: nothing is remembered */
 	bool ended;             /* the memo knew the rest */
 	unsigned age;           /* frames the walk is above it; 0: they are this frame's */
-	struct pa_pages pages;  /* of foreign stacks */
+	struct pa_track track;
+	struct pa_pages pages; /* of foreign stacks */
 	struct pa_rules rules;
 } __attribute__((may_alias)); /* lives in pa_walk_info.scratch */
 
@@ -69,5 +85,16 @@ int pa_walk_step_signal_sig(struct pa_walk *w);
 /* Where there is no unwind information: by the frame pointer, or by the return address on top of the stack of an
  * interrupted frame; only if what is found there follows a call instruction. otherwise: what to return if not. */
 int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise);
+
+/* Following a register; walk_track_sig.c. The CFA of some frames is in a register that their callees may have saved and
+ * changed: the lazy-binding trampolines of ld.so keep the caller's sp in rbx. Seldom needed, so nothing of it is kept on
+ * the way up: the walk starts anew from the last interrupted frame, and looks in each frame's row where the register
+ * went. */
+
+/* The walk stopped at a rule whose register nobody knew: whether it goes back to the interrupted frame, *nr with it. */
+bool pa_walk_track_begin_sig(struct pa_walk *w, size_t *nr);
+/* Before a step, and after it succeeded; while w->track.left. */
+void pa_walk_track_look_sig(struct pa_walk *w);
+void pa_walk_track_move_sig(struct pa_walk *w);
 
 #endif

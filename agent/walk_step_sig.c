@@ -109,5 +109,5 @@ int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise)
 		return is_planted(w) ? PA_STOP_END : otherwise;
 	w->exact = false;
 	w->age++;
-	return PA_WALK_GO_ON;
+	return w->pc ? PA_WALK_GO_ON : PA_STOP_END;
 }
