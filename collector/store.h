@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PA_STORE_SCHEMA         1
+#define PA_STORE_SCHEMA         2
 #define PA_STORE_APPLICATION_ID 0x50464131 /* "PFA1" */
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -96,11 +96,14 @@ struct pa_store_heap_delta {
 	double var_freed;
 };
 /* All stacks that changed in (first_ns, last_ns], no stack twice. At most one chunk a process and second.
- * Shapes: nr >= 1; sorted by the call. */
+ * Shapes: any nr; sorted by the call.
+ * Errors: -EINVAL: a stack twice. -ENOSPC (a full disk, see above), -ENOMEM: none of it was taken, and nothing is
+ * counted as lost: the caller keeps the deltas and adds them to those of the next chunk, or counts the loss itself. */
 int pa_store_add_heap_chunk(struct pa_store *s, uint32_t process, uint64_t first_ns, uint64_t last_ns,
 			    struct pa_store_heap_delta *deltas, size_t nr);
 
-/* Which stacks held the memory at the moment of the process's highest heap. Replaces the one before. */
+/* Which stacks held the memory at the moment of the process's highest heap. Replaces the one before.
+ * Shapes: any nr; no stack twice; sorted by the call. Errors: as above; the peak before stays then. */
 struct pa_store_heap_held {
 	uint32_t stack;
 	uint64_t calls;
@@ -207,7 +210,8 @@ struct pa_store_sample {
 	uint32_t weight;
 };
 int pa_recording_samples(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_sample *s), void *arg);
-/* Heap. Chunks in the order of time; deltas lent, nr of them. */
+/* Heap. Chunks in the order they were added, of each process therefore by time; deltas are lent, nr of them, by rising
+ * stack. A chunk of many stacks comes as several of the same times. Damaged ones: as with samples. */
 int pa_recording_heap_chunks(struct pa_recording *r,
 			     int (*fn)(void *arg, uint32_t process, uint64_t first_ns, uint64_t last_ns,
 				       const struct pa_store_heap_delta *deltas, size_t nr),

@@ -24,6 +24,15 @@ static const char *const insert_sql[PA_ROW_KINDS] = {
     [PA_ROW_CHUNK] = "INSERT OR REPLACE INTO sample_chunk VALUES (?,?,?,?,?,?)",
     [PA_ROW_LOSS] = "INSERT INTO loss VALUES (?,?,?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
     [PA_ROW_NOTE] = "INSERT OR REPLACE INTO note VALUES (?,?,?,?)",
+    [PA_ROW_HEAP] = "INSERT OR REPLACE INTO heap VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_HEAP_LIFETIMES_GONE] = "DELETE FROM heap_lifetime WHERE process = ?",
+    [PA_ROW_HEAP_LIFETIME] = "INSERT OR REPLACE INTO heap_lifetime VALUES (?,?,?,?,?)",
+    [PA_ROW_HEAP_THREAD] = "INSERT OR REPLACE INTO heap_thread VALUES (?,?,?,?,?)",
+    [PA_ROW_HEAP_CHUNK] = "INSERT OR REPLACE INTO heap_chunk VALUES (?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_HEAP_PEAK] = "INSERT OR REPLACE INTO heap_peak VALUES (?,?,?,?,?)",
+    [PA_ROW_HEAP_HELD_GONE] = "DELETE FROM heap_held WHERE id BETWEEN ? AND ?",
+    [PA_ROW_HEAP_HELD] = "INSERT OR REPLACE INTO heap_held VALUES (?,?,?)",
+    [PA_ROW_HEAP_POINT] = "INSERT OR REPLACE INTO heap_point VALUES (?,?,?,?,?,?,?,?,?,?)",
 };
 
 static bool reserve(struct pa_batch *b, size_t bytes)

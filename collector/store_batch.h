@@ -20,6 +20,15 @@ enum pa_row {
 	PA_ROW_CHUNK,
 	PA_ROW_LOSS,
 	PA_ROW_NOTE,
+	PA_ROW_HEAP,
+	PA_ROW_HEAP_LIFETIMES_GONE, /* one column, the process: what its row had goes */
+	PA_ROW_HEAP_LIFETIME,
+	PA_ROW_HEAP_THREAD,
+	PA_ROW_HEAP_CHUNK,
+	PA_ROW_HEAP_PEAK,
+	PA_ROW_HEAP_HELD_GONE, /* two columns: its rows of heap_held from the first id to the last go */
+	PA_ROW_HEAP_HELD,
+	PA_ROW_HEAP_POINT,
 	PA_ROW_KINDS
 };
 

@@ -4,17 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-static size_t put_varint(uint8_t *out, uint64_t value)
-{
-	size_t n = 0;
-
-	while (value >= 0x80) {
-		out[n++] = (uint8_t)(value | 0x80);
-		value >>= 7;
-	}
-	out[n++] = (uint8_t)value;
-	return n;
-}
+#include "collector/varint.h"
 
 static int before(const struct pa_store_sample *a, const struct pa_store_sample *b)
 {
@@ -48,11 +38,11 @@ static void sort(struct pa_store_sample *samples, size_t nr, struct pa_store_sam
 
 static size_t put_sample(uint8_t *out, const struct pa_store_sample *s, uint64_t before_us)
 {
-	size_t n = put_varint(out, s->time_ns / PA_CHUNK_UNIT_NS - before_us);
+	size_t n = pa_varint_put(out, s->time_ns / PA_CHUNK_UNIT_NS - before_us);
 
-	n += put_varint(out + n, (uint64_t)s->stack << 1 | (s->weight != 1));
+	n += pa_varint_put(out + n, (uint64_t)s->stack << 1 | (s->weight != 1));
 	if (s->weight != 1)
-		n += put_varint(out + n, s->weight);
+		n += pa_varint_put(out + n, s->weight);
 	return n;
 }
 
@@ -75,14 +65,14 @@ size_t pa_chunk_encode(struct pa_store_sample *samples, size_t nr, struct pa_sto
 		base = samples[i].time_ns < base ? samples[i].time_ns : base;
 	base /= PA_CHUNK_UNIT_NS;
 	out[n++] = PA_CHUNK_VERSION;
-	n += put_varint(out + n, nr);
-	n += put_varint(out + n, base);
+	n += pa_varint_put(out + n, nr);
+	n += pa_varint_put(out + n, base);
 	for (size_t i = 0; i < nr;) {
 		size_t end = i + group_length(samples + i, nr - i);
 		uint64_t last = base;
 
-		n += put_varint(out + n, samples[i].thread);
-		n += put_varint(out + n, end - i);
+		n += pa_varint_put(out + n, samples[i].thread);
+		n += pa_varint_put(out + n, end - i);
 		for (; i < end; i++) {
 			n += put_sample(out + n, &samples[i], last);
 			last = samples[i].time_ns / PA_CHUNK_UNIT_NS;
@@ -91,43 +81,14 @@ size_t pa_chunk_encode(struct pa_store_sample *samples, size_t nr, struct pa_sto
 	return n;
 }
 
-struct cursor {
-	const uint8_t *data;
-	size_t len;
-	size_t at;
-};
-
-/* Reads one number of at most `max`. Errors: -EBADMSG, the cursor then stands at the number's first byte. */
-static int get_varint(struct cursor *c, uint64_t max, uint64_t *value)
-{
-	size_t at = c->at;
-	uint64_t v = 0;
-
-	for (unsigned shift = 0; shift < 64 && at < c->len; shift += 7) {
-		uint8_t byte = c->data[at++];
-
-		if (shift == 63 && byte > 1)
-			return -EBADMSG;
-		v |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte & 0x80)
-			continue;
-		if (v > max)
-			return -EBADMSG;
-		c->at = at;
-		*value = v;
-		return 0;
-	}
-	return -EBADMSG;
-}
-
-static int get_sample(struct cursor *c, uint64_t *us, struct pa_store_sample *out)
+static int get_sample(struct pa_cursor *c, uint64_t *us, struct pa_store_sample *out)
 {
 	uint64_t delta, stack, weight = 1;
 
-	if (get_varint(c, UINT64_MAX / PA_CHUNK_UNIT_NS - *us, &delta) ||
-	    get_varint(c, (uint64_t)UINT32_MAX << 1 | 1, &stack))
+	if (pa_varint_get(c, UINT64_MAX / PA_CHUNK_UNIT_NS - *us, &delta) ||
+	    pa_varint_get(c, (uint64_t)UINT32_MAX << 1 | 1, &stack))
 		return -EBADMSG;
-	if ((stack & 1) && get_varint(c, UINT32_MAX, &weight))
+	if ((stack & 1) && pa_varint_get(c, UINT32_MAX, &weight))
 		return -EBADMSG;
 	*us += delta;
 	out->time_ns = *us * PA_CHUNK_UNIT_NS;
@@ -136,11 +97,11 @@ static int get_sample(struct cursor *c, uint64_t *us, struct pa_store_sample *ou
 	return 0;
 }
 
-static int get_group(struct cursor *c, uint64_t base, size_t wanted, struct pa_store_sample *out, size_t *nr)
+static int get_group(struct pa_cursor *c, uint64_t base, size_t wanted, struct pa_store_sample *out, size_t *nr)
 {
-	uint64_t thread, count, us = base;
+	uint64_t thread, count = 0, us = base;
 
-	if (get_varint(c, UINT32_MAX, &thread) || get_varint(c, wanted - *nr, &count) || count == 0)
+	if (pa_varint_get(c, UINT32_MAX, &thread) || pa_varint_get(c, wanted - *nr, &count) || count == 0)
 		return -EBADMSG;
 	for (; count; count--) {
 		out[*nr].thread = (uint32_t)thread;
@@ -153,8 +114,8 @@ static int get_group(struct cursor *c, uint64_t base, size_t wanted, struct pa_s
 
 int pa_chunk_decode(const uint8_t *data, size_t len, struct pa_store_sample *out, size_t *nr, size_t *where)
 {
-	struct cursor c = {.data = data, .len = len};
-	uint64_t wanted, base;
+	struct pa_cursor c = {.data = data, .len = len};
+	uint64_t wanted = 0, base = 0;
 	int err = 0;
 
 	*nr = *where = 0;
@@ -163,8 +124,8 @@ int pa_chunk_decode(const uint8_t *data, size_t len, struct pa_store_sample *out
 	if (data[0] != PA_CHUNK_VERSION)
 		return -EPROTONOSUPPORT;
 	c.at = 1;
-	if (get_varint(&c, PA_CHUNK_SAMPLES, &wanted) || wanted == 0 ||
-	    get_varint(&c, UINT64_MAX / PA_CHUNK_UNIT_NS, &base))
+	if (pa_varint_get(&c, PA_CHUNK_SAMPLES, &wanted) || wanted == 0 ||
+	    pa_varint_get(&c, UINT64_MAX / PA_CHUNK_UNIT_NS, &base))
 		err = -EBADMSG;
 	while (!err && *nr < wanted)
 		err = get_group(&c, base, wanted, out, nr);

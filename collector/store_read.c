@@ -8,106 +8,9 @@
 
 #include "collector/store_chunk.h"
 #include "collector/store_open.h"
-#include "collector/strings.h"
+#include "collector/store_visit.h"
 
 #define META_MAX 4096
-
-struct meta {
-	char *key;
-	char *value;
-};
-
-struct pa_recording {
-	sqlite3 *db;
-	struct meta *meta;
-	size_t nr_meta;
-	char error[200];
-	char text[6][PA_TEXT_MAX + 1]; /* strings of the current row, made clean again: the file may be anybody's */
-};
-
-/* ---- rows -------------------------------------------------------------------------------------------------------- */
-
-/* One row on its way to the caller. */
-struct row {
-	struct pa_recording *r;
-	sqlite3_stmt *stmt;
-	bool bad;    /* a column was out of range */
-	int strings; /* of r->text in use */
-};
-
-static uint64_t get_u64(struct row *row, int column)
-{
-	return (uint64_t)sqlite3_column_int64(row->stmt, column);
-}
-
-static uint32_t get_u32(struct row *row, int column)
-{
-	uint64_t value = get_u64(row, column);
-
-	row->bad = row->bad || value > UINT32_MAX;
-	return (uint32_t)value;
-}
-
-static uint32_t get_id(struct row *row, int column)
-{
-	uint32_t id = get_u32(row, column);
-
-	row->bad = row->bad || id == 0;
-	return id;
-}
-
-static const char *get_text_or_null(struct row *row, int column)
-{
-	const char *text = (const char *)sqlite3_column_text(row->stmt, column);
-	char *clean = row->r->text[row->strings];
-
-	if (!text)
-		return NULL;
-	row->strings++;
-	pa_text_clean(text, clean);
-	return clean;
-}
-
-static const char *get_text(struct row *row, int column)
-{
-	const char *text = get_text_or_null(row, column);
-
-	return text ? text : "";
-}
-
-static int damaged(struct pa_recording *r, const char *table, const char *why)
-{
-	snprintf(r->error, sizeof(r->error), "the recording is damaged: table %s: %s", table, why);
-	return -EBADMSG;
-}
-
-/* Steps through a query whose first column has to rise from row to row: a damaged tree may otherwise be walked for
- * ever. each: hands one row to the caller's function; what it returns ends the visit unless 0. */
-static int visit(struct pa_recording *r, const char *table, const char *sql, int (*each)(struct row *row, void *arg),
-		 void *arg)
-{
-	struct row row = {.r = r};
-	sqlite3_int64 last = INT64_MIN;
-	int rc = sqlite3_prepare_v2(r->db, sql, -1, &row.stmt, NULL), ret = 0;
-
-	while (rc == SQLITE_OK && !ret && (rc = sqlite3_step(row.stmt)) == SQLITE_ROW) {
-		sqlite3_int64 key = sqlite3_column_int64(row.stmt, 0);
-
-		rc = SQLITE_OK;
-		row.strings = 0;
-		if (key <= last && last != INT64_MIN)
-			ret = damaged(r, table, "rows out of order");
-		else
-			ret = each(&row, arg);
-		last = key;
-		if (row.bad)
-			ret = damaged(r, table, "a value is out of range");
-	}
-	if (rc != SQLITE_OK && rc != SQLITE_DONE && !ret)
-		ret = (rc & 0xff) == SQLITE_NOMEM ? -ENOMEM : damaged(r, table, sqlite3_errmsg(r->db));
-	sqlite3_finalize(row.stmt);
-	return ret;
-}
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
@@ -116,7 +19,8 @@ static int check_tables(struct pa_recording *r)
 {
 	static const char sql[] =
 	    "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 AND name IN"
-	    " ('meta','process','thread','module','frame','stack','string','symbol','sample_chunk','loss','note')";
+	    " ('meta','process','thread','module','frame','stack','string','symbol','sample_chunk','loss','note',"
+	    "'heap','heap_lifetime','heap_thread','heap_chunk','heap_peak','heap_held','heap_point')";
 	sqlite3_stmt *stmt = NULL;
 	int rc = sqlite3_prepare_v2(r->db, sql, -1, &stmt, NULL), nr = -1;
 
@@ -124,25 +28,25 @@ static int check_tables(struct pa_recording *r)
 		nr = sqlite3_column_int(stmt, 0);
 	rc = sqlite3_finalize(stmt);
 	if (rc != SQLITE_OK)
-		return damaged(r, "sqlite_schema", sqlite3_errmsg(r->db));
-	return nr == 11 ? 0 : damaged(r, "sqlite_schema", "tables are missing");
+		return pa_recording_damaged(r, "sqlite_schema", sqlite3_errmsg(r->db));
+	return nr == 18 ? 0 : pa_recording_damaged(r, "sqlite_schema", "tables are missing");
 }
 
-static int load_meta(struct row *row, void *arg)
+static int load_meta(struct pa_visited *row, void *arg)
 {
 	struct pa_recording *r = row->r;
-	struct meta *m = realloc(r->meta, (r->nr_meta + 1) * sizeof(*m));
+	struct pa_store_meta *m = realloc(r->meta, (r->nr_meta + 1) * sizeof(*m));
 
 	if (!m)
 		return -ENOMEM;
 	r->meta = m;
 	m += r->nr_meta;
-	m->key = strdup(get_text(row, 1));
-	m->value = strdup(get_text(row, 2));
+	m->key = strdup(pa_visited_text(row, 1));
+	m->value = strdup(pa_visited_text(row, 2));
 	r->nr_meta++;
 	if (!m->key || !m->value)
 		return -ENOMEM;
-	return r->nr_meta > META_MAX ? damaged(r, "meta", "too many rows") : 0;
+	return r->nr_meta > META_MAX ? pa_recording_damaged(r, "meta", "too many rows") : 0;
 }
 
 int pa_recording_open(const char *path, struct pa_recording **out, char *err, size_t err_size)
@@ -162,7 +66,7 @@ int pa_recording_open(const char *path, struct pa_recording **out, char *err, si
 	}
 	ret = check_tables(r);
 	if (!ret)
-		ret = visit(r, "meta", "SELECT row_number() OVER (), key, value FROM meta", load_meta, NULL);
+		ret = pa_recording_visit(r, "meta", "SELECT row_number() OVER (), key, value FROM meta", load_meta, NULL);
 	if (!ret) {
 		*out = r;
 		return 0;
@@ -230,21 +134,21 @@ struct call {
 	struct pa_store_sample *samples;
 };
 
-static int each_process(struct row *row, void *arg)
+static int each_process(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
 	struct pa_store_process p = {
-	    .id = get_id(row, 0),
-	    .pid = get_u32(row, 1),
-	    .inner_pid = get_u32(row, 2),
-	    .parent = get_u32(row, 3),
-	    .start_ns = get_u64(row, 4),
-	    .end_ns = get_u64(row, 5),
-	    .cpu_ns = get_u64(row, 6),
-	    .agent_ns = get_u64(row, 7),
-	    .command = get_text(row, 8),
-	    .exe = get_text(row, 9),
-	    .how = get_text(row, 10),
+	    .id = pa_visited_id(row, 0),
+	    .pid = pa_visited_u32(row, 1),
+	    .inner_pid = pa_visited_u32(row, 2),
+	    .parent = pa_visited_u32(row, 3),
+	    .start_ns = pa_visited_u64(row, 4),
+	    .end_ns = pa_visited_u64(row, 5),
+	    .cpu_ns = pa_visited_u64(row, 6),
+	    .agent_ns = pa_visited_u64(row, 7),
+	    .command = pa_visited_text(row, 8),
+	    .exe = pa_visited_text(row, 9),
+	    .how = pa_visited_text(row, 10),
 	};
 
 	return row->bad ? 0 : c->fn.process(c->arg, &p);
@@ -254,26 +158,26 @@ int pa_recording_processes(struct pa_recording *r, int (*fn)(void *arg, const st
 {
 	struct call c = {.fn.process = fn, .arg = arg};
 
-	return visit(
+	return pa_recording_visit(
 	    r, "process",
 	    "SELECT id, pid, inner_pid, parent, start_ns, end_ns, cpu_ns, agent_ns, command, exe, how FROM process"
 	    " ORDER BY id",
 	    each_process, &c);
 }
 
-static int each_thread(struct row *row, void *arg)
+static int each_thread(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
 	struct pa_store_thread t = {
-	    .id = get_id(row, 0),
-	    .process = get_u32(row, 1),
-	    .tid = get_u32(row, 2),
-	    .start_ns = get_u64(row, 3),
-	    .end_ns = get_u64(row, 4),
-	    .cpu_ns = get_u64(row, 5),
-	    .period_ns = get_u64(row, 6),
-	    .start_frame = get_u32(row, 7),
-	    .name = get_text(row, 8),
+	    .id = pa_visited_id(row, 0),
+	    .process = pa_visited_u32(row, 1),
+	    .tid = pa_visited_u32(row, 2),
+	    .start_ns = pa_visited_u64(row, 3),
+	    .end_ns = pa_visited_u64(row, 4),
+	    .cpu_ns = pa_visited_u64(row, 5),
+	    .period_ns = pa_visited_u64(row, 6),
+	    .start_frame = pa_visited_u32(row, 7),
+	    .name = pa_visited_text(row, 8),
 	};
 
 	return row->bad ? 0 : c->fn.thread(c->arg, &t);
@@ -283,21 +187,21 @@ int pa_recording_threads(struct pa_recording *r, int (*fn)(void *arg, const stru
 {
 	struct call c = {.fn.thread = fn, .arg = arg};
 
-	return visit(
+	return pa_recording_visit(
 	    r, "thread",
 	    "SELECT id, process, tid, start_ns, end_ns, cpu_ns, period_ns, start_frame, name FROM thread ORDER BY id",
 	    each_thread, &c);
 }
 
-static int each_module(struct row *row, void *arg)
+static int each_module(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
 	struct pa_store_module m = {
-	    .id = get_id(row, 0),
-	    .path = get_text(row, 1),
+	    .id = pa_visited_id(row, 0),
+	    .path = pa_visited_text(row, 1),
 	    .build_id = sqlite3_column_blob(row->stmt, 2),
 	    .build_id_len = (size_t)sqlite3_column_bytes(row->stmt, 2),
-	    .symbols = get_u32(row, 3),
+	    .symbols = pa_visited_u32(row, 3),
 	};
 
 	return row->bad ? 0 : c->fn.module(c->arg, &m);
@@ -307,17 +211,17 @@ int pa_recording_modules(struct pa_recording *r, int (*fn)(void *arg, const stru
 {
 	struct call c = {.fn.module = fn, .arg = arg};
 
-	return visit(r, "module", "SELECT id, path, build_id, symbols FROM module ORDER BY id", each_module, &c);
+	return pa_recording_visit(r, "module", "SELECT id, path, build_id, symbols FROM module ORDER BY id", each_module, &c);
 }
 
-static int each_frame(struct row *row, void *arg)
+static int each_frame(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
 	struct pa_store_frame f = {
-	    .id = get_id(row, 0),
-	    .module = get_u32(row, 1),
-	    .address = get_u64(row, 2),
-	    .name = get_text_or_null(row, 3),
+	    .id = pa_visited_id(row, 0),
+	    .module = pa_visited_u32(row, 1),
+	    .address = pa_visited_u64(row, 2),
+	    .name = pa_visited_text_or_null(row, 3),
 	};
 
 	return row->bad ? 0 : c->fn.frame(c->arg, &f);
@@ -327,13 +231,13 @@ int pa_recording_frames(struct pa_recording *r, int (*fn)(void *arg, const struc
 {
 	struct call c = {.fn.frame = fn, .arg = arg};
 
-	return visit(r, "frame", "SELECT id, module, address, name FROM frame ORDER BY id", each_frame, &c);
+	return pa_recording_visit(r, "frame", "SELECT id, module, address, name FROM frame ORDER BY id", each_frame, &c);
 }
 
-static int each_stack(struct row *row, void *arg)
+static int each_stack(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
-	uint32_t id = get_id(row, 0), parent = get_u32(row, 1), frame = get_u32(row, 2);
+	uint32_t id = pa_visited_id(row, 0), parent = pa_visited_u32(row, 1), frame = pa_visited_u32(row, 2);
 
 	return row->bad ? 0 : c->fn.stack(c->arg, id, parent, frame);
 }
@@ -343,18 +247,18 @@ int pa_recording_stacks(struct pa_recording *r, int (*fn)(void *arg, uint32_t id
 {
 	struct call c = {.fn.stack = fn, .arg = arg};
 
-	return visit(r, "stack", "SELECT id, parent, frame FROM stack ORDER BY id", each_stack, &c);
+	return pa_recording_visit(r, "stack", "SELECT id, parent, frame FROM stack ORDER BY id", each_stack, &c);
 }
 
-static int each_symbol(struct row *row, void *arg)
+static int each_symbol(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
 	struct pa_store_symbol s = {
-	    .frame = get_id(row, 1),
-	    .level = get_u32(row, 2),
-	    .function = get_text(row, 3),
-	    .file = get_text_or_null(row, 4),
-	    .line = get_u32(row, 5),
+	    .frame = pa_visited_id(row, 1),
+	    .level = pa_visited_u32(row, 2),
+	    .function = pa_visited_text(row, 3),
+	    .file = pa_visited_text_or_null(row, 4),
+	    .line = pa_visited_u32(row, 5),
 	};
 
 	row->bad = row->bad || s.level > UINT16_MAX;
@@ -365,7 +269,7 @@ int pa_recording_symbols(struct pa_recording *r, int (*fn)(void *arg, const stru
 {
 	struct call c = {.fn.symbol = fn, .arg = arg};
 
-	return visit(r, "symbol",
+	return pa_recording_visit(r, "symbol",
 		     "SELECT s.frame * 65536 + s.level, s.frame, s.level, f.text, p.text, s.line FROM symbol s"
 		     " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file"
 		     " ORDER BY s.frame, s.level",
@@ -373,14 +277,14 @@ int pa_recording_symbols(struct pa_recording *r, int (*fn)(void *arg, const stru
 }
 
 /* A bad chunk gives what is whole in it, the others are not affected; the visit ends with the error. */
-static int each_chunk(struct row *row, void *arg)
+static int each_chunk(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
 	const uint8_t *data = sqlite3_column_blob(row->stmt, 2);
 	size_t len = (size_t)sqlite3_column_bytes(row->stmt, 2), nr, where;
 	int err = pa_chunk_decode(data, len, c->samples, &nr, &where), ret = 0;
 
-	if (!err && nr != get_u64(row, 1))
+	if (!err && nr != pa_visited_u64(row, 1))
 		err = -EBADMSG;
 	if (err && !c->later) {
 		snprintf(row->r->error, sizeof(row->r->error),
@@ -402,18 +306,18 @@ int pa_recording_samples(struct pa_recording *r, int (*fn)(void *arg, const stru
 	c.samples = calloc(PA_CHUNK_SAMPLES, sizeof(*c.samples));
 	if (!c.samples)
 		return -ENOMEM;
-	ret = visit(r, "sample_chunk", "SELECT id, samples, data FROM sample_chunk ORDER BY id", each_chunk, &c);
+	ret = pa_recording_visit(r, "sample_chunk", "SELECT id, samples, data FROM sample_chunk ORDER BY id", each_chunk, &c);
 	free(c.samples);
 	return ret ? ret : c.later;
 }
 
-static int each_loss(struct row *row, void *arg)
+static int each_loss(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
-	uint32_t process = get_u32(row, 1);
-	const char *reason = get_text(row, 2);
+	uint32_t process = pa_visited_u32(row, 1);
+	const char *reason = pa_visited_text(row, 2);
 
-	return row->bad ? 0 : c->fn.loss(c->arg, process, reason, get_u64(row, 3));
+	return row->bad ? 0 : c->fn.loss(c->arg, process, reason, pa_visited_u64(row, 3));
 }
 
 int pa_recording_losses(struct pa_recording *r,
@@ -421,18 +325,18 @@ int pa_recording_losses(struct pa_recording *r,
 {
 	struct call c = {.fn.loss = fn, .arg = arg};
 
-	return visit(r, "loss",
+	return pa_recording_visit(r, "loss",
 		     "SELECT row_number() OVER (), process, reason, count FROM loss ORDER BY process, reason",
 		     each_loss, &c);
 }
 
-static int each_note(struct row *row, void *arg)
+static int each_note(struct pa_visited *row, void *arg)
 {
 	struct call *c = arg;
-	uint32_t process = get_u32(row, 1);
-	const char *text = get_text(row, 3);
+	uint32_t process = pa_visited_u32(row, 1);
+	const char *text = pa_visited_text(row, 3);
 
-	return row->bad ? 0 : c->fn.note(c->arg, process, get_u64(row, 2), text);
+	return row->bad ? 0 : c->fn.note(c->arg, process, pa_visited_u64(row, 2), text);
 }
 
 int pa_recording_notes(struct pa_recording *r,
@@ -440,5 +344,5 @@ int pa_recording_notes(struct pa_recording *r,
 {
 	struct call c = {.fn.note = fn, .arg = arg};
 
-	return visit(r, "note", "SELECT id, process, time_ns, text FROM note ORDER BY id", each_note, &c);
+	return pa_recording_visit(r, "note", "SELECT id, process, time_ns, text FROM note ORDER BY id", each_note, &c);
 }

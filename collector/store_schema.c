@@ -8,6 +8,26 @@
 /* 64-bit values are stored as SQLite's signed integers, bit for bit: an address with the top bit set reads negative.
  * Ids are ours, so that what refers to a row can be written before or after it. No foreign keys, no indexes: writing
  * is what has to be cheap, and a report reads every table from end to end. */
+/* clang-format off: one table a line or two */
+#define HEAP_SQL \
+    "CREATE TABLE heap (process INTEGER PRIMARY KEY, mode INTEGER, flags INTEGER, mean INTEGER, calls INTEGER," \
+    " bytes INTEGER, frees INTEGER, freed INTEGER, temporary INTEGER, unknown_frees INTEGER, own_bytes INTEGER," \
+    " lost INTEGER, lost_frees INTEGER, uncertain_ns INTEGER, stalled_ns INTEGER, mapped_calls INTEGER," \
+    " mapped_bytes INTEGER, unmapped_bytes INTEGER);" \
+    "CREATE TABLE heap_lifetime (process INTEGER NOT NULL, class INTEGER NOT NULL, below_ns INTEGER, calls INTEGER," \
+    " bytes INTEGER, PRIMARY KEY (process, class)) WITHOUT ROWID;" \
+    "CREATE TABLE heap_thread (thread INTEGER PRIMARY KEY, calls INTEGER, bytes INTEGER, frees INTEGER," \
+    " freed INTEGER);" \
+    "CREATE TABLE heap_chunk (id INTEGER PRIMARY KEY, process INTEGER, first_ns INTEGER, last_ns INTEGER," \
+    " stacks INTEGER, calls INTEGER, bytes INTEGER, frees INTEGER, freed INTEGER, data BLOB);" \
+    "CREATE TABLE heap_peak (process INTEGER PRIMARY KEY, time_ns INTEGER, calls INTEGER, bytes INTEGER," \
+    " stacks INTEGER);" \
+    "CREATE TABLE heap_held (id INTEGER PRIMARY KEY, stacks INTEGER, data BLOB);" \
+    "CREATE TABLE heap_point (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, live_calls INTEGER," \
+    " live_bytes INTEGER, rss_bytes INTEGER, libc_arena INTEGER, libc_mapped INTEGER, libc_used INTEGER," \
+    " libc_unused INTEGER);"
+/* clang-format on */
+
 static const char schema_sql[] =
     "CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE process (id INTEGER PRIMARY KEY, pid INTEGER, inner_pid INTEGER, parent INTEGER, start_ns INTEGER,"
@@ -26,7 +46,7 @@ static const char schema_sql[] =
     " WITHOUT ROWID;"
     "CREATE TABLE note (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, text TEXT);"
     "CREATE VIEW symbol_text AS SELECT s.frame, s.level, f.text AS function, p.text AS file, s.line FROM symbol s"
-    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;";
+    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL;
 
 static int set_pragma(sqlite3 *db, const char *name, int value)
 {
@@ -67,9 +87,12 @@ int pa_schema_create(sqlite3 *db)
 
 const struct pa_migration *pa_schema_migrations(size_t *nr)
 {
-	/* Schema 2 will start this with { 1, "ALTER TABLE ..." }. */
-	*nr = 0;
-	return NULL;
+	static const struct pa_migration steps[] = {
+	    {1, HEAP_SQL},
+	};
+
+	*nr = sizeof(steps) / sizeof(steps[0]);
+	return steps;
 }
 
 static int run_step(sqlite3 *db, const struct pa_migration *step)

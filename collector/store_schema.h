@@ -18,7 +18,7 @@ struct pa_migration {
 	const char *sql;
 };
 
-/* The steps that lead to PA_STORE_SCHEMA, ascending and without gaps; *nr is 0 while schema 1 is the only one. */
+/* The steps that lead to PA_STORE_SCHEMA, ascending and without gaps. */
 const struct pa_migration *pa_schema_migrations(size_t *nr);
 
 /* Brings db from schema `from` to schema `to` by the given steps and writes user_version.

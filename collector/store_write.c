@@ -1,7 +1,8 @@
 /* Writing a recording: rows and samples are gathered in memory and go to the file at each commit. World: plain.
  *
  * When a commit fails (full disk, quota) the rows stay and the next commit tries again. Samples are refused from
- * SAMPLE_LIMIT on and counted, other rows from ROW_LIMIT on: a stack that is missing costs more than a sample. */
+ * PA_STORE_SAMPLE_LIMIT on and counted, other rows from PA_STORE_ROW_LIMIT on: a stack that is missing costs more than
+ * a sample. */
 #include "collector/store.h"
 
 #include <errno.h>
@@ -11,40 +12,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "collector/store_batch.h"
-#include "collector/store_chunk.h"
-#include "collector/store_inuse.h"
+#include "collector/store_impl.h"
 #include "collector/store_schema.h"
-#include "collector/store_target.h"
-#include "collector/strings.h"
 #include "collector/symbolize.h"
 
-#define ROW_LIMIT    (UINT64_C(64) << 20)
-#define SAMPLE_LIMIT (UINT64_C(48) << 20)
 #define EARLY_COMMIT (UINT64_C(8) << 20) /* bytes of rows that are not left waiting for the second to end */
 #define BUSY_MS      200                 /* how long somebody else's lock may hold up the collector's loop */
-
-struct pa_store {
-	struct pa_target target;
-	struct pa_inuse inuse;
-	sqlite3 *db;
-	struct pa_inserts inserts;
-	struct pa_batch batch;
-	struct pa_strings *strings;
-	struct pa_store_sample samples[PA_CHUNK_SAMPLES]; /* of the chunk being filled */
-	struct pa_store_sample scratch[PA_CHUNK_SAMPLES];
-	uint8_t blob[PA_CHUNK_BYTES_MAX];
-	size_t nr_samples;
-	uint64_t chunk; /* id of the chunk being filled */
-	uint64_t nr_notes;
-	bool chunk_changed;
-	bool failing;          /* the last commit failed: no early ones until one succeeds */
-	bool ended;            /* the caller has put `ended` itself */
-	uint64_t dropped_rows; /* for lack of memory while the disk was full, not yet told */
-	uint64_t dropped_weight;
-	uint64_t dropped_from_ns;
-	uint64_t dropped_to_ns;
-};
 
 static int from_sqlite(int rc)
 {
@@ -148,7 +121,7 @@ int pa_store_create(const char *path, struct pa_store **out, char *err, size_t e
 		return -ENOMEM;
 	}
 	s->chunk = 1;
-	s->batch.limit = ROW_LIMIT;
+	s->batch.limit = PA_STORE_ROW_LIMIT;
 	ret = pa_target_init(&s->target, path, err, err_size);
 	if (ret)
 		goto out;
@@ -169,20 +142,18 @@ out:
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-/* When much has come in, the second is not waited for. An error is not told here: nothing is lost yet, and the next
- * pa_store_commit meets it again. */
-static void commit_early(struct pa_store *s)
+void pa_store_commit_early(struct pa_store *s)
 {
 	if (s->batch.len > EARLY_COMMIT && !s->failing)
 		pa_store_commit(s);
 }
 
-static int end_row(struct pa_store *s)
+int pa_store_end_row(struct pa_store *s)
 {
 	int err = pa_batch_end(&s->batch);
 
 	s->dropped_rows += err == -ENOSPC;
-	commit_early(s);
+	pa_store_commit_early(s);
 	return err;
 }
 
@@ -192,7 +163,7 @@ int pa_store_put_meta(struct pa_store *s, const char *key, const char *value)
 	pa_batch_begin(&s->batch, PA_ROW_META);
 	pa_batch_text(&s->batch, key);
 	pa_batch_text(&s->batch, value ? value : "");
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 int pa_store_put_meta_u64(struct pa_store *s, const char *key, uint64_t value)
@@ -219,7 +190,7 @@ int pa_store_put_process(struct pa_store *s, const struct pa_store_process *p)
 	pa_batch_text(b, p->command);
 	pa_batch_text(b, p->exe);
 	pa_batch_text(b, p->how);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 int pa_store_put_thread(struct pa_store *s, const struct pa_store_thread *t)
@@ -236,7 +207,7 @@ int pa_store_put_thread(struct pa_store *s, const struct pa_store_thread *t)
 	pa_batch_int(b, t->period_ns);
 	pa_batch_int(b, t->start_frame);
 	pa_batch_text(b, t->name);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 int pa_store_put_module(struct pa_store *s, const struct pa_store_module *m)
@@ -248,7 +219,7 @@ int pa_store_put_module(struct pa_store *s, const struct pa_store_module *m)
 	pa_batch_text(b, m->path);
 	pa_batch_blob(b, m->build_id, m->build_id_len);
 	pa_batch_int(b, m->symbols);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 int pa_store_put_frame(struct pa_store *s, uint32_t id, uint32_t module, uint64_t address, const char *name)
@@ -260,7 +231,7 @@ int pa_store_put_frame(struct pa_store *s, uint32_t id, uint32_t module, uint64_
 	pa_batch_int(b, module);
 	pa_batch_int(b, address);
 	pa_batch_text(b, name);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 int pa_store_put_stack(struct pa_store *s, uint32_t id, uint32_t parent, uint32_t frame)
@@ -271,7 +242,7 @@ int pa_store_put_stack(struct pa_store *s, uint32_t id, uint32_t parent, uint32_
 	pa_batch_int(b, id);
 	pa_batch_int(b, parent);
 	pa_batch_int(b, frame);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 /* The number of a string, written when it is new; 0 stands for NULL. */
@@ -290,7 +261,7 @@ static int put_string(struct pa_store *s, const char *text, uint32_t *id)
 	pa_batch_begin(&s->batch, PA_ROW_STRING);
 	pa_batch_int(&s->batch, *id);
 	pa_batch_text(&s->batch, text);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 int pa_store_put_symbols(struct pa_store *s, uint32_t frame, const struct pa_symbol *levels, size_t nr)
@@ -311,7 +282,7 @@ int pa_store_put_symbols(struct pa_store *s, uint32_t frame, const struct pa_sym
 		pa_batch_int(&s->batch, function);
 		pa_batch_int(&s->batch, file);
 		pa_batch_int(&s->batch, levels[i].line);
-		err = end_row(s);
+		err = pa_store_end_row(s);
 	}
 	return err;
 }
@@ -322,7 +293,7 @@ int pa_store_add_loss(struct pa_store *s, uint32_t process, const char *reason, 
 	pa_batch_int(&s->batch, process);
 	pa_batch_text(&s->batch, reason);
 	pa_batch_int(&s->batch, count);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, const char *text)
@@ -332,7 +303,7 @@ int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, co
 	pa_batch_int(&s->batch, process);
 	pa_batch_int(&s->batch, time_ns);
 	pa_batch_text(&s->batch, text);
-	return end_row(s);
+	return pa_store_end_row(s);
 }
 
 /* ---- samples ----------------------------------------------------------------------------------------------------- */
@@ -374,7 +345,7 @@ int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, u
 	int err;
 
 	if (s->nr_samples == PA_CHUNK_SAMPLES) {
-		if (s->batch.len > SAMPLE_LIMIT)
+		if (s->batch.len > PA_STORE_SAMPLE_LIMIT)
 			return drop_sample(s, time_ns, weight);
 		err = put_chunk(s);
 		if (err)
@@ -385,7 +356,7 @@ int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, u
 	s->samples[s->nr_samples++] =
 	    (struct pa_store_sample){.thread = thread, .time_ns = time_ns, .stack = stack, .weight = weight};
 	s->chunk_changed = true;
-	commit_early(s);
+	pa_store_commit_early(s);
 	return 0;
 }
 
@@ -427,7 +398,7 @@ int pa_store_commit(struct pa_store *s)
 		err = put_chunk(s);
 	if (!err)
 		err = put_gap(s);
-	s->batch.limit = ROW_LIMIT;
+	s->batch.limit = PA_STORE_ROW_LIMIT;
 	rc = err ? SQLITE_NOMEM : pa_batch_apply(&s->batch, &s->inserts, s->db);
 	s->failing = rc != SQLITE_OK;
 	if (s->failing) {

@@ -1,6 +1,6 @@
 /* Writes the recording that every later version must still open: `make golden`.
  * Run it once when the schema gets a new number, and keep the files of the older ones. */
-#include "tests/unit/store_util.h"
+#include "tests/unit/heap_util.h"
 
 int main(int argc, char **argv)
 {
@@ -13,6 +13,7 @@ int main(int argc, char **argv)
 	if (pa_store_create(path, &s, err, sizeof(err)))
 		return fprintf(stderr, "%s\n", err), 1;
 	store_fill(s, 300);
+	heap_fill(s);
 	if (pa_store_put_meta(s, "started", "2026-01-01T00:00:00Z") ||
 	    pa_store_put_meta(s, "ended", "2026-01-01T00:00:01Z"))
 		return 1;
