@@ -147,9 +147,8 @@ static uint64_t module_bias(const struct pa_walk_module *module)
 	return module->start;
 }
 
-static void announce(struct pa_block *block, const struct pa_walk_module *module, uint64_t time_ns)
+static void announce(struct pa_block *block, struct pa_ring *ring, const struct pa_walk_module *module, uint64_t time_ns)
 {
-	struct pa_ring *ring = &block->signal_ring;
 	uint8_t build_id[PA_BUILD_ID_MAX] = { 0 };
 	uint32_t len = pa_build_id_sig(module->start, module->end, build_id);
 	uint64_t identity = mix(mix(1, module->start), module->end);
@@ -178,18 +177,28 @@ static void announce(struct pa_block *block, const struct pa_walk_module *module
 	pa_record_end_short_sig(ring, &record->head, (uint32_t)(sizeof(*record) + ((record->path_len + 7u) & ~7u)));
 }
 
-void pa_announce_modules_sig(struct pa_block *block, uint64_t time_ns)
+static void announce_all(struct pa_block *block, struct pa_ring *ring, const struct pa_walk_info *info, uint64_t time_ns)
 {
 	uint32_t epoch = pa_load_relaxed(&recheck);
 
-	for (uint32_t i = 0; i < block->info.nr_modules; i++) {
-		const struct pa_walk_module *module = &block->info.modules[i];
+	for (uint32_t i = 0; i < info->nr_modules; i++) {
+		const struct pa_walk_module *module = &info->modules[i];
 		uint64_t key = mix(mix(epoch + 2ull, module->start), (uint64_t)module->link_map) | 1;
 		_Atomic uint64_t *cell = &recent[key >> 8 & (NR_RECENT - 1)];
 
 		if (pa_load_relaxed(cell) == key)
 			continue;
 		pa_store_relaxed(cell, key);
-		announce(block, module, time_ns);
+		announce(block, ring, module, time_ns);
 	}
+}
+
+void pa_announce_modules_sig(struct pa_block *block, uint64_t time_ns)
+{
+	announce_all(block, &block->signal_ring, &block->info, time_ns);
+}
+
+void pa_announce_walk_sig(struct pa_block *block, const struct pa_walk_info *info, uint64_t time_ns)
+{
+	announce_all(block, &block->hook_ring, info, time_ns);
 }

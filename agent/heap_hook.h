@@ -73,6 +73,14 @@ void pa_exact_realloc_hook(const void *old, uint64_t stamp, const void *p, size_
 void pa_exact_map_hook(const void *p, size_t size, const struct pa_caller *caller);
 void pa_exact_unmap_hook(const void *p, size_t size);
 
+/* The calling thread gives its ring and its memory to others (pa_heap_thread_leave_hook). Idempotent; without a system
+ * call but getpid. */
+void pa_exact_leave_hook(void);
+/* In a forked child (pa_heap_after_fork_hook): the ring and what this thread knows are the parent's. */
+void pa_exact_forget_hook(void);
+/* Whether the session brought heap rings that could be mapped; else exact mode is declined. World: plain. */
+bool pa_exact_has_rings(void);
+
 /* Maps the heap rings of the session, if there are any. fd is the memfd. Errors: -errno: exact mode will be declined.
  * World: plain, in the handshake's helper (no allocation, no TLS). */
 int pa_exact_map_rings(int fd, const struct pa_control *control);
