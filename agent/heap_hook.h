@@ -1,7 +1,7 @@
 /* The heap engine behind the allocation hooks: what a hook (hooks_malloc.c, hooks_mmap.c) calls, in three states.
  *
  *   off      the hook tests pa_heap_mode and jumps to the real function
- *   sampled  real call, then pa_tls.heap_left -= size; below zero: pa_sampled_alloc_hook. A free looks into a filter of
+ *   sampled  real call; size >= pa_tls.heap_left: pa_sampled_alloc_hook, else heap_left -= size. A free looks into a filter of
  *            counting bytes (addrset_hook.h) and calls pa_sampled_free_hook when it may be a sampled address
  *   exact    every call: one of pa_exact_*_hook, which writes into this thread's heap ring
  *
@@ -18,9 +18,20 @@
 
 #include "common/wire.h"
 
-/* What hooks do at present, enum pa_heap_mode: this process's own copy on the page of hot words, so that a hook touches
- * no shared memory while nothing is recorded. */
+/* What hooks do at present, enum pa_heap_mode or PA_HEAP_EARLY: this process's own copy on the page of hot words, so that
+ * a hook touches no shared memory while nothing is recorded. */
 extern _Atomic uint32_t pa_heap_mode;
+
+/* Before the constructor has run, and after it as long as memory of bootstrap_hook.h is about in a process of which
+ * nothing is recorded: hooks look for the real function, and for whose a pointer is. What the word begins with. */
+#define PA_HEAP_EARLY 3
+
+/* pa_heap_mode is SAMPLED or EXACT, and mappings count as well (PA_HEAP_MMAP). */
+extern _Atomic bool pa_heap_maps;
+
+/* pa_tls.in_hook goes up by this around a real function: a hook called from within it is a part of that call and
+ * passes through. By one: an engine is at work, and what passes through then (a signal handler's) is counted. */
+#define PA_HOOK_IN_REAL 0x10000u
 
 /* Where a hook was called from: the state after its return. Stacks are walked from here, so that no frame of ours is on
  * them. PA_HEAP_CALLER fills it in the hook function itself, which has a frame pointer for that. */
@@ -39,6 +50,9 @@ struct pa_caller {
  * before an allocator that is not ours to see. Nothing but pa_heap_mode = off on any error. World: plain (constructor). */
 void pa_heap_init(void);
 
+/* The real functions are known: hooks jump to them from now on. World: plain (constructor). */
+void pa_heap_settle(void);
+
 /* In a forked child (pa_session_adopt_hook): blocks of the parent are unknown here, rings and samples are its own. */
 void pa_heap_after_fork_hook(void);
 
@@ -46,13 +60,16 @@ void pa_heap_after_fork_hook(void);
  * a new claim, or counted in heap_unrecorded. */
 void pa_heap_thread_leave_hook(void);
 
-/* No system call from now on (seccomp strict): off. */
+/* No system call from now on (seccomp strict), or nobody listens any more: off, for good. */
 void pa_heap_quiet_hook(void);
 
 /* ---- sampled: heap_sampled_hook.c ------------------------------------------------------------------------------- */
 
-/* heap_left fell below zero by an allocation of `size` bytes at p (NULL: failed, nothing is recorded). Draws anew. */
+/* An allocation of `size` bytes at p comes up to heap_left, which has not been moved for it. Nothing happens when p is
+ * NULL (it failed); a new thread draws first, and then looks again. */
 void pa_sampled_alloc_hook(const void *p, size_t size, const struct pa_caller *caller);
+/* The same for a mapping: mmap, brk. */
+void pa_sampled_map_hook(const void *p, size_t size, const struct pa_caller *caller);
 /* p may be sampled: if so forgets and records it. Returns whether it was. */
 bool pa_sampled_free_hook(const void *p);
 /* Around a real realloc of a p that may be sampled: take forgets it without a record (false: it was not sampled); then

@@ -46,6 +46,7 @@ struct pa_block {
 	struct pa_ring hook_ring;
 	uint64_t root[PA_ROOT_FRAMES]; /* the root of the last complete stack, for stacks deeper than PA_FRAMES_LEAF */
 	struct pa_walk_info info;      /* the handler's scratch: keeps its stack frame small */
+	struct pa_walk_info hook_info; /* the same for walks of hooks, which the handler may interrupt */
 };
 
 /* The words of a thread that hooks test. At most 256 bytes of initial-exec TLS in all. */
@@ -55,8 +56,8 @@ struct pa_tls {
 	bool host_blocks[2];	    /* the host believes it has blocked: [0] SIGPROF, [1] our real-time signal */
 	bool filtered_ever;	    /* any of the above was ever true on this thread */
 	uint64_t random;	    /* xorshift state, seeded at first use */
-	int64_t heap_left;	    /* sampled heap: bytes until the next sample; 0 in a new thread: not drawn yet */
-	bool heap_drawn;	    /* heap_left is a draw */
+	uint64_t heap_left;	    /* sampled heap: bytes up to the next sample, its own included; 0: not drawn yet */
+	uint64_t heap_mean;	    /* the mean of that draw */
 	struct pa_heap_thread *heap; /* exact heap: ring, clock, dictionary, remembered walk (heap_exact_hook.c) */
 };
 
