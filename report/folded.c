@@ -23,7 +23,8 @@ int pa_write_folded(const struct pa_report *r, const struct pa_report_options *o
 	const struct pa_tree_options how = {.invert = o->invert, .language = PA_FOLDED};
 	struct pa_tree t;
 	uint32_t deepest = 0, *path;
-	int err = pa_tree_build(r, &how, &t);
+	const struct pa_entries e = pa_cpu_entries(r);
+	int err = pa_tree_build(r, &e, &how, &t);
 
 	if (err)
 		return err;

@@ -150,7 +150,8 @@ static int write_table(struct pa_json *j, const struct pa_report *r, enum pa_by 
 {
 	struct pa_table t;
 	struct pa_sum rest = {0};
-	int err = pa_table_build(r, by, &t);
+	const struct pa_entries e = pa_cpu_entries(r);
+	int err = pa_table_build(r, &e, by, &t);
 	char omitted[64];
 
 	if (err)

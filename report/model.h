@@ -87,6 +87,20 @@ struct pa_report_entry {
 	struct pa_sum sum;
 };
 
+/* What the sums of a tree or a table are. */
+enum pa_unit {
+	PA_UNIT_CPU,   /* struct pa_sum as it says */
+	PA_UNIT_BYTES, /* weight, and ns too, is a number of bytes; signals is 0 */
+	PA_UNIT_CALLS, /* or of allocations */
+};
+
+/* What a tree or a table is made of. Lent. */
+struct pa_entries {
+	const struct pa_report_entry *entries;
+	size_t nr;
+	enum pa_unit unit;
+};
+
 struct pa_report_loss {
 	uint32_t process; /* index */
 	uint32_t reason;
@@ -181,10 +195,38 @@ struct pa_report {
 	struct pa_sum sum, unsampled, truncated, blocked;
 };
 
+/* The CPU samples, as a tree or a table takes them. */
+static inline struct pa_entries pa_cpu_entries(const struct pa_report *r)
+{
+	return (struct pa_entries){.entries = r->entries, .nr = r->nr_entries, .unit = PA_UNIT_CPU};
+}
+
 static inline const char *pa_text(const struct pa_report *r, uint32_t number)
 {
 	return pa_pool_get(r->strings, number);
 }
+
+/* ---- heap by stack ----------------------------------------------------------------------------------------------- */
+
+enum pa_heap_kind {
+	PA_HEAP_ALLOC,	   /* allocated in the window */
+	PA_HEAP_LIVE,	   /* live at its end: of a program that has ended, leaked */
+	PA_HEAP_PEAK,	   /* live at the process's highest heap */
+	PA_HEAP_TEMPORARY, /* calls only: freed by the next heap call of their thread */
+	PA_HEAP_GROWTH,	   /* live at its end beyond what was at its start */
+	PA_HEAP_FREED,	   /* freed in the window, by the stacks that allocated */
+	PA_HEAP_KINDS
+};
+enum pa_heap_kind pa_heap_kind_find(const char *name); /* PA_HEAP_KINDS: there is none */
+enum pa_heap_unit { PA_HEAP_BYTES, PA_HEAP_CALLS };
+
+/* The (process, stack) pairs whose value of that kind is above 0, in the order of r->heap.held; to be freed. Stacks that
+ * shrank do not count against PA_HEAP_GROWTH.
+ * Errors: -ENOMEM; -EINVAL: temporary allocations are counted, their bytes are not known. */
+int pa_heap_entries(const struct pa_report *r, enum pa_heap_kind kind, enum pa_heap_unit unit,
+		    struct pa_report_entry **entries, size_t *nr);
+/* One stack's value; 0 for the combination above. May be negative for PA_HEAP_LIVE and PA_HEAP_GROWTH. */
+int64_t pa_heap_value(const struct pa_heap_sum *sum, enum pa_heap_kind kind, enum pa_heap_unit unit);
 
 /* ---- what the header of a report says --------------------------------------------------------------------------- */
 
@@ -213,7 +255,8 @@ bool pa_module_is_poor(const struct pa_report_module *m);
 
 /* ---- tables by function, line, module or thread ------------------------------------------------------------------ */
 
-enum pa_by { PA_BY_FUNCTION, PA_BY_LINE, PA_BY_MODULE, PA_BY_THREAD, PA_BY_BAD };
+/* PA_BY_STACK is for memory only (heap_table.h). */
+enum pa_by { PA_BY_FUNCTION, PA_BY_LINE, PA_BY_MODULE, PA_BY_THREAD, PA_BY_STACK, PA_BY_BAD };
 enum pa_by pa_by_find(const char *name);
 
 struct pa_row {
@@ -228,8 +271,8 @@ struct pa_table {
 	size_t nr;
 };
 
-/* Errors: -ENOMEM. */
-int pa_table_build(const struct pa_report *r, enum pa_by by, struct pa_table *t);
+/* Errors: -ENOMEM; -EINVAL: PA_BY_THREAD of anything but CPU samples, PA_BY_STACK. */
+int pa_table_build(const struct pa_report *r, const struct pa_entries *e, enum pa_by by, struct pa_table *t);
 void pa_table_fini(struct pa_table *t);
 
 /* ---- the merged tree of the flame graphs --------------------------------------------------------------------------
@@ -265,7 +308,8 @@ struct pa_tree_options {
 	int language; /* enum pa_language */
 };
 /* Errors: -ENOMEM. */
-int pa_tree_build(const struct pa_report *r, const struct pa_tree_options *o, struct pa_tree *t);
+int pa_tree_build(const struct pa_report *r, const struct pa_entries *e, const struct pa_tree_options *o,
+		  struct pa_tree *t);
 void pa_tree_fini(struct pa_tree *t);
 
 #endif

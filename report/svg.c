@@ -314,7 +314,8 @@ int pa_write_svg(const struct pa_report *r, const struct pa_report_options *o, F
 {
 	const struct pa_tree_options how = {.invert = o->invert, .modules = true, .language = PA_PLAIN};
 	struct picture p = {.r = r, .o = o, .out = out};
-	int err = pa_tree_build(r, &how, &p.tree);
+	const struct pa_entries e = pa_cpu_entries(r);
+	int err = pa_tree_build(r, &e, &how, &p.tree);
 	if (!err)
 		err = draw(&p);
 	free(p.drawn);

@@ -11,6 +11,7 @@
 
 struct build {
 	const struct pa_report *r;
+	const struct pa_entries *e;
 	struct pa_table *t;
 	size_t capacity;
 	struct pa_map map;
@@ -66,8 +67,8 @@ static bool make_rows(struct build *b, enum pa_by by)
 static void sum_subtrees(struct build *b)
 {
 	const struct pa_report *r = b->r;
-	for (size_t i = 0; i < r->nr_entries; i++)
-		add(&b->own[r->entries[i].stack], &r->entries[i].sum);
+	for (size_t i = 0; i < b->e->nr; i++)
+		add(&b->own[b->e->entries[i].stack], &b->e->entries[i].sum);
 	memcpy(b->subtree, b->own, r->nr_stacks * sizeof(*b->own));
 	for (size_t i = r->nr_stacks - 1; i > 0; i--) {
 		uint32_t parent = r->stacks[i].parent;
@@ -136,9 +137,9 @@ static void fini(struct build *b)
 }
 
 /* Rows in the order of the levels, unsorted. */
-static int build(const struct pa_report *r, enum pa_by by, struct pa_table *t)
+static int build(const struct pa_report *r, const struct pa_entries *e, enum pa_by by, struct pa_table *t)
 {
-	struct build b = {.r = r, .t = t};
+	struct build b = {.r = r, .e = e, .t = t};
 	int err = -ENOMEM;
 
 	if (!prepare(&b) || !make_rows(&b, by) || !(b.on_path = calloc(t->nr + 1, sizeof(*b.on_path))))
@@ -189,11 +190,11 @@ static void finish(const struct pa_report *r, struct pa_table *t)
 }
 
 /* Each function row names the line of it that took most: the lines come in that order. */
-static int hottest_lines(const struct pa_report *r, struct pa_table *functions)
+static int hottest_lines(const struct pa_report *r, const struct pa_entries *e, struct pa_table *functions)
 {
 	struct pa_table lines = {0};
 	struct pa_map map = {0};
-	int err = build(r, PA_BY_LINE, &lines);
+	int err = build(r, e, PA_BY_LINE, &lines);
 	if (err)
 		goto out;
 	finish(r, &lines);
@@ -239,18 +240,19 @@ static int by_thread(const struct pa_report *r, struct pa_table *t)
 	return 0;
 }
 
-int pa_table_build(const struct pa_report *r, enum pa_by by, struct pa_table *t)
+int pa_table_build(const struct pa_report *r, const struct pa_entries *e, enum pa_by by, struct pa_table *t)
 {
-	int err;
+	int err = -EINVAL;
 	memset(t, 0, sizeof(*t));
 	if (by == PA_BY_THREAD) {
-		err = by_thread(r, t);
-	} else {
-		err = build(r, by, t);
+		if (e->unit == PA_UNIT_CPU)
+			err = by_thread(r, t);
+	} else if (by < PA_BY_THREAD) {
+		err = build(r, e, by, t);
 		if (!err)
 			finish(r, t);
 		if (!err && by == PA_BY_FUNCTION)
-			err = hottest_lines(r, t);
+			err = hottest_lines(r, e, t);
 	}
 	if (err)
 		pa_table_fini(t);
@@ -265,7 +267,7 @@ void pa_table_fini(struct pa_table *t)
 
 enum pa_by pa_by_find(const char *name)
 {
-	static const char *const names[] = {"function", "line", "module", "thread"};
+	static const char *const names[] = {"function", "line", "module", "thread", "stack"};
 	for (int i = PA_BY_FUNCTION; i < PA_BY_BAD; i++)
 		if (!strcmp(name, names[i]))
 			return (enum pa_by)i;

@@ -208,7 +208,8 @@ int pa_text_table(const struct pa_report *r, const struct pa_report_options *o, 
 			    .by = o->by ? pa_by_find(o->by) : PA_BY_FUNCTION,
 			    .decimals = all < 1000000000000 ? 3 : 1};
 	struct pa_table t;
-	int err = c.by == PA_BY_BAD ? -EINVAL : pa_table_build(r, c.by, &t);
+	const struct pa_entries e = pa_cpu_entries(r);
+	int err = c.by == PA_BY_BAD ? -EINVAL : pa_table_build(r, &e, c.by, &t);
 
 	if (err)
 		return err;

@@ -10,6 +10,7 @@
 
 struct grow {
 	const struct pa_report *r;
+	const struct pa_entries *e;
 	const struct pa_tree_options *o;
 	struct pa_tree *t;
 	struct pa_map children; /* (parent, label) -> node */
@@ -202,16 +203,29 @@ static bool link_nodes(struct pa_tree *t)
 	return true;
 }
 
+/* Whether more than one process has a share. Errors: false: memory. */
+static bool count_processes(struct grow *g)
+{
+	const struct pa_entries *e = g->e;
+	bool *has = calloc(g->r->nr_processes, sizeof(*has));
+	size_t nr = 0;
+
+	for (size_t i = 0; has && i < e->nr; i++) {
+		bool *this = &has[e->entries[i].process];
+		nr += !*this && e->entries[i].sum.weight;
+		*this = *this || e->entries[i].sum.weight;
+	}
+	g->several = nr > 1;
+	free(has);
+	return has != NULL;
+}
+
 static bool grow(struct grow *g)
 {
-	const struct pa_report *r = g->r;
-	size_t with_samples = 0;
-
-	for (size_t i = 0; i < r->nr_processes; i++)
-		with_samples += r->processes[i].sum.weight != 0;
-	g->several = with_samples > 1;
-	for (size_t i = 0; i < r->nr_entries; i++) {
-		const struct pa_report_entry *e = &r->entries[i];
+	if (!count_processes(g))
+		return false;
+	for (size_t i = 0; i < g->e->nr; i++) {
+		const struct pa_report_entry *e = &g->e->entries[i];
 		uint32_t node;
 		if (!(g->o->invert ? place_inverted : place)(g, e->process, e->stack, &node))
 			return false;
@@ -220,9 +234,10 @@ static bool grow(struct grow *g)
 	return link_nodes(g->t) && !pa_pool_failed(g->t->strings);
 }
 
-int pa_tree_build(const struct pa_report *r, const struct pa_tree_options *o, struct pa_tree *t)
+int pa_tree_build(const struct pa_report *r, const struct pa_entries *e, const struct pa_tree_options *o,
+		  struct pa_tree *t)
 {
-	struct grow g = {.r = r, .o = o, .t = t};
+	struct grow g = {.r = r, .e = e, .o = o, .t = t};
 
 	memset(t, 0, sizeof(*t));
 	t->strings = pa_pool_new();

@@ -61,6 +61,18 @@ static struct pa_report *load(struct place *p, struct pa_store *s)
 	return r;
 }
 
+static int table(const struct pa_report *r, enum pa_by by, struct pa_table *t)
+{
+	const struct pa_entries e = pa_cpu_entries(r);
+	return pa_table_build(r, &e, by, t);
+}
+
+static int tree(const struct pa_report *r, const struct pa_tree_options *o, struct pa_tree *t)
+{
+	const struct pa_entries e = pa_cpu_entries(r);
+	return pa_tree_build(r, &e, o, t);
+}
+
 static const struct pa_row *row(const struct pa_report *r, const struct pa_table *t, const char *function,
 				uint32_t line)
 {
@@ -97,7 +109,7 @@ static void recursion_counts_a_stack_once(void **state)
 	sample(s, 1, 1, 1);
 	struct pa_report *r = load(*state, s);
 
-	assert_int_equal(pa_table_build(r, PA_BY_FUNCTION, &t), 0);
+	assert_int_equal(table(r, PA_BY_FUNCTION, &t), 0);
 	assert_int_equal(t.nr, 2);
 	expect(row(r, &t, "main", 0), 1 + 7, 16);
 	expect(row(r, &t, "recurse", 0), 3 + 5, 15);
@@ -117,7 +129,7 @@ static void inlined_frames_are_functions_of_their_own(void **state)
 	sample(s, 1, 3, 6);
 	struct pa_report *r = load(*state, s);
 
-	assert_int_equal(pa_table_build(r, PA_BY_FUNCTION, &t), 0);
+	assert_int_equal(table(r, PA_BY_FUNCTION, &t), 0);
 	assert_int_equal(t.nr, 4);
 	expect(row(r, &t, "leaf", 5), 4, 10);
 	expect(row(r, &t, "outer", 22), 0, 10);
@@ -139,12 +151,12 @@ static void a_function_names_its_hottest_line_and_lines_are_told_apart(void **st
 	sample(s, 1, 3, 1);
 	struct pa_report *r = load(*state, s);
 
-	assert_int_equal(pa_table_build(r, PA_BY_FUNCTION, &t), 0);
+	assert_int_equal(table(r, PA_BY_FUNCTION, &t), 0);
 	assert_int_equal(t.nr, 1);
 	expect(row(r, &t, "main", 11), 8, 8);
 	assert_string_equal(pa_text(r, t.rows[0].file), "/s/m.c");
 	pa_table_fini(&t);
-	assert_int_equal(pa_table_build(r, PA_BY_LINE, &t), 0);
+	assert_int_equal(table(r, PA_BY_LINE, &t), 0);
 	assert_int_equal(t.nr, 2);
 	expect(row(r, &t, "main", 10), 3, 3);
 	expect(row(r, &t, "main", 11), 5, 6);
@@ -170,7 +182,7 @@ static void modules_count_their_leaves_and_their_stacks(void **state)
 	sample(s, 1, 4, 2);
 	struct pa_report *r = load(*state, s);
 
-	assert_int_equal(pa_table_build(r, PA_BY_MODULE, &t), 0);
+	assert_int_equal(table(r, PA_BY_MODULE, &t), 0);
 	assert_int_equal(t.nr, 3);
 	assert_string_equal(pa_text(r, r->modules[t.rows[0].module].path), "/opt/a");
 	expect(&t.rows[0], 4, 7);
@@ -178,7 +190,7 @@ static void modules_count_their_leaves_and_their_stacks(void **state)
 	expect(&t.rows[1], 3, 7);
 	expect(row(r, &t, "[unsampled]", 0), 2, 2);
 	pa_table_fini(&t);
-	assert_int_equal(pa_table_build(r, PA_BY_FUNCTION, &t), 0);
+	assert_int_equal(table(r, PA_BY_FUNCTION, &t), 0);
 	expect(row(r, &t, "z+0x1234", 0), 3, 7);
 	pa_table_fini(&t);
 	assert_int_equal(r->modules[2].unnamed, 1);
@@ -221,7 +233,7 @@ static void threads_and_processes_have_their_own_sums_and_periods(void **state)
 	assert_int_equal(r->processes[2].sum.weight, 5);
 	assert_string_equal(pa_text(r, r->processes[2].comm), "sh");
 	assert_int_equal(r->processes[2].parent, 1);
-	assert_int_equal(pa_table_build(r, PA_BY_THREAD, &t), 0);
+	assert_int_equal(table(r, PA_BY_THREAD, &t), 0);
 	assert_int_equal(t.nr, 3);
 	assert_int_equal(r->threads[t.rows[0].thread].tid, 101);
 	assert_int_equal(t.rows[0].self.ns, 5 * PERIOD);
@@ -365,7 +377,7 @@ static void what_a_recording_does_not_explain_keeps_its_samples(void **state)
 	char *text = folded(r, false);
 	assert_string_equal(text, "LazyCompile:~f 2\n[jit] 1\n[unknown] 72\na+0x4000 4\nmain 48\n");
 	free(text);
-	assert_int_equal(pa_table_build(r, PA_BY_FUNCTION, &t), 0);
+	assert_int_equal(table(r, PA_BY_FUNCTION, &t), 0);
 	uint64_t sum = 0;
 	for (size_t i = 0; i < t.nr; i++)
 		sum += t.rows[i].self.weight;
@@ -387,7 +399,7 @@ static void a_stack_without_an_end_is_cut(void **state)
 	struct pa_tree t;
 	const struct pa_tree_options o = {.language = PA_FOLDED};
 
-	assert_int_equal(pa_tree_build(r, &o, &t), 0);
+	assert_int_equal(tree(r, &o, &t), 0);
 	assert_int_equal(t.nr, PA_REPORT_DEPTH_MAX + 1);
 	assert_int_equal(t.nodes[0].total.weight, 7);
 	pa_tree_fini(&t);
