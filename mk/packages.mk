@@ -9,6 +9,8 @@ PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-a
 PACKAGES_TEST  += bats perl mandoc shellcheck binutils elfutils dwz xz-utils gdb libc6-dbg
 # programs the tests put the agent into, and tools they look with
 PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 jq sqlite3 procps util-linux chromium
+# allocators the heap engine has to get along with, and an independent judge of its figures
+PACKAGES_TEST  += libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 valgrind fakeroot faketime
 # more programs that bench and oracle compare on
 PACKAGES_BENCH := ffmpeg openssl
 PACKAGES_FORMAT := clang-format

@@ -31,6 +31,23 @@ $(O)/tests/targets/cmain: $(O)/tests/targets/lib_throw.so
 $(O)/tests/targets/early: TARGET_EXTRA = $(TARGET_RPATH) -Wl,--no-as-needed -l:lib_early.so
 $(O)/tests/targets/early: $(O)/tests/targets/lib_early.so
 $(O)/tests/targets/lib_symbolic.so: TARGET_OPT += -Wl,-Bsymbolic -Wl,-z,now
+# allocates while it is being relocated, before the agent is initialised, and after the agent's end
+$(O)/tests/targets/lib_mallocearly.so: TARGET_OPT += -fno-plt
+$(O)/tests/targets/malloc_life: TARGET_EXTRA = $(TARGET_RPATH) -Wl,--no-as-needed -l:lib_mallocearly.so
+$(O)/tests/targets/malloc_life: $(O)/tests/targets/lib_mallocearly.so
+# the compiler knows malloc and free: pairs must stay, and be made by the functions that books name
+$(addprefix $(O)/tests/targets/,malloc_books malloc_storm malloc_calls malloc_static): TARGET_FLAGS = -fno-builtin
+# the same programs with another allocator linked in, where there is one
+ALLOCATORS := jemalloc tcmalloc_minimal mimalloc
+allocator_library = $(firstword $(wildcard /usr/lib/$(shell $(CC) -print-multiarch)/lib$1.so.[0-9]))
+$(foreach a,$(ALLOCATORS),$(if $(call allocator_library,$a),\
+	$(eval TARGET_BIN += $(O)/tests/targets/malloc_calls_$a $(O)/tests/targets/malloc_storm_$a)))
+$(foreach a,$(ALLOCATORS),$(eval $(O)/tests/targets/malloc_calls_$a $(O)/tests/targets/malloc_storm_$a: ALLOCATOR = $(call allocator_library,$a)))
+$(addprefix $(O)/tests/targets/malloc_calls_,$(ALLOCATORS)): tests/targets/malloc_calls.c
+$(addprefix $(O)/tests/targets/malloc_storm_,$(ALLOCATORS)): tests/targets/malloc_storm.c tests/targets/books.h
+$(addprefix $(O)/tests/targets/malloc_calls_,$(ALLOCATORS)) $(addprefix $(O)/tests/targets/malloc_storm_,$(ALLOCATORS)): | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) -std=gnu11 $(filter-out -MMD -MP,$(TARGET_OPT)) -fno-builtin -o $@ $(filter %.c,$^) \
+		-Wl,--no-as-needed $(ALLOCATOR) $(TARGET_LIBS)
 # names for the symbol tables of the split and of the walker: no tail calls
 $(O)/tests/targets/split: TARGET_FLAGS = -fno-optimize-sibling-calls
 $(O)/tests/targets/loader: TARGET_EXTRA = -Wl,--enable-new-dtags -Wl,-rpath,'$$ORIGIN'
