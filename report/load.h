@@ -12,6 +12,15 @@ int pa_load_rows(struct pa_report *r, struct pa_recording *rec);
  * cut off), else module+0x... */
 int pa_load_names(struct pa_report *r, struct pa_recording *rec);
 int pa_load_samples(struct pa_report *r, struct pa_recording *rec);
+/* After the rows: what the heap did within the window, by (process, stack). */
+int pa_load_heap(struct pa_report *r, struct pa_recording *rec);
+
+/* The window on the recording's own clock, CLOCK_MONOTONIC. Samples count from `from` on and before `to`; what was
+ * counted for a while counts by its end, after `from` and up to `to`. to UINT64_MAX: no end. */
+struct pa_span {
+	uint64_t from, to;
+};
+struct pa_span pa_window_span(const struct pa_report *r);
 
 /* The index of the row with this id in an array sorted by id whose structs begin with it; 0: none.
  * Shapes: nr counts the row 0 that stands for unknown. */

@@ -138,7 +138,10 @@ struct pa_report_heap_process {
 	uint64_t mean, unknown_frees, own_bytes, lost, lost_frees, uncertain_ns, stalled_ns;
 	uint64_t mapped_calls, mapped_bytes, unmapped_bytes;
 	uint64_t peak, peak_calls, peak_ns;
-	struct pa_heap_sum sum; /* over its stacks; temporary and calls as the process's totals say for the whole recording */
+	/* The exact peak is outside the window, or a recording that was cut off does not hold it: this is the highest the
+	 * heap stood at the end of one of the chunks, about a second apart, and its stacks are those of that moment. */
+	bool peak_approximate;
+	struct pa_heap_sum sum; /* over its stacks; of the whole recording, calls and temporary as its totals say */
 	uint64_t lifetime_calls[PA_HEAP_LIFETIMES], lifetime_bytes[PA_HEAP_LIFETIMES];
 };
 

@@ -64,11 +64,23 @@ int pa_load_head(struct pa_report *r, struct pa_recording *rec)
 	return 0;
 }
 
+static uint64_t on_clock(const struct pa_report *r, uint64_t since_start)
+{
+	return since_start < UINT64_MAX - r->started_mono_ns ? r->started_mono_ns + since_start : UINT64_MAX;
+}
+
+struct pa_span pa_window_span(const struct pa_report *r)
+{
+	const struct pa_report_window *w = &r->window;
+
+	return (struct pa_span){.from = w->from_ns ? on_clock(r, w->from_ns) : 0, .to = on_clock(r, w->to_ns)};
+}
+
 static int load(struct pa_report *r, struct pa_recording *rec)
 {
 	int err;
 	if ((err = pa_load_head(r, rec)) || (err = pa_load_rows(r, rec)) || (err = pa_load_names(r, rec)) ||
-	    (err = pa_load_samples(r, rec)))
+	    (err = pa_load_samples(r, rec)) || (err = pa_load_heap(r, rec)))
 		return err;
 	if (r->last_ns > r->started_mono_ns && r->started_mono_ns)
 		r->duration_ns = r->last_ns - r->started_mono_ns;
@@ -77,10 +89,18 @@ static int load(struct pa_report *r, struct pa_recording *rec)
 
 int pa_report_load(const char *path, struct pa_report **out, char *err, size_t err_size)
 {
+	return pa_report_load_window(path, NULL, out, err, err_size);
+}
+
+int pa_report_load_window(const char *path, const struct pa_report_window *window, struct pa_report **out, char *err,
+			  size_t err_size)
+{
 	struct pa_recording *rec = NULL;
 	struct pa_report *r = calloc(1, sizeof(*r));
 	int status = r && (r->strings = pa_pool_new()) ? 0 : -ENOMEM;
 
+	if (r)
+		r->window = window ? *window : (struct pa_report_window){.to_ns = UINT64_MAX};
 	if (status)
 		snprintf(err, err_size, "%s", strerror(ENOMEM));
 	else if (!(status = pa_recording_open(path, &rec, err, err_size))) {
@@ -111,6 +131,10 @@ void pa_report_free(struct pa_report *r)
 	free(r->entries);
 	free(r->losses);
 	free(r->notes);
+	free(r->heap.held);
+	free(r->heap.processes);
+	free(r->heap.threads);
+	free(r->heap.points);
 	pa_pool_free(r->strings);
 	free(r);
 }

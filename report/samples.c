@@ -5,6 +5,7 @@
 
 struct adding {
 	struct pa_report *r;
+	struct pa_span span;
 	struct pa_map map; /* (process, stack) -> index of the entry + 1 */
 	size_t capacity;
 };
@@ -40,8 +41,13 @@ static int on_sample(void *arg, const struct pa_store_sample *s)
 	uint64_t period = t->period_ns ? t->period_ns : r->period_ns;
 	struct pa_sum sum = {
 	    .weight = s->weight, .ns = s->weight * period, .signals = flags & PA_STACK_UNSAMPLED ? 0 : 1};
-	struct pa_report_entry *e = entry_of(a, t->process, stack);
+	struct pa_report_entry *e;
 
+	if (s->time_ns > r->last_ns)
+		r->last_ns = s->time_ns;
+	if (s->time_ns < a->span.from || (s->time_ns >= a->span.to && a->span.to != UINT64_MAX))
+		return 0;
+	e = entry_of(a, t->process, stack);
 	if (!e)
 		return -ENOMEM;
 	add(&e->sum, &sum);
@@ -55,14 +61,12 @@ static int on_sample(void *arg, const struct pa_store_sample *s)
 		add(&r->truncated, &sum);
 	if (flags & PA_STACK_BLOCKED)
 		add(&r->blocked, &sum);
-	if (s->time_ns > r->last_ns)
-		r->last_ns = s->time_ns;
 	return 0;
 }
 
 int pa_load_samples(struct pa_report *r, struct pa_recording *rec)
 {
-	struct adding a = {.r = r};
+	struct adding a = {.r = r, .span = pa_window_span(r)};
 	int err = pa_recording_samples(rec, on_sample, &a);
 	pa_map_fini(&a.map);
 	return err;
