@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -41,10 +42,13 @@ static void *allocated(void *p, size_t size)
  * called again: it adds to its parent's. */
 __attribute__((constructor)) static void begin(void)
 {
-	const char *path = getenv("PA_COUNTHEAP");
-	int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644) : -1;
+	const char *name = program_invocation_short_name, *wanted = getenv("PA_COUNTHEAP");
+	size_t len = strlen(name);
+	int fd = -1;
 	struct counts *shared;
 
+	if (wanted && !strncmp(wanted, name, len) && wanted[len] == '=')
+		fd = open(wanted + len + 1, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0 || ftruncate(fd, 4096) != 0)
 		return;
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
