@@ -8,9 +8,14 @@
  *   frame ID MODULE ADDRESS [NAME]          symbol FRAME FUNCTION FILE|- LINE     (levels of a frame: innermost first)
  *   stack ID PARENT FRAME                   sample THREAD TIME_NS STACK WEIGHT [TIMES]
  *   loss PROCESS COUNT REASON               note PROCESS TIME_NS TEXT
- *   bulk SAMPLES STACKS DEPTH               a large recording: see bulk()
- * With `killed` the recording is left as a killed collector leaves it. */
+ *   heap PROCESS exact|sampled KEY=NUMBER...             KEY: a field of struct pa_store_heap, or
+ * lifetime_N=CALLS/BYTES heapchunk PROCESS FIRST_NS LAST_NS
+ * STACK:CALLS:BYTES:FREES:FREED[:TEMPORARY[:SAMPLES:VAR_BYTES:VAR_FREED]]... heappeak PROCESS TIME_NS CALLS BYTES
+ * STACK:CALLS:BYTES...       heapthread THREAD CALLS BYTES FREES FREED heappoint PROCESS TIME_NS CALLS BYTES RSS ARENA
+ * MAPPED USED UNUSED      (-: not known) bulk SAMPLES STACKS DEPTH               a large recording: see bulk() With
+ * `killed` the recording is left as a killed collector leaves it. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +23,7 @@
 
 #include "collector/store.h"
 #include "collector/symbolize.h"
+#include "common/wire.h"
 
 static struct pa_store *store;
 static unsigned line_number;
@@ -217,15 +223,175 @@ static void add_note(char *w[])
 	must("note", pa_store_add_note(store, small(w[0]), number(w[1]), w[2]));
 }
 
+/* ---- heap -------------------------------------------------------------------------------------------------------- */
+
+#define LIST_MAX 4096
+
+/* The next blank-separated word of a list, or NULL; strtok would be confused by the fields' own separators. */
+static char *next_word(char **list)
+{
+	char *word = *list ? *list + strspn(*list, " \t") : NULL;
+	if (!word || !*word)
+		return NULL;
+	*list = word + strcspn(word, " \t");
+	if (**list)
+		*(*list)++ = 0;
+	return word;
+}
+
+/* Numbers separated by colons; those that are missing are 0. */
+static unsigned fields(char *word, double to[], unsigned max)
+{
+	unsigned nr = 0;
+	while (nr < max) {
+		char *end;
+		to[nr++] = strtod(word, &end);
+		if (end == word || (*end && *end != ':'))
+			die(word, EINVAL);
+		if (!*end)
+			break;
+		word = end + 1;
+	}
+	return nr;
+}
+
+static void add_heap_chunk(char *w[])
+{
+	static struct pa_store_heap_delta deltas[LIST_MAX];
+	char *list = w[3];
+	size_t nr = 0;
+	for (char *word; nr < LIST_MAX && (word = next_word(&list)); nr++) {
+		double f[9] = {0};
+		if (fields(word, f, 9) < 5)
+			die(word, EINVAL);
+		deltas[nr] = (struct pa_store_heap_delta){.stack = (uint32_t)f[0],
+							  .calls = (uint64_t)f[1],
+							  .bytes = (uint64_t)f[2],
+							  .frees = (uint64_t)f[3],
+							  .freed = (uint64_t)f[4],
+							  .temporary = (uint64_t)f[5],
+							  .samples = (uint64_t)f[6],
+							  .var_bytes = f[7],
+							  .var_freed = f[8]};
+	}
+	must("heapchunk", pa_store_add_heap_chunk(store, small(w[0]), number(w[1]), number(w[2]), deltas, nr));
+}
+
+static void add_heap_peak(char *w[])
+{
+	static struct pa_store_heap_held held[LIST_MAX];
+	char *list = w[4];
+	size_t nr = 0;
+	for (char *word; nr < LIST_MAX && (word = next_word(&list)); nr++) {
+		double f[3] = {0};
+		if (fields(word, f, 3) < 3)
+			die(word, EINVAL);
+		held[nr] = (struct pa_store_heap_held){(uint32_t)f[0], (uint64_t)f[1], (uint64_t)f[2]};
+	}
+	must("heappeak",
+	     pa_store_put_heap_peak(store, small(w[0]), number(w[1]), number(w[2]), number(w[3]), held, nr));
+}
+
+static uint64_t known(const char *word)
+{
+	return !strcmp(word, "-") ? UINT64_MAX : number(word);
+}
+
+static void add_heap_point(char *w[])
+{
+	must("heappoint", pa_store_add_heap_point(store, &(struct pa_store_heap_point){.process = small(w[0]),
+										       .time_ns = number(w[1]),
+										       .live_calls = known(w[2]),
+										       .live_bytes = known(w[3]),
+										       .rss_bytes = known(w[4]),
+										       .libc_arena = known(w[5]),
+										       .libc_mapped = known(w[6]),
+										       .libc_used = known(w[7]),
+										       .libc_unused = known(w[8])}));
+}
+
+#define HEAP_FIELD(name)                                                                                               \
+	{                                                                                                              \
+#name, offsetof(struct pa_store_heap, name)                                                            \
+	}
+
+static const struct heap_field {
+	const char *name;
+	size_t at;
+} heap_fields[] = {
+    HEAP_FIELD(mean),         HEAP_FIELD(calls),        HEAP_FIELD(bytes),          HEAP_FIELD(frees),
+    HEAP_FIELD(freed),        HEAP_FIELD(temporary),    HEAP_FIELD(unknown_frees),  HEAP_FIELD(own_bytes),
+    HEAP_FIELD(lost),         HEAP_FIELD(lost_frees),   HEAP_FIELD(uncertain_ns),   HEAP_FIELD(stalled_ns),
+    HEAP_FIELD(mapped_calls), HEAP_FIELD(mapped_bytes), HEAP_FIELD(unmapped_bytes),
+};
+
+static void set_heap(struct pa_store_heap *h, const char *key, char *value)
+{
+	unsigned class;
+	if (sscanf(key, "lifetime_%u", &class) == 1 && class < PA_HEAP_LIFETIMES && strchr(value, '/')) {
+		char *bytes = strchr(value, '/');
+		*bytes++ = 0;
+		h->lifetime_calls[class] = number(value);
+		h->lifetime_bytes[class] = number(bytes);
+		return;
+	}
+	if (!strcmp(key, "flags")) {
+		h->flags = small(value);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(heap_fields) / sizeof(heap_fields[0]); i++) {
+		uint64_t to = number(value);
+		if (strcmp(heap_fields[i].name, key))
+			continue;
+		memcpy((char *)h + heap_fields[i].at, &to, sizeof(to));
+		return;
+	}
+	die(key, ENOENT);
+}
+
+static void add_heap(char *w[])
+{
+	struct pa_store_heap h = {.process = small(w[0]),
+				  .mode = !strcmp(w[1], "sampled") ? PA_HEAP_SAMPLED : PA_HEAP_EXACT};
+	char *list = w[2];
+	for (char *word; (word = next_word(&list));) {
+		char *value = strchr(word, '=');
+		if (!value)
+			die(word, EINVAL);
+		*value++ = 0;
+		set_heap(&h, word, value);
+	}
+	must("heap", pa_store_put_heap(store, &h));
+}
+
+static void add_heap_thread(char *w[])
+{
+	must("heapthread",
+	     pa_store_put_heap_thread(store, &(struct pa_store_heap_thread){small(w[0]), number(w[1]), number(w[2]),
+									    number(w[3]), number(w[4])}));
+}
+
 static const struct item {
 	const char *name;
 	unsigned min, max;
 	void (*put)(char *words[]);
 } items[] = {
-    {"meta", 1, 2, add_meta},     {"process", 7, 7, add_process}, {"thread", 5, 6, add_thread},
-    {"module", 4, 4, add_module}, {"frame", 3, 4, add_frame},     {"symbol", 2, 4, add_level},
-    {"stack", 3, 3, add_stack},   {"sample", 4, 5, add_sample},   {"loss", 3, 3, add_loss},
-    {"note", 3, 3, add_note},     {"bulk", 3, 3, bulk},
+    {"meta", 1, 2, add_meta},
+    {"process", 7, 7, add_process},
+    {"thread", 5, 6, add_thread},
+    {"module", 4, 4, add_module},
+    {"frame", 3, 4, add_frame},
+    {"symbol", 2, 4, add_level},
+    {"stack", 3, 3, add_stack},
+    {"sample", 4, 5, add_sample},
+    {"loss", 3, 3, add_loss},
+    {"note", 3, 3, add_note},
+    {"bulk", 3, 3, bulk},
+    {"heap", 2, 3, add_heap},
+    {"heapchunk", 4, 4, add_heap_chunk},
+    {"heappeak", 4, 5, add_heap_peak},
+    {"heappoint", 9, 9, add_heap_point},
+    {"heapthread", 5, 5, add_heap_thread},
 };
 
 static void take(char *line)
