@@ -1,0 +1,139 @@
+/* Exact heap mode: what each hook writes. The way of an allocation whose stack is that of the last one is short: the
+ * clock, the comparison of the stack, three words, the head. World: hook. */
+#include "agent/heap_hook.h"
+
+#include "agent/heap_thread_hook.h"
+#include "agent/rules_sig.h"
+
+/* The node of the caller's stack. False: counted as lost. */
+static inline bool stack_of(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t *node, enum pa_calm *calm)
+{
+	const struct pa_memo *m = &t->memo;
+
+	if (__builtin_expect(t->valid <= m->first && pa_memo_holds(m, pa_load_relaxed(&pa_rules_flushes), t->stack.lo,
+								   t->stack.hi, caller->pc, caller->sp, caller->fp),
+			     1)) {
+		*node = t->ids[m->first];
+		*calm = PA_CALM;
+		return true;
+	}
+	*calm = PA_CALM_WALKED;
+	return pa_heap_stack_hook(t, caller, node);
+}
+
+static __attribute__((noinline)) void large(struct pa_heap_thread *t, uint64_t now, const void *p, size_t size,
+					    uint32_t node, enum pa_calm calm)
+{
+	struct pa_heap_alloc_large *r = pa_heap_thread_room(t, sizeof(*r), false, calm);
+
+	if (!r)
+		return;
+	pa_heap_head_set(r, sizeof(*r), PA_HR_ALLOC_LARGE, now - t->ring.last);
+	r->address = (uint64_t)(uintptr_t)p;
+	r->size = size;
+	r->node = node;
+	r->reserved = 0;
+	pa_heap_thread_commit(t, sizeof(*r), now);
+}
+
+void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *caller)
+{
+	struct pa_heap_thread *t;
+	struct pa_heap_alloc *r;
+	enum pa_calm calm;
+	uint32_t node;
+	uint64_t now;
+
+	if (!p)
+		return;
+	t = pa_heap_thread_ready(&now, false);
+	if (!t || !stack_of(t, caller, &node, &calm))
+		return;
+	if (__builtin_expect(size > UINT32_MAX, 0)) {
+		large(t, now, p, size, node, calm);
+		return;
+	}
+	r = pa_heap_thread_room(t, sizeof(*r), false, calm);
+	if (!r)
+		return;
+	pa_heap_head_set(r, sizeof(*r), PA_HR_ALLOC, now - t->ring.last);
+	r->address = (uint64_t)(uintptr_t)p;
+	r->size = (uint32_t)size;
+	r->node = node;
+	pa_heap_thread_commit(t, sizeof(*r), now);
+}
+
+static inline void record_free(struct pa_heap_thread *t, uint64_t now, const void *p)
+{
+	struct pa_heap_freed *r = pa_heap_thread_room(t, sizeof(*r), true, PA_CALM_ASK);
+
+	if (!r)
+		return;
+	pa_heap_head_set(r, sizeof(*r), PA_HR_FREE, now - t->ring.last);
+	r->address = (uint64_t)(uintptr_t)p;
+	pa_heap_thread_commit(t, sizeof(*r), now);
+}
+
+void pa_exact_free_hook(const void *p)
+{
+	struct pa_heap_thread *t;
+	uint64_t now;
+
+	if (!p)
+		return;
+	t = pa_heap_thread_ready(&now, true);
+	if (t)
+		record_free(t, now, p);
+}
+
+uint64_t pa_exact_stamp_hook(void)
+{
+	uint64_t now;
+
+	return pa_heap_thread_ready(&now, true) ? now : 0;
+}
+
+void pa_exact_realloc_hook(const void *old, uint64_t stamp, const void *p, size_t size, const struct pa_caller *caller)
+{
+	struct pa_heap_thread *t = pa_tls.heap;
+
+	/* without a stamp its event has been counted already. Nothing was recorded since: the stamp is not below the last */
+	if (old && stamp && t && t->ring.line)
+		record_free(t, stamp < t->ring.last ? t->ring.last : stamp, old);
+	pa_exact_alloc_hook(p, size, caller);
+}
+
+void pa_exact_map_hook(const void *p, size_t size, const struct pa_caller *caller)
+{
+	uint64_t now;
+	struct pa_heap_thread *t = pa_heap_thread_ready(&now, false);
+	struct pa_heap_map *r;
+	enum pa_calm calm;
+	uint32_t node;
+
+	if (!t || !stack_of(t, caller, &node, &calm))
+		return;
+	r = pa_heap_thread_room(t, sizeof(*r), false, calm);
+	if (!r)
+		return;
+	pa_heap_head_set(r, sizeof(*r), PA_HR_MAP, now - t->ring.last);
+	r->address = (uint64_t)(uintptr_t)p;
+	r->size = size;
+	r->node = node;
+	r->reserved = 0;
+	pa_heap_thread_commit(t, sizeof(*r), now);
+}
+
+void pa_exact_unmap_hook(const void *p, size_t size)
+{
+	uint64_t now;
+	struct pa_heap_thread *t = pa_heap_thread_ready(&now, true);
+	struct pa_heap_unmap *r = t ? pa_heap_thread_room(t, sizeof(*r), true, PA_CALM_ASK) : NULL;
+
+	if (!r)
+		return;
+	pa_heap_head_set(r, sizeof(*r), PA_HR_UNMAP, now - t->ring.last);
+	r->address = (uint64_t)(uintptr_t)p;
+	r->size = size;
+	pa_heap_thread_commit(t, sizeof(*r), now);
+}

@@ -1,0 +1,183 @@
+/* See heap_ring_hook.h. World: hook. */
+#include "agent/heap_ring_hook.h"
+
+#include <time.h>
+
+#include "agent/sysdep.h"
+
+#define SLICE_NS 100000 /* between two looks at the tail */
+
+static uint64_t ring_size(const struct pa_heap_ring *ring)
+{
+	return ring->mask + 1;
+}
+
+/* Bytes that were written and not yet read; more than the size: the tail is nonsense, there is no room. */
+static uint64_t ring_used(const struct pa_heap_ring *ring)
+{
+	/* pairs with the release of the collector's tail: what it freed has been copied out */
+	return ring->head - pa_load_acquire(&ring->line->in.tail);
+}
+
+static bool still_dropping(struct pa_heap_ring *ring)
+{
+	uint64_t moved = pa_load_relaxed(&ring->line->in.tail) - ring->drop_tail;
+
+	/* a tail that goes back has moved by more than a ring ever can */
+	if (moved < ring_size(ring) / 2 || moved > UINT64_MAX / 2)
+		return true;
+	ring->dropping = false;
+	return false;
+}
+
+void *pa_heap_ring_reserve_hook(struct pa_heap_ring *ring, uint32_t bytes, bool free)
+{
+	uint64_t size = ring_size(ring), most = size - size / 16, used = ring_used(ring);
+	uint64_t at = ring->head & ring->mask, to_end = size - at, pad = bytes > to_end ? to_end : 0;
+	uint64_t room;
+
+	if ((ring->dropping && still_dropping(ring) && !free) || used > size ||
+	    used + pad + bytes > (free ? size : most))
+		return NULL;
+	if (pad) {
+		pa_heap_head_set(ring->data + at, (uint32_t)pad, PA_HR_FILLER, 0);
+		ring->head += pad; /* becomes visible with the record behind it */
+		to_end = size;
+	}
+	room = used + pad < most ? most - used - pad : 0;
+	if (!ring->dropping)
+		ring->free_to = ring->head + (room < to_end ? room : to_end);
+	return ring->data + (ring->head & ring->mask);
+}
+
+/* Where ring i lies; its size. Rings of a class follow each other, classes too. */
+static uint8_t *place_of(uint32_t i, uint64_t *size)
+{
+	uintptr_t at = pa_heap_area.rings;
+
+	for (unsigned k = 0; k < PA_HEAP_CLASSES; k++) {
+		const struct pa_heap_class *class = &pa_heap_area.classes[k];
+
+		*size = class->bytes;
+		if (i < class->nr)
+			return (uint8_t *)(at + (uint64_t)i * class->bytes);
+		i -= class->nr;
+		at += (uint64_t)class->nr * class->bytes;
+	}
+	return NULL;
+}
+
+/* Ticks and nanoseconds of one moment. */
+static uint64_t both_clocks(uint64_t *ns)
+{
+	uint64_t before = pa_heap_ticks();
+
+	*ns = pa_now_sig();
+	return before + (pa_heap_ticks() - before) / 2;
+}
+
+static bool open_ring(struct pa_heap_ring *ring, uint32_t i, uint32_t pid, uint32_t tid)
+{
+	struct pa_heap_owner *owner;
+	uint64_t size, ns;
+	uint8_t *data = place_of(i, &size);
+
+	if (!data)
+		return false;
+	*ring = (struct pa_heap_ring){ .data = data, .mask = size - 1, .line = &pa_heap_area.lines[i] };
+	/* pairs with the compare-and-swap that gave us the ring; the mask keeps records aligned whatever stands there */
+	ring->head = pa_load_acquire(&ring->line->out.head) & ~UINT64_C(7);
+	owner = pa_heap_ring_reserve_hook(ring, sizeof(*owner), false);
+	if (!owner)
+		return false;
+	pa_heap_head_set(owner, sizeof(*owner), PA_HR_OWNER, 0);
+	ring->last = both_clocks(&ns);
+	ring->time_due = ring->last + PA_HEAP_TICKS_MAX;
+	ring->claimed_ns = ns;
+	owner->ticks = ring->last;
+	owner->ns = ns;
+	owner->pid = pid;
+	owner->tid = tid;
+	pa_heap_ring_commit(ring, sizeof(*owner));
+	return true;
+}
+
+bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t tid)
+{
+	uint64_t mine = PA_OWNER(pid, tid), left = PA_OWNER(pid, 0);
+
+	for (uint32_t i = pa_heap_area.first; i < pa_heap_area.nr; i++) {
+		_Atomic uint64_t *owner = &pa_heap_area.lines[i].in.owner;
+		uint64_t seen = pa_load_relaxed(owner);
+
+		if ((seen != 0 && seen != left) || !pa_claim_u64(owner, seen, mine))
+			continue;
+		if (open_ring(ring, i, pid, tid))
+			return true;
+		/* still full of what its last thread wrote */
+		pa_store_release(owner, left);
+	}
+	*ring = (struct pa_heap_ring){ 0 };
+	return false;
+}
+
+void pa_heap_ring_release_hook(struct pa_heap_ring *ring)
+{
+	struct pa_heap_line *line = ring->line;
+	uint64_t owner;
+
+	*ring = (struct pa_heap_ring){ 0 };
+	if (!line)
+		return;
+	owner = pa_load_relaxed(&line->in.owner);
+	/* release: the next owner's acquire sees our last head */
+	pa_store_release(&line->in.owner, owner & ~(uint64_t)UINT32_MAX);
+}
+
+bool pa_heap_ring_time_hook(struct pa_heap_ring *ring, uint64_t now)
+{
+	struct pa_heap_time *time = pa_heap_ring_reserve(ring, sizeof(*time), true);
+
+	if (!time)
+		return false;
+	pa_heap_head_set(time, sizeof(*time), PA_HR_TIME, 0);
+	time->ticks = now;
+	time->ns = pa_now_sig();
+	pa_heap_ring_commit(ring, sizeof(*time));
+	ring->last = now;
+	ring->time_due = now + PA_HEAP_TICKS_MAX;
+	return true;
+}
+
+bool pa_heap_ring_stall_hook(struct pa_heap_ring *ring)
+{
+	const struct timespec slice = { .tv_nsec = SLICE_NS };
+	uint64_t begin = pa_now_sig(), now = begin;
+	uint64_t credit = (begin - ring->claimed_ns) / PA_HEAP_STALL_PART;
+	uint64_t most = credit > ring->stalled_ns ? credit - ring->stalled_ns : 0;
+
+	if (ring->dropping || most < SLICE_NS)
+		return false;
+	if (most > PA_HEAP_STALL_NS)
+		most = PA_HEAP_STALL_NS;
+	do {
+		pa_sys(SYS_nanosleep, &slice, NULL);
+		now = pa_now_sig();
+	} while (ring_used(ring) > ring_size(ring) / 2 && now - begin < most);
+	ring->stalled_ns += now - begin;
+	pa_bump(&ring->line->out.self_ns, now - begin);
+	pa_bump(&ring->line->out.ticks, 1);
+	return true;
+}
+
+void pa_heap_ring_lost_hook(struct pa_heap_ring *ring, bool free)
+{
+	pa_bump(&ring->line->out.lost_full, 1);
+	if (free)
+		pa_bump(&ring->line->out.lost_weight, 1);
+	if (ring->dropping)
+		return;
+	ring->dropping = true;
+	ring->drop_tail = pa_load_relaxed(&ring->line->in.tail);
+	ring->free_to = ring->head; /* from here on every record looks */
+}

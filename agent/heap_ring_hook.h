@@ -1,0 +1,98 @@
+/* Heap rings: claiming one, and room in it for the small records of common/heapwire.h. One writer each, the thread that
+ * claimed it, inside its hooks. Callers: heap_thread_hook.c, heap_stack_hook.c, heap_exact_hook.c. World: hook. */
+#ifndef PA_AGENT_HEAP_RING_HOOK_H
+#define PA_AGENT_HEAP_RING_HOOK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent/arch/ticks.h"
+#include "agent/timer_sig.h"
+#include "common/atomics.h"
+#include "common/heapwire.h"
+#include "common/wire.h"
+
+/* What the handshake mapped of the session's heap rings; constant afterwards, inherited by forked children. */
+struct pa_heap_area {
+	struct pa_heap_line *lines; /* NULL: none */
+	uintptr_t rings;	    /* where ring 0 would be, had it been mapped */
+	uint32_t first;		    /* rings first .. nr - 1 are mapped */
+	uint32_t nr;
+	bool tsc; /* PA_HEAP_TSC */
+	struct pa_heap_class classes[PA_HEAP_CLASSES];
+};
+
+extern struct pa_heap_area pa_heap_area;
+
+#define PA_HEAP_TICKS_MAX (UINT64_C(1) << 31) /* between two TIME records */
+#define PA_HEAP_STALL_NS  10000000u	      /* the longest wait in one go */
+#define PA_HEAP_STALL_PART 20		      /* 1 / 20 of the time since the ring was claimed, in all */
+
+/* The writer's view of a ring, in its own memory.
+ * Invariant: while a ring is claimed head <= free_to, or no record but one of a free may be written. All zero: none is
+ * claimed, and whoever wants to write finds out because no time is below time_due. */
+struct pa_heap_ring {
+	uint64_t head;
+	uint64_t free_to; /* up to here an allocation may be written without looking at the tail or the end of the lap */
+	uint8_t *data;
+	uint64_t mask;	   /* size - 1 */
+	uint64_t last;	   /* ticks of the last record */
+	uint64_t time_due; /* ticks at which a TIME record has to stand first */
+	struct pa_heap_line *line;
+	bool dropping;	    /* allocations are dropped until the tail has moved half a ring from drop_tail */
+	uint64_t drop_tail;
+	uint64_t claimed_ns;
+	uint64_t stalled_ns; /* in all, since then */
+};
+
+/* The clock of all heap rings of the session. */
+static inline uint64_t pa_heap_ticks(void)
+{
+	return __builtin_expect(pa_heap_area.tsc, 1) ? pa_arch_ticks() : pa_now_sig();
+}
+
+/* Takes the first ring that is free, or was left by a thread of this process, and writes OWNER.
+ * Errors: false: there is none with room.   World: hook. */
+bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t tid);
+
+/* The ring is for another thread of this process, or for the collector to free. Idempotent. */
+void pa_heap_ring_release_hook(struct pa_heap_ring *ring);
+
+/* Cold half of pa_heap_ring_reserve: looks at the tail, pads up to the end of the lap.
+ * Shapes: free: the last 1/16 may be used.   Errors: NULL: no room, or dropping. */
+void *pa_heap_ring_reserve_hook(struct pa_heap_ring *ring, uint32_t bytes, bool free);
+
+/* Room for a record, or NULL. Shapes: bytes a multiple of 8, at most PA_HEAP_RECORD_MAX. */
+static inline void *pa_heap_ring_reserve(struct pa_heap_ring *ring, uint32_t bytes, bool free)
+{
+	if (__builtin_expect(ring->head + bytes <= ring->free_to, 1))
+		return ring->data + (ring->head & ring->mask);
+	return pa_heap_ring_reserve_hook(ring, bytes, free);
+}
+
+/* Makes the record that was reserved last visible. */
+static inline void pa_heap_ring_commit(struct pa_heap_ring *ring, uint32_t bytes)
+{
+	ring->head += bytes;
+	/* pairs with the acquire of the collector's head */
+	pa_store_release(&ring->line->out.head, ring->head);
+}
+
+/* The first word of a record, in one store. */
+static inline void pa_heap_head_set(void *record, uint32_t bytes, enum pa_heap_type type, uint64_t delta)
+{
+	*(struct pa_heap_head *)record =
+		(struct pa_heap_head){ .size = (uint16_t)bytes, .type = (uint16_t)type, .delta = (uint32_t)delta };
+}
+
+/* TIME: the clock is set anew to `now`. False: no room. */
+bool pa_heap_ring_time_hook(struct pa_heap_ring *ring, uint64_t now);
+
+/* Waits for the collector to make half the ring free: at most PA_HEAP_STALL_NS, and 1 / PA_HEAP_STALL_PART of the time
+ * since the ring was claimed in all. errno stays. Returns whether it waited. */
+bool pa_heap_ring_stall_hook(struct pa_heap_ring *ring);
+
+/* An event found no room and is gone: so are the allocations after it, until the tail has moved half a ring. */
+void pa_heap_ring_lost_hook(struct pa_heap_ring *ring, bool free);
+
+#endif

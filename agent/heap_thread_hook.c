@@ -1,0 +1,214 @@
+/* See heap_thread_hook.h. World: hook. */
+#include "agent/heap_thread_hook.h"
+
+#include "agent/heap_memory_hook.h"
+#include "agent/rules_sig.h"
+#include "agent/session.h"
+#include "agent/slots_sig.h"
+#include "agent/sysdep.h"
+
+#define NR_PLACES 512
+#define RETRY_NS  10000000u /* after there was no ring or no memory */
+#define ESRCH_NR  3
+
+/* The threads' memory. Not wiped in a child, which takes over what the parent's threads had: their owner has another
+ * pid. Invariant: memory and dict belong to whoever is the owner. */
+static struct place {
+	_Atomic uint64_t owner; /* PA_OWNER(pid, tid); 0: nobody */
+	struct pa_heap_thread *memory;
+	_Atomic uint64_t dict; /* see struct pa_stackdict */
+} places[NR_PLACES];
+
+static _Atomic uint64_t retry_at_ns;
+
+static void unrecorded(uint64_t events)
+{
+	if (pa_mapping.control)
+		pa_add_relaxed(&pa_mapping.control->heap_unrecorded, events);
+}
+
+/* Threads that ended past us, or recorded something after they had left. */
+static void sweep(uint32_t pid)
+{
+	for (uint32_t i = 0; i < NR_PLACES; i++) {
+		uint64_t owner = pa_load_relaxed(&places[i].owner);
+
+		if (owner >> 32 == pid && pa_sys(SYS_tgkill, pid, (uint32_t)owner, 0) == -ESRCH_NR)
+			pa_claim_u64(&places[i].owner, owner, 0);
+	}
+}
+
+/* A place, one that has memory if possible. */
+static struct place *claim_place(uint32_t pid, uint32_t tid)
+{
+	for (int with_memory = 1; with_memory >= 0; with_memory--) {
+		for (uint32_t i = 0; i < NR_PLACES; i++) {
+			uint64_t seen = pa_load_relaxed(&places[i].owner);
+
+			if (with_memory && !places[i].memory)
+				break; /* they are filled from the front */
+			if ((seen == 0 || seen >> 32 != pid) && pa_claim_u64(&places[i].owner, seen, PA_OWNER(pid, tid)))
+				return &places[i];
+		}
+	}
+	return NULL;
+}
+
+static struct pa_heap_thread *memory_of(struct place *place)
+{
+	if (!place->memory)
+		place->memory = pa_heap_map_hook(PA_HEAP_THREAD_BYTES);
+	return place->memory;
+}
+
+static struct pa_heap_thread *take_memory(uint32_t pid, uint32_t tid)
+{
+	struct place *place = claim_place(pid, tid);
+	struct pa_heap_thread *t = place ? memory_of(place) : NULL;
+
+	if (t) {
+		if (!t->dict.table)
+			t->dict = pa_stackdict_at(&place->dict);
+		t->place = (uint32_t)(place - places);
+	} else if (place) {
+		pa_store_release(&place->owner, 0);
+	}
+	return t;
+}
+
+static void set_bounds(struct pa_heap_thread *t)
+{
+	t->stack = pa_tls.block ? pa_tls.block->stack : (struct pa_stack_bounds){ 0, 0 };
+}
+
+/* Empty, as OWNER says to the collector. */
+static bool begin(struct pa_heap_thread *t, uint32_t pid, uint32_t tid)
+{
+	if (!t->dict.table && !pa_stackdict_grow_hook(&t->dict))
+		return false;
+	pa_stackdict_clear_hook(&t->dict);
+	t->memo.capacity = t->memo.first = t->valid = PA_HEAP_MEMO;
+	t->memo.flushes = t->flushes = pa_load_relaxed(&pa_rules_flushes);
+	t->nr_root = t->nr_frames = 0;
+	set_bounds(t);
+	return pa_heap_ring_claim_hook(&t->ring, pid, tid);
+}
+
+static void give_back(struct pa_heap_thread *t)
+{
+	struct place *place = &places[t->place];
+
+	pa_heap_ring_release_hook(&t->ring);
+	pa_store_release(&place->owner, 0);
+}
+
+/* This thread's first event, or its first one after it left. NULL: nothing to be had. */
+static struct pa_heap_thread *enter(void)
+{
+	uint32_t pid = (uint32_t)pa_sys(SYS_getpid), tid = (uint32_t)pa_sys(SYS_gettid);
+	struct pa_heap_thread *t = take_memory(pid, tid);
+
+	if (!t) {
+		sweep(pid);
+		t = take_memory(pid, tid);
+	}
+	if (t && begin(t, pid, tid))
+		return t;
+	if (t)
+		give_back(t);
+	return NULL;
+}
+
+static struct pa_heap_thread *enter_now_and_then(void)
+{
+	uint64_t now = pa_now_sig();
+	struct pa_heap_thread *t;
+
+	if (!pa_heap_area.lines || now < pa_load_relaxed(&retry_at_ns))
+		return NULL;
+	/* a vfork child would claim in its own name what its parent goes on using */
+	pa_session_adopt_hook();
+	if (!pa_session_is_mine_hook())
+		return NULL;
+	t = enter();
+	if (!t)
+		pa_store_relaxed(&retry_at_ns, now + RETRY_NS);
+	return t;
+}
+
+static bool write_time(struct pa_heap_thread *t, uint64_t now, bool free)
+{
+	if (pa_heap_ring_time_hook(&t->ring, now))
+		return true;
+	/* frees have the room that is kept: this one would have found none either */
+	return pa_heap_thread_room_hook(t, sizeof(struct pa_heap_time), free, PA_CALM_ASK) &&
+	       pa_heap_ring_time_hook(&t->ring, now);
+}
+
+struct pa_heap_thread *pa_heap_thread_ready_hook(uint64_t *now, bool free)
+{
+	struct pa_heap_thread *t = pa_tls.heap;
+
+	if (!t || !t->ring.line) {
+		pa_tls.heap = NULL;
+		t = enter_now_and_then();
+		pa_tls.heap = t;
+		if (!t)
+			unrecorded(1);
+		else if (*now < t->ring.last)
+			*now = t->ring.last;
+		return t;
+	}
+	if (*now < t->ring.last && t->ring.last - *now < PA_HEAP_TICKS_MAX)
+		*now = t->ring.last; /* two cores that do not quite agree */
+	if (*now < t->ring.time_due && *now - t->ring.last < PA_HEAP_TICKS_MAX)
+		return t;
+	if (!t->stack.hi)
+		set_bounds(t);
+	return write_time(t, *now, free) ? t : NULL;
+}
+
+static bool may_wait(struct pa_heap_thread *t, enum pa_calm calm)
+{
+	if (calm == PA_CALM)
+		return true;
+	if (calm == PA_CALM_ASK) {
+		PA_HEAP_CALLER(here);
+		t->info.memo = NULL;
+		t->nr_frames = (uint32_t)pa_walk_here_sig(here.pc, here.sp, here.fp, &t->stack, t->frames,
+							  PA_FRAMES_LEAF, &t->info);
+	}
+	if (t->info.foreign)
+		return false;
+	for (uint32_t i = 0; i < t->nr_frames; i++) {
+		if (t->frames[i] & PA_FRAME_EXACT)
+			return false;
+	}
+	return true;
+}
+
+__attribute__((noinline)) void *pa_heap_thread_room_hook(struct pa_heap_thread *t, uint32_t bytes, bool free,
+							 enum pa_calm calm)
+{
+	void *record = NULL;
+
+	if (!t->ring.dropping && may_wait(t, calm) && pa_heap_ring_stall_hook(&t->ring))
+		record = pa_heap_ring_reserve(&t->ring, bytes, free);
+	if (!record)
+		pa_heap_ring_lost_hook(&t->ring, free);
+	return record;
+}
+
+void pa_exact_leave_hook(void)
+{
+	struct pa_heap_thread *t = pa_tls.heap;
+
+	pa_tls.heap = NULL;
+	if (t && t->ring.line)
+		give_back(t);
+}
+
+void pa_exact_forget_hook(void)
+{
+	pa_tls.heap = NULL;
+}

@@ -1,0 +1,84 @@
+/* What exact heap mode keeps for a thread: its ring, the dictionary of its stacks, and its remembered walk. Some pages of
+ * our own, taken at the thread's first event and given to another at its end. World: hook. */
+#ifndef PA_AGENT_HEAP_THREAD_HOOK_H
+#define PA_AGENT_HEAP_THREAD_HOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/heap_hook.h"
+#include "agent/heap_ring_hook.h"
+#include "agent/memo_sig.h"
+#include "agent/stackdict_hook.h"
+#include "agent/thread.h"
+#include "agent/walk_sig.h"
+
+#define PA_HEAP_MEMO 512 /* more frames than a walk has: a chain always fits */
+
+/* Invariant: for i in valid .. memo.capacity - 1, ids[i] is the node of the stack from memo.frames[i] to the root, in the
+ * present epoch of the ring. frames is what the last walk found, nr_frames of them. */
+struct pa_heap_thread {
+	struct pa_heap_ring ring;
+	struct pa_stack_bounds stack; /* 0, 0: unknown */
+	uint32_t valid;
+	uint32_t flushes; /* pa_rules_flushes when the epoch began */
+	struct pa_stackdict dict;
+	uint32_t place; /* of heap_thread_hook.c */
+	uint32_t nr_frames;
+	uint32_t nr_root;
+	uint64_t root[PA_ROOT_FRAMES]; /* of the last complete deep stack, for those deeper than PA_FRAMES_LEAF */
+	struct pa_walk_info info;
+	uint32_t ids[PA_HEAP_MEMO];
+	uint64_t frames[PA_FRAMES_LEAF];
+	struct pa_memo memo; /* with PA_HEAP_MEMO frames behind it */
+};
+
+#define PA_HEAP_THREAD_BYTES ((offsetof(struct pa_heap_thread, memo) + PA_MEMO_BYTES(PA_HEAP_MEMO) + 4095) & ~4095ul)
+
+/* What is known of the stack an event came from, for the question whether the thread may wait (S15). */
+enum pa_calm {
+	PA_CALM,	/* plain frames from the caller to the root */
+	PA_CALM_WALKED, /* see frames and info */
+	PA_CALM_ASK,	/* nothing: a walk will tell */
+};
+
+/* The calling thread's, ready for an event at *now (ticks), which has been read. Claims what is missing, writes TIME when
+ * it is due. Errors: NULL: the event cannot be recorded, and has been counted.   Shapes: free: the event is a free. */
+struct pa_heap_thread *pa_heap_thread_ready_hook(uint64_t *now, bool free);
+
+static inline struct pa_heap_thread *pa_heap_thread_ready(uint64_t *now, bool free)
+{
+	struct pa_heap_thread *t = pa_tls.heap;
+
+	*now = pa_heap_ticks();
+	/* in a forked child all is zero there; a clock that goes back is looked at, too */
+	if (__builtin_expect(t && *now < t->ring.time_due && *now - t->ring.last < PA_HEAP_TICKS_MAX, 1))
+		return t;
+	return pa_heap_thread_ready_hook(now, free);
+}
+
+/* Room for a record; where there is none the thread may wait, else the event is lost and counted.
+ * Shapes: as pa_heap_ring_reserve; calm as the caller knows it. */
+void *pa_heap_thread_room_hook(struct pa_heap_thread *t, uint32_t bytes, bool free, enum pa_calm calm);
+
+static inline void *pa_heap_thread_room(struct pa_heap_thread *t, uint32_t bytes, bool free, enum pa_calm calm)
+{
+	void *record = pa_heap_ring_reserve(&t->ring, bytes, free);
+
+	return __builtin_expect(record != NULL, 1) ? record : pa_heap_thread_room_hook(t, bytes, free, calm);
+}
+
+/* Commits an event's record: the last store before the call goes on. */
+static inline void pa_heap_thread_commit(struct pa_heap_thread *t, uint32_t bytes, uint64_t now)
+{
+	t->ring.last = now;
+	pa_bump(&t->ring.line->out.records, 1);
+	pa_heap_ring_commit(&t->ring, bytes);
+}
+
+/* The node of the stack above a hook's caller, defined in the ring if it is new; heap_stack_hook.c.
+ * Errors: false: no room for that; the event has been counted as lost. *node 0: nothing could be walked. */
+bool pa_heap_stack_hook(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t *node);
+
+#endif
