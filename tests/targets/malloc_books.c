@@ -447,18 +447,43 @@ static int mode_dlclose(int argc, char **argv)
 	return 0;
 }
 
+/* ---- for estimates: five functions of about 16 MiB each, sizes far below and far above the mean ---- */
+
+BOOKED(est_tiny, malloc(size))
+BOOKED(est_small, malloc(size))
+BOOKED(est_medium, calloc(1, size))
+BOOKED(est_large, malloc(size))
+BOOKED(est_huge, malloc(size))
+
+static int mode_estimate(int argc, char **argv)
+{
+	static const struct {
+		struct block (*make)(size_t);
+		unsigned calls, least, spread;
+	} kinds[] = {{est_tiny, 400000, 24, 32},
+		     {est_small, 40000, 200, 400},
+		     {est_medium, 2000, 4000, 8000},
+		     {est_large, 200, 50000, 60000},
+		     {est_huge, 16, 900000, 300000}};
+	uint64_t seed = target_number(argc, argv, 1, 1);
+
+	for (unsigned k = 0; k < 5; k++)
+		for (unsigned i = 0; i < kinds[k].calls; i++) {
+			uint64_t r = books_random(&seed);
+			struct block b = kinds[k].make(kinds[k].least + r % kinds[k].spread);
+
+			if (i % 4) /* a quarter stays */
+				release(&b);
+		}
+	books_write("books.json");
+	printf("estimate\n");
+	return 0;
+}
+
 static const struct target_mode modes[] = {
-    {"mix", mode_mix},
-    {"realloc", mode_realloc},
-    {"zero", mode_zero},
-    {"temporary", mode_temporary},
-    {"leaks", mode_leaks},
-    {"growth", mode_growth},
-    {"deep", mode_deep},
-    {"stacks", mode_stacks},
-    {"longjmp", mode_longjmp},
-    {"dlclose", mode_dlclose},
-    {0},
+    {"mix", mode_mix},           {"realloc", mode_realloc}, {"zero", mode_zero},       {"temporary", mode_temporary},
+    {"leaks", mode_leaks},       {"growth", mode_growth},   {"deep", mode_deep},       {"stacks", mode_stacks},
+    {"estimate", mode_estimate}, {"longjmp", mode_longjmp}, {"dlclose", mode_dlclose}, {0},
 };
 
 int main(int argc, char **argv)

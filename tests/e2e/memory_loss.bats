@@ -1,0 +1,88 @@
+# What cannot be kept up with is dropped and counted: the program is not held, the recording says what is missing.
+load memory
+
+# start_timed MS: malloc_storm as fast as it goes for MS ms under record in the background: $recorder
+start_timed() {
+	mkdir -p "$T/recorded.cwd"
+	(cd "$T/recorded.cwd" && exec "$PERFAGENT" record -q -o "$T/t.pfa" --mode memory --heap=exact -- "$TARGETS/malloc_storm" timed "$1") \
+		</dev/null >"$T/recorded.out" 2>"$T/recorded.err" 3>&- &
+	recorder=$!
+	PA_BACKGROUND+=("$recorder")
+}
+
+# wait_timed: until the target has written its figures: $pairs $longest_ns $held_ns $wall_ns
+wait_timed() {
+	local i
+	for ((i = 0; i < 300; i++)); do
+		[ ! -s "$T/recorded.cwd/books.json" ] || break
+		sleep 0.1
+	done
+	. "$T/recorded.cwd/timed.txt" || fail "the target did not end"
+}
+
+# unheld: a pair takes at most 10 ms because of us, and all of them together 5 % of the time. What the machine took from
+# the program (another program ran) cannot be told apart: the same program alone just before says how much that was
+unheld() {
+	local held=$held_ns longest=$longest_ns wall=$wall_ns
+	. "$T/alone.cwd/timed.txt"
+	echo "longest pair $longest ns (alone $longest_ns), held $held ns (alone $held_ns) of $wall"
+	[ "$longest" -le $((10000000 + 2 * longest_ns + 10000000)) ] || fail "a pair was held for $longest ns" || return 1
+	[ "$held" -le $((wall / 20 + 3 * held_ns + 20000000)) ] || fail "the program was held for $held ns"
+}
+
+@test "the collector is stopped for a second: the program goes on, what is lost is counted, the report says so" {
+	run_as alone 20 "$TARGETS/malloc_storm" timed 1000
+	start_timed 3000
+	sleep 1
+	kill -STOP "$recorder"
+	sleep 1
+	kill -CONT "$recorder"
+	wait "$recorder"
+	wait_timed
+	unheld
+	check_recording
+	check loss "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/books.json"
+	holds '.memory.processes[0].stalled_s <= 0.05 * 3.2'
+	grep -qi uncertain "$T/report.txt"
+	grep -qi lost "$T/report.txt"
+}
+
+@test "the collector is killed: the program goes on to its own end, the recording holds what was there" {
+	run_as alone 20 "$TARGETS/malloc_storm" timed 1000
+	start_timed 3000
+	sleep 1.5
+	kill -KILL "$recorder"
+	wait_timed
+	unheld
+	# the rings are full from then on: a program that nobody drains runs as fast as it can drop
+	[ "$pairs" -gt 100000 ]
+	"$PERFAGENT" report -i "$T/t.pfa" --format json >"$T/report.json" 2>"$T/report.err"
+	jq -e '.memory.allocations > 100000' "$T/report.json"
+}
+
+@test "the program is killed in the middle: what it had done is recorded" {
+	heap exact "$TARGETS/malloc_storm" killed 400
+	[ "$(value_of recorded status)" = 137 ]
+	check_recording
+	check killed "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/counter.bin"
+}
+
+@test "sixteen threads as fast as they go: recorded and lost add up" {
+	heap exact "$TARGETS/malloc_storm" storm 16 60000
+	check_recording
+	jq -c '.memory.processes[0]' "$T/report.json"
+	/usr/bin/python3 - "$T/report.json" "$T/recorded.cwd/books.json" <<-'END'
+	import json, sys
+	process = json.load(open(sys.argv[1]))["memory"]["processes"][0]
+	total = json.load(open(sys.argv[2]))["total"]
+	# the C library makes and frees a few blocks for each thread beside
+	others = process["allocations"] + process["frees"] + process["unknown_frees"] + process["lost"] - total["calls"] - total["frees"]
+	print(others, "events beside the books")
+	sys.exit(not 0 <= others <= 16 * 8)
+	END
+}
+
+@test "a million distinct stacks: bounded memory, every call counted" {
+	books exact "$TARGETS/malloc_books" stacks 1048576 20
+	[ "$(json '[.memory.top_allocators[] | select(.function == "leaf_of_many")] | map(.count) | add')" = 1048576 ]
+}
