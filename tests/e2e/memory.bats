@@ -1,6 +1,6 @@
 # Allocations end to end: what the report says is what the program's own books say, to the byte; and what independent
 # tools count of the same program.
-load memory
+load books
 
 # ---- exact mode, against books
 
@@ -141,8 +141,8 @@ dhat() {
 }
 
 @test "exact: what a counting library behind the agent counted, threads and all" {
-	counted "$TARGETS/malloc_storm" threads
-	counted "$TARGETS/malloc_new" 4000
+	count_in malloc_storm "$TARGETS/malloc_storm" threads
+	count_in malloc_new "$TARGETS/malloc_new" 4000
 }
 
 # ---- sampled mode

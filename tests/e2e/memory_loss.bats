@@ -1,5 +1,5 @@
 # What cannot be kept up with is dropped and counted: the program is not held, the recording says what is missing.
-load memory
+load books
 
 # start_timed MS: malloc_storm as fast as it goes for MS ms under record in the background: $recorder
 start_timed() {

@@ -1,5 +1,5 @@
 # Real programs under exact and sampled recording: the same output, and the figures of a library that counts.
-load memory
+load books
 
 PYTHON_WORK='import json, re
 words = {}
