@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "agent/heap_hook.h"
 #include "agent/helper.h"
 #include "agent/session.h"
 #include "agent/slots_sig.h"
@@ -201,6 +202,8 @@ static int map_session(int fd, struct handshake *h)
 	pa_sys(SYS_madvise, at, bytes, MADV_DONTDUMP);
 	h->base = (void *)at;
 	h->mapping.control = h->base;
+	/* what it answers is asked for again, by pa_exact_has_rings */
+	pa_exact_map_rings(fd, h->mapping.control);
 	return 0;
 }
 

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "agent/arena.h"
+#include "agent/bootstrap_hook.h"
+#include "agent/heap_hook.h"
 #include "agent/hooks_thread.h"
 #include "agent/real.h"
 #include "agent/reference.h"
@@ -86,12 +88,20 @@ static uint32_t choose_unwinder(char *const *env)
 						    : 0;
 }
 
+/* A collector that names no mode wants CPU samples. Without the handler no timer is armed (thread.c). */
+static bool wants_cpu(void)
+{
+	uint32_t modes = pa_mapping.control->modes;
+
+	return !modes || (modes & PA_MODE_CPU);
+}
+
 static void start_sampling(bool has_find_object, uint64_t entered_ns)
 {
 	uint64_t own_start, own_end;
 	struct pa_block *block;
 
-	if (pa_signal_install() != 0)
+	if (wants_cpu() && pa_signal_install() != 0 && !(pa_mapping.control->modes & PA_MODE_MEMORY))
 		return;
 	pa_thread_enter_hook(NULL);
 	block = pa_tls.block;
@@ -105,6 +115,7 @@ static void start_sampling(bool has_find_object, uint64_t entered_ns)
 	pa_thread_note_sig(PA_NOTE_STARTED, pa_now_sig() - entered_ns, 0);
 	if (!has_find_object)
 		pa_thread_note_sig(PA_NOTE_NO_FIND_OBJECT, 0, 0);
+	pa_heap_init();
 }
 
 /* glibc alone has it: under another libc the agent would not know what it stands in front of, and stays dormant. */
@@ -121,7 +132,11 @@ __attribute__((constructor)) static void init(void)
 
 	if (!gnu_get_libc_version)
 		return;
+	/* what the loader may allocate for a name that is not there is not the host's */
+	pa_bootstrap_hold_hook(true);
 	pa_real_init();
+	pa_bootstrap_hold_hook(false);
+	pa_heap_settle();
 	if ((disable && strcmp(disable, "0") != 0 && *disable) || !pa_sandbox_allows() || pa_session_state_init() != 0)
 		return;
 	pa_timer_init();

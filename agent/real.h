@@ -57,7 +57,24 @@
 	X(posix_spawn)                                                                                                 \
 	X(posix_spawnp)                                                                                                \
 	X(_exit)                                                                                                       \
-	X(_Exit)
+	X(_Exit)                                                                                                       \
+	X(malloc)                                                                                                      \
+	X(free)                                                                                                        \
+	X(calloc)                                                                                                      \
+	X(realloc)                                                                                                     \
+	X(reallocarray)                                                                                                \
+	X(posix_memalign)                                                                                              \
+	X(aligned_alloc)                                                                                               \
+	X(memalign)                                                                                                    \
+	X(valloc)                                                                                                      \
+	X(pvalloc)                                                                                                     \
+	X(malloc_usable_size)                                                                                          \
+	X(mmap)                                                                                                        \
+	X(mmap64)                                                                                                      \
+	X(munmap)                                                                                                      \
+	X(mremap)                                                                                                      \
+	X(brk)                                                                                                         \
+	X(sbrk)
 
 /* On every interposed function, beside its line in exports.map. */
 #define PA_EXPORT __attribute__((visibility("default")))
@@ -77,6 +94,8 @@ void *pa_real_resolve(enum pa_real_name name);
 /* Any other function of libc or the loader by name; NULL when there is none. A failed look-up allocates in the host on
  * some glibc versions: only for names that exist, or once in the constructor. World: plain. */
 void *pa_real_lookup(const char *name);
+/* The one that everybody's calls go to, ours included. World: plain. */
+void *pa_real_lookup_first(const char *name);
 
 /* Resolves every row. World: plain (constructor). */
 void pa_real_init(void);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/heap_hook.h"
 #include "agent/hot.h"
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
@@ -54,6 +55,7 @@ void pa_session_adopt_hook(void)
 	pa_store_release(&own->pid, pa_load_relaxed(&quiet) ? UINT32_MAX : (uint32_t)pa_sys(SYS_getpid));
 	if (!pa_load_relaxed(&quiet))
 		pa_thread_after_fork_hook();
+	pa_heap_after_fork_hook();
 }
 
 void pa_session_forget_hook(void)
@@ -75,6 +77,7 @@ void pa_session_quiet_hook(void)
 	if (!pa_mapping.control || pa_load_relaxed(&quiet))
 		return;
 	pa_thread_note_sig(PA_NOTE_SECCOMP, 0, 0);
+	pa_heap_quiet_hook();
 	pa_store_release(&quiet, true);
 	pa_thread_move_timers_sig(0);
 	pa_walk_set_quiet_sig(true);

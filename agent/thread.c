@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/arena.h"
+#include "agent/heap_hook.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
 #include "agent/signal.h"
@@ -136,6 +137,7 @@ void pa_thread_leave_hook(void)
 	/* whoever moves timers at this moment should be done with ours first; it has four system calls to go */
 	for (int i = 0; !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING) && i < 1000; i++)
 		pa_sys(SYS_sched_yield);
+	pa_heap_thread_leave_hook();
 	pa_tls.block = NULL;
 	pa_timer_disarm_sig(block);
 	write_end(block);

@@ -84,7 +84,7 @@ def allowed(lists, *names):
         for line in (pathlib.Path(lists) / name).read_text().splitlines():
             fields = line.split("#")[0].split()
             if fields:
-                table[fields[0]] = int(fields[1]) if len(fields) > 1 else 0
+                table[fields[0]] = int(fields[1]) if len(fields) > 1 and name.endswith(".allow") else 0
     return table
 
 

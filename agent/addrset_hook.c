@@ -1,0 +1,128 @@
+/* The set of sampled addresses. Callers: heap_sampled_hook.c, tests. World: hook. */
+#include "agent/addrset_hook.h"
+
+#include <errno.h>
+#include <stdalign.h>
+#include <sys/mman.h>
+
+#include "agent/hot.h"
+#include "agent/sysdep.h"
+
+struct bucket {
+	alignas(64) _Atomic uint64_t keys[PA_ADDRSET_WAYS]; /* 0: free */
+};
+
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is a line");
+
+_Atomic uint8_t *pa_addrset_filter PA_HOT;
+static struct bucket *buckets;
+static _Atomic uint32_t nr_live;
+
+int pa_addrset_init(void)
+{
+	long at = pa_sys(SYS_mmap, 0, PA_ADDRSET_BYTES, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at < 0 && at > -4096)
+		return (int)at;
+	/* a huge page would make all of it resident with the first sample */
+	pa_sys(SYS_madvise, at, PA_ADDRSET_BYTES, MADV_NOHUGEPAGE);
+	pa_sys(SYS_madvise, at, PA_ADDRSET_BYTES, MADV_DONTDUMP);
+	buckets = (struct bucket *)(at + (long)PA_ADDRSET_FILTER);
+	pa_addrset_filter = (_Atomic uint8_t *)at;
+	return 0;
+}
+
+/* Two buckets an address may be in: with the table half full, one in some thousand finds both of them full. */
+static struct bucket *bucket_of(uintptr_t address, unsigned choice)
+{
+	uint64_t hash = (address >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return &buckets[(choice ? hash >> 32 : hash >> 48) & (PA_ADDRSET_BUCKETS - 1)];
+}
+
+static void filter_up(uintptr_t address)
+{
+	_Atomic uint8_t *byte = &pa_addrset_filter[pa_addrset_slot(address)];
+	uint8_t seen = pa_load_relaxed(byte);
+
+	while (seen != PA_ADDRSET_STUCK && !atomic_compare_exchange_weak(byte, &seen, (uint8_t)(seen + 1)))
+		;
+}
+
+static void filter_down(uintptr_t address)
+{
+	_Atomic uint8_t *byte = &pa_addrset_filter[pa_addrset_slot(address)];
+	uint8_t seen = pa_load_relaxed(byte);
+
+	while (seen != PA_ADDRSET_STUCK && seen != 0 && !atomic_compare_exchange_weak(byte, &seen, (uint8_t)(seen - 1)))
+		;
+}
+
+static _Atomic uint64_t *find(uintptr_t address)
+{
+	for (unsigned choice = 0; choice < 2; choice++) {
+		struct bucket *b = bucket_of(address, choice);
+
+		for (unsigned i = 0; i < PA_ADDRSET_WAYS; i++) {
+			if (pa_load_relaxed(&b->keys[i]) == address)
+				return &b->keys[i];
+		}
+	}
+	return NULL;
+}
+
+static bool put(struct bucket *b, uintptr_t address)
+{
+	for (unsigned i = 0; i < PA_ADDRSET_WAYS; i++) {
+		if (pa_load_relaxed(&b->keys[i]) == 0 && pa_claim_u64(&b->keys[i], 0, address))
+			return true;
+	}
+	return false;
+}
+
+int pa_addrset_add_hook(uintptr_t address)
+{
+	/* nobody else adds it: it is the caller's block */
+	if (find(address))
+		return -EEXIST;
+	/* the filter first: whoever finds the address has passed it */
+	filter_up(address);
+	if (!put(bucket_of(address, 0), address) && !put(bucket_of(address, 1), address)) {
+		filter_down(address);
+		return -ENOSPC;
+	}
+	pa_add_relaxed(&nr_live, 1);
+	return 0;
+}
+
+bool pa_addrset_remove_hook(uintptr_t address)
+{
+	_Atomic uint64_t *key = find(address);
+
+	if (!key || !pa_claim_u64(key, address, 0))
+		return false;
+	filter_down(address);
+	pa_add_relaxed(&nr_live, UINT32_MAX);
+	return true;
+}
+
+void pa_addrset_pass_hook(uintptr_t start, size_t bytes)
+{
+	for (uintptr_t at = start; at < start + bytes; at += 16)
+		pa_store_relaxed(&pa_addrset_filter[pa_addrset_slot(at)], PA_ADDRSET_STUCK);
+}
+
+/* No other thread is about, and the pages are the child's own: the kernel takes them back at once. */
+void pa_addrset_clear_hook(void)
+{
+	if (!pa_addrset_filter)
+		return;
+	pa_sys(SYS_madvise, pa_addrset_filter, PA_ADDRSET_BYTES, MADV_DONTNEED);
+	pa_store_relaxed(&nr_live, 0);
+}
+
+uint32_t pa_addrset_live_hook(void)
+{
+	return pa_load_relaxed(&nr_live);
+}

@@ -1,0 +1,103 @@
+/* Which heap engine runs in this process, and when it stops. Callers: init.c, session.c, thread.c. World: hook. */
+#include "agent/heap_hook.h"
+
+#include "agent/addrset_hook.h"
+#include "agent/bootstrap_hook.h"
+#include "agent/figures_hook.h"
+#include "agent/heap_sampled_hook.h"
+#include "agent/hot.h"
+#include "agent/real.h"
+#include "agent/slots_sig.h"
+#include "agent/thread.h"
+
+_Atomic uint32_t pa_heap_mode PA_HOT = PA_HEAP_EARLY;
+_Atomic bool pa_heap_maps PA_HOT;
+
+static void set_mode(uint32_t mode)
+{
+	bool recorded = mode == PA_HEAP_SAMPLED || mode == PA_HEAP_EXACT;
+
+	if (mode == PA_HEAP_OFF && pa_bootstrap_live_hook())
+		mode = PA_HEAP_EARLY;
+	pa_store_relaxed(&pa_heap_maps, recorded && (pa_mapping.control->heap_flags & PA_HEAP_MMAP));
+	pa_store_release(&pa_heap_mode, mode);
+}
+
+void pa_heap_settle(void)
+{
+	set_mode(PA_HEAP_OFF);
+}
+
+/* Defined by the runtimes of sanitizers, which check every block by themselves. Weak: looking for a name that is not
+ * there would allocate. */
+extern char __asan_init[] __attribute__((weak));
+extern char __hwasan_init[] __attribute__((weak));
+extern char __lsan_init[] __attribute__((weak));
+extern char __msan_init[] __attribute__((weak));
+extern char __tsan_init[] __attribute__((weak));
+
+static bool has_sanitizer(void)
+{
+	return __asan_init || __hwasan_init || __lsan_init || __msan_init || __tsan_init;
+}
+
+/* Somebody in front of us defines malloc: the executable, or a library preloaded before us. */
+static bool is_passed_over(void)
+{
+	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+	extern const char _end[] __attribute__((visibility("hidden")));
+	uintptr_t first = (uintptr_t)pa_real_lookup_first("malloc");
+
+	return first && (first < (uintptr_t)__ehdr_start || first >= (uintptr_t)_end);
+}
+
+static void decline(enum pa_heap_declined why)
+{
+	pa_thread_note_sig(PA_NOTE_HEAP_DECLINED, why, 0);
+}
+
+void pa_heap_init(void)
+{
+	const struct pa_control *control = pa_mapping.control;
+	uint32_t mode = pa_load_relaxed(&control->heap_mode);
+
+	if (!(control->modes & PA_MODE_MEMORY) || (mode != PA_HEAP_SAMPLED && mode != PA_HEAP_EXACT))
+		return;
+	if (has_sanitizer()) {
+		decline(PA_HEAP_DECLINED_SANITIZER);
+		return;
+	}
+	if (is_passed_over()) {
+		decline(PA_HEAP_DECLINED_OWN);
+		return;
+	}
+	if (mode == PA_HEAP_EXACT ? !pa_exact_has_rings() : pa_sampled_init() != 0) {
+		decline(PA_HEAP_DECLINED_MEMORY);
+		return;
+	}
+	pa_figures_init();
+	set_mode(mode);
+}
+
+void pa_heap_after_fork_hook(void)
+{
+	uint32_t mode = pa_load_relaxed(&pa_heap_mode);
+
+	if (mode == PA_HEAP_SAMPLED)
+		pa_sampled_forget_hook();
+	else if (mode == PA_HEAP_EXACT)
+		pa_exact_forget_hook();
+}
+
+void pa_heap_thread_leave_hook(void)
+{
+	if (pa_load_relaxed(&pa_heap_mode) == PA_HEAP_EXACT)
+		pa_exact_leave_hook();
+}
+
+void pa_heap_quiet_hook(void)
+{
+	if (pa_load_relaxed(&pa_heap_mode) == PA_HEAP_EARLY)
+		return;
+	set_mode(PA_HEAP_OFF);
+}
