@@ -86,6 +86,51 @@ static int on_note(void *arg, uint32_t process, uint64_t time_ns, const char *te
 	return 0;
 }
 
+static int on_heap_chunk(void *arg, uint32_t process, uint64_t first_ns, uint64_t last_ns,
+			 const struct pa_store_heap_delta *deltas, size_t nr)
+{
+	if (nr == 0)
+		abort();
+	for (size_t i = 0; i < nr; i++)
+		used += deltas[i].stack + deltas[i].bytes + deltas[i].freed + (deltas[i].var_bytes > 0);
+	used += process + first_ns + last_ns;
+	return 0;
+}
+
+static int on_heap_peak(void *arg, uint32_t process, uint64_t time_ns, uint64_t calls, uint64_t bytes,
+			const struct pa_store_heap_held *held, size_t nr)
+{
+	if (process == 0)
+		abort();
+	for (size_t i = 0; i < nr; i++)
+		used += held[i].stack + held[i].calls + held[i].bytes;
+	used += time_ns + calls + bytes;
+	return 0;
+}
+
+static int on_heap_point(void *arg, const struct pa_store_heap_point *p)
+{
+	used += p->process + p->time_ns + p->live_bytes + p->libc_unused;
+	return 0;
+}
+
+static int on_heap(void *arg, const struct pa_store_heap *h)
+{
+	if (h->process == 0)
+		abort();
+	for (int i = 0; i < PA_HEAP_LIFETIMES; i++)
+		used += h->lifetime_calls[i] + h->lifetime_bytes[i];
+	return 0;
+}
+
+static int on_heap_thread(void *arg, const struct pa_store_heap_thread *t)
+{
+	if (t->thread == 0)
+		abort();
+	used += t->freed;
+	return 0;
+}
+
 static void read_all(struct pa_recording *r)
 {
 	use(pa_recording_meta(r, "command"));
@@ -97,6 +142,11 @@ static void read_all(struct pa_recording *r)
 	pa_recording_stacks(r, on_stack, NULL);
 	pa_recording_symbols(r, on_symbol, NULL);
 	pa_recording_samples(r, on_sample, NULL);
+	pa_recording_heap_chunks(r, on_heap_chunk, NULL);
+	pa_recording_heap_peaks(r, on_heap_peak, NULL);
+	pa_recording_heap_points(r, on_heap_point, NULL);
+	pa_recording_heaps(r, on_heap, NULL);
+	pa_recording_heap_threads(r, on_heap_thread, NULL);
 	pa_recording_losses(r, on_loss, NULL);
 	pa_recording_notes(r, on_note, NULL);
 	use(pa_recording_error(r));
