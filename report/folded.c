@@ -1,10 +1,11 @@
 /* The collapsed format other flame graph tools read: one line per distinct stack, `root;caller;leaf COUNT`, counts in
- * periods, so that they add up to cpu.sample_count of the JSON report. */
+ * periods, so that they add up to cpu.sample_count of the JSON report, or what --kind and --unit ask for. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "report/escape.h"
+#include "report/flame_kind.h"
 #include "report/model.h"
 #include "report/report.h"
 
@@ -23,9 +24,11 @@ int pa_write_folded(const struct pa_report *r, const struct pa_report_options *o
 	const struct pa_tree_options how = {.invert = o->invert, .language = PA_FOLDED};
 	struct pa_tree t;
 	uint32_t deepest = 0, *path;
-	const struct pa_entries e = pa_cpu_entries(r);
-	int err = pa_tree_build(r, &e, &how, &t);
-
+	struct pa_flame f;
+	int err = pa_flame_init(r, o, &f);
+	if (!err)
+		err = pa_tree_build(r, &f.entries, &how, &t);
+	pa_flame_fini(&f);
 	if (err)
 		return err;
 	for (size_t i = 0; i < t.nr; i++)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/heap_json.h"
 #include "report/json_writer.h"
 #include "report/model.h"
 #include "report/report.h"
@@ -249,6 +250,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 	write_symbols(&j, r);
 	write_notes(&j, r);
 	err = write_cpu(&j, r, o, &f);
+	if (!err && r->heap.recorded)
+		err = pa_heap_json(&j, r, o, o->limit ? o->limit : JSON_ROWS);
 	pa_json_end_object(&j);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

@@ -91,6 +91,12 @@ void pa_json_u64(struct pa_json *j, const char *key, uint64_t value)
 	fprintf(j->out, "%" PRIu64, value);
 }
 
+void pa_json_i64(struct pa_json *j, const char *key, int64_t value)
+{
+	name(j, key);
+	fprintf(j->out, "%" PRId64, value);
+}
+
 void pa_json_bool(struct pa_json *j, const char *key, bool value)
 {
 	name(j, key);

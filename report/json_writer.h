@@ -26,6 +26,7 @@ void pa_json_end_array(struct pa_json *j);
 /* text NULL: null */
 void pa_json_text(struct pa_json *j, const char *key, const char *text);
 void pa_json_u64(struct pa_json *j, const char *key, uint64_t value);
+void pa_json_i64(struct pa_json *j, const char *key, int64_t value);
 void pa_json_bool(struct pa_json *j, const char *key, bool value);
 /* With that many decimals; NaN and infinities become null. */
 void pa_json_real(struct pa_json *j, const char *key, double value, unsigned decimals);

@@ -11,7 +11,11 @@
 struct pa_report; /* query.c: the loaded recording, see report/model.h */
 
 struct pa_report_options {
-	const char *by;    /* "function" (default), "line", "module", "thread" */
+	const char *by;    /* "function" (default), "line", "module", "thread", "stack" (memory only) */
+	const char *sort;  /* memory: "bytes" (default), "calls", "live", "peak", "temporary" */
+	bool memory_only;  /* leave CPU time out of a text */
+	const char *kind;  /* flame: "cpu" (default), "alloc", "live", "peak", "temporary" */
+	const char *unit;  /* flame: "bytes" (default), "calls"; of cpu: samples, always */
 	size_t limit;      /* rows; 0: the output's own default; SIZE_MAX: all */
 	bool invert;       /* flame: leaf at the bottom */
 	const char *title; /* flame: NULL: the command */

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "report/escape.h"
+#include "report/flame_kind.h"
 #include "report/model.h"
+#include "report/quantity.h"
 #include "report/report.h"
 #include "report/text.h"
 
@@ -30,14 +32,16 @@ EMBED(flame_js, "report/flame.js");
 struct picture {
 	const struct pa_report *r;
 	const struct pa_report_options *o;
+	struct pa_flame flame;
 	struct pa_tree tree;
 	FILE *out;
-	double px;      /* per period */
+	double px;      /* per period, byte or call */
 	uint8_t *drawn; /* per node */
 	size_t nr_drawn;
 	uint32_t deepest; /* of those drawn */
 	uint32_t *rank;   /* per module: place by self time, from 0 */
-	uint64_t *start;  /* per node, in periods */
+	uint64_t *start;  /* per node, in the same */
+	uint64_t *self;   /* per module: of the stacks whose leaf is in it */
 };
 
 /* The widest first; of equals the one nearer to the root, so that no frame comes before what it stands on. */
@@ -85,21 +89,30 @@ static int choose(struct picture *p)
 
 static int by_self(const void *left, const void *right, void *arg)
 {
-	const struct pa_report_module *m = arg;
-	uint64_t a = m[*(const uint32_t *)left].self.ns, b = m[*(const uint32_t *)right].self.ns;
+	const uint64_t *self = arg;
+	uint64_t a = self[*(const uint32_t *)left], b = self[*(const uint32_t *)right];
 	if (a != b)
 		return a < b ? 1 : -1;
 	return *(const uint32_t *)left < *(const uint32_t *)right ? -1 : 1;
 }
 
-/* Modules in the order of their self time: neighbours in rank are far apart in hue. */
-static uint32_t *modules_by_self(const struct pa_report *r)
+/* Modules in the order of their own share: neighbours in rank are far apart in hue. */
+static uint32_t *modules_by_self(struct picture *p)
 {
+	const struct pa_report *r = p->r;
+	const struct pa_entries *e = &p->flame.entries;
 	uint32_t *order = calloc(r->nr_modules, sizeof(*order));
-	for (uint32_t i = 0; order && i < r->nr_modules; i++)
+	p->self = calloc(r->nr_modules, sizeof(*p->self));
+	if (!order || !p->self) {
+		free(order);
+		return NULL;
+	}
+	for (size_t i = 0; i < e->nr; i++)
+		p->self[r->frames[r->stacks[e->entries[i].stack].frame].module] += e->entries[i].sum.weight;
+	for (uint32_t i = 0; i < r->nr_modules; i++)
 		order[i] = i;
-	if (order && r->nr_modules > 2)
-		qsort_r(order + 1, r->nr_modules - 1, sizeof(*order), by_self, r->modules);
+	if (r->nr_modules > 2)
+		qsort_r(order + 1, r->nr_modules - 1, sizeof(*order), by_self, p->self);
 	return order;
 }
 
@@ -148,10 +161,16 @@ static void write_title(struct picture *p, const struct pa_node *n, const char *
 		fputc('\n', p->out);
 		pa_escape(p->out, PA_XML, pa_text(p->r, p->r->modules[l->module].path));
 	}
-	fprintf(p->out, "\n%" PRIu64 " samples, %.2f %% (%.3f s)", n->total.weight, pa_percent(n->total.weight, all),
-		(double)n->total.ns / 1e9);
-	if (n->self.weight)
+	char value[PA_FLAME_VALUE_MAX];
+	fprintf(p->out, "\n%s, %.2f %%", pa_flame_value(&p->flame, value, n->total.weight),
+		pa_percent(n->total.weight, all));
+	if (!p->flame.heap)
+		fprintf(p->out, " (%.3f s)", (double)n->total.ns / 1e9);
+	if (n->self.weight && !p->flame.heap)
 		fprintf(p->out, "\nself %" PRIu64 ", %.2f %%", n->self.weight, pa_percent(n->self.weight, all));
+	else if (n->self.weight)
+		fprintf(p->out, "\nself %s, %.2f %%", pa_flame_value(&p->flame, value, n->self.weight),
+			pa_percent(n->self.weight, all));
 	fputs("</title>", p->out);
 }
 
@@ -202,15 +221,50 @@ static void write_frames(struct picture *p)
 	}
 }
 
+static void write_cpu_figures(struct picture *p)
+{
+	struct pa_figures f;
+	pa_figures_get(p->r, &f);
+	fprintf(p->out, "CPU time: %.3f s in %" PRIu64 " samples", (double)f.accounted_ns / 1e9, p->r->sum.weight);
+	fprintf(p->out, ", %" PRIu64 " lost, %" PRIu64 " truncated; %zu process%s, %zu thread%s", f.lost, f.truncated,
+		f.nr_processes, f.nr_processes == 1 ? "" : "es", f.nr_threads, f.nr_threads == 1 ? "" : "s");
+}
+
+static void write_heap_figures(struct picture *p)
+{
+	const struct pa_report_heap *h = &p->r->heap;
+	char value[PA_FLAME_VALUE_MAX];
+	uint64_t lost = 0;
+	for (size_t i = 0; i < h->nr_processes; i++)
+		lost += h->processes[i].lost;
+	fprintf(p->out, "%s: %s%s", p->flame.title, h->estimated ? "about " : "",
+		pa_flame_value(&p->flame, value, p->tree.nodes[0].total.weight));
+	if (h->estimated)
+		fprintf(p->out, " by %" PRIu64 " samples", h->sum.samples);
+	if (lost)
+		fprintf(p->out, ", %" PRIu64 " events lost", lost);
+	fprintf(p->out, "; %zu process%s", h->nr_processes, h->nr_processes == 1 ? "" : "es");
+}
+
+static void write_window(struct picture *p)
+{
+	const struct pa_report_window *w = &p->r->window;
+	char from[PA_QUANTITY_MAX], to[PA_QUANTITY_MAX];
+	if (!w->from_ns && w->to_ns == UINT64_MAX)
+		return;
+	fprintf(p->out, "; from %s to %s", pa_time_text(from, w->from_ns),
+		w->to_ns == UINT64_MAX ? "the end" : pa_time_text(to, w->to_ns));
+}
+
 static void write_subtitle(struct picture *p)
 {
 	const struct pa_report *r = p->r;
-	struct pa_figures f;
-	pa_figures_get(r, &f);
-	fprintf(p->out, "<text class=\"sub\" x=\"%d\" y=\"44\">CPU time: %.3f s in %" PRIu64 " samples", MARGIN,
-		(double)f.accounted_ns / 1e9, r->sum.weight);
-	fprintf(p->out, ", %" PRIu64 " lost, %" PRIu64 " truncated; %zu process%s, %zu thread%s", f.lost, f.truncated,
-		f.nr_processes, f.nr_processes == 1 ? "" : "es", f.nr_threads, f.nr_threads == 1 ? "" : "s");
+	fprintf(p->out, "<text class=\"sub\" x=\"%d\" y=\"44\">", MARGIN);
+	if (p->flame.heap)
+		write_heap_figures(p);
+	else
+		write_cpu_figures(p);
+	write_window(p);
 	if (*pa_text(r, r->host)) {
 		fputs("; ", p->out);
 		pa_escape_columns(p->out, PA_XML, pa_text(r, r->host), 40);
@@ -235,7 +289,7 @@ static void write_legend(struct picture *p, const uint32_t *order)
 	for (uint32_t i = 1; i < r->nr_modules && i <= LEGEND; i++) {
 		const struct pa_report_module *m = &r->modules[order[i]];
 		const char *name = pa_text(r, m->base);
-		if (!m->self.weight)
+		if (!p->self[order[i]])
 			break;
 		size_t columns = pa_escape_width(PA_XML, name);
 		columns = columns > 24 ? 24 : columns;
@@ -243,7 +297,7 @@ static void write_legend(struct picture *p, const uint32_t *order)
 			p->rank[order[i]] % HUES, x);
 		fprintf(p->out, "<text class=\"legend\" x=\"%.0f\" y=\"63\">", x + 15);
 		pa_escape_columns(p->out, PA_XML, name, 24);
-		fprintf(p->out, " %.1f %%</text>\n", pa_percent(m->self.weight, r->sum.weight));
+		fprintf(p->out, " %.1f %%</text>\n", pa_percent(p->self[order[i]], p->tree.nodes[0].total.weight));
 		x += 15 + 7.0 * (double)(columns + 9);
 	}
 }
@@ -280,7 +334,7 @@ static void write_head(struct picture *p, const uint32_t *order)
 
 static int draw(struct picture *p)
 {
-	uint32_t *order = modules_by_self(p->r);
+	uint32_t *order = modules_by_self(p);
 	p->rank = calloc(p->r->nr_modules, sizeof(*p->rank));
 	p->start = calloc(p->tree.nr, sizeof(*p->start));
 	if (!order || !p->rank || !p->start || choose(p)) {
@@ -314,10 +368,13 @@ int pa_write_svg(const struct pa_report *r, const struct pa_report_options *o, F
 {
 	const struct pa_tree_options how = {.invert = o->invert, .modules = true, .language = PA_PLAIN};
 	struct picture p = {.r = r, .o = o, .out = out};
-	const struct pa_entries e = pa_cpu_entries(r);
-	int err = pa_tree_build(r, &e, &how, &p.tree);
+	int err = pa_flame_init(r, o, &p.flame);
+	if (!err)
+		err = pa_tree_build(r, &p.flame.entries, &how, &p.tree);
 	if (!err)
 		err = draw(&p);
+	pa_flame_fini(&p.flame);
+	free(p.self);
 	free(p.drawn);
 	free(p.rank);
 	free(p.start);

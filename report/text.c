@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report/escape.h"
+#include "report/heap_text.h"
 
 #define NAMED_MODULES   6
 #define NAMED_NOTES     10
@@ -317,6 +318,25 @@ static int write_processes(const struct head *h)
 	return 0;
 }
 
+/* Allocations were asked for, and nothing came. */
+static void write_no_memory(const struct head *h)
+{
+	if (!h->r->heap.recorded && strstr(pa_text(h->r, h->r->mode), "memory")) {
+		label(h, "memory");
+		fputs("no allocations were recorded: see the notes\n", h->out);
+	}
+}
+
+static int write_cpu(const struct head *h)
+{
+	int err = write_processes(h);
+	if (err)
+		return err;
+	fputc('\n', h->out);
+	return pa_text_table(h->r, h->o, h->out);
+}
+
+/* The question comes with the command line: who asks for memory gets no table of functions before it. */
 int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, FILE *out)
 {
 	struct head h = {.r = r, .o = o, .out = out};
@@ -326,11 +346,18 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 	pa_style_get(o, &h.style);
 	words(&h, "command", pa_text(r, r->command));
 	write_when(&h);
-	write_samples(&h);
-	write_time(&h);
-	if ((err = write_symbols(&h)) || (err = write_notes(&h)) || (err = write_processes(&h)))
+	if (!o->memory_only) {
+		write_samples(&h);
+		write_time(&h);
+		if (r->heap.recorded)
+			pa_heap_text_line(r, o, out);
+	}
+	write_no_memory(&h);
+	if ((err = write_symbols(&h)) || (err = write_notes(&h)) || (!o->memory_only && (err = write_cpu(&h))))
 		return err;
-	fputc('\n', out);
-	err = pa_text_table(r, o, out);
+	if (r->heap.recorded) {
+		fputc('\n', out);
+		err = pa_heap_text(r, o, out);
+	}
 	return err ? err : ferror(out) ? -EIO : 0;
 }

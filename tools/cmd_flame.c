@@ -1,74 +1,108 @@
 /* perfagent flame */
-#include <stdlib.h>
 #include <string.h>
 
+#include "report/model.h"
 #include "report/report.h"
 #include "tools/commands.h"
-#include "tools/options.h"
+#include "tools/reading.h"
 
 static const char help[] =
-    "usage: perfagent flame [-i FILE.pfa] [--kind cpu] [--format svg|folded] [--invert] [-o FILE]\n"
+    "usage: perfagent flame [-i FILE.pfa] [--kind cpu|alloc|live|peak|temporary] [--unit bytes|calls]\n"
+    "                       [--format svg|folded] [--invert] [--from T] [--to T] [-o FILE]\n"
     "\n"
     "  -i, --input FILE   the recording; without it the newest *.pfa of this directory\n"
-    "  -k, --kind KIND    what the widths mean: cpu (time on a CPU)\n"
+    "  -k, --kind KIND    what the widths mean: cpu (default, time on a CPU); memory that was allocated (alloc), is\n"
+    "                     live at the end (live), was live at the highest heap (peak); temporary allocations\n"
+    "  -u, --unit UNIT    of memory: bytes (default) or calls; temporary allocations are calls\n"
     "  -f, --format FMT   svg (default: a page for a browser, NAME.svg) or folded (one line per stack, standard "
     "output)\n"
     "      --invert       the leaf is at the bottom, its callers above it\n"
     "      --title TEXT   instead of the recorded command\n"
+    "      --from T       leave out what was before T, as 90 or 1m30s since the recording began\n"
+    "      --to T         and what came after\n"
     "  -o, --output FILE  write there; -: standard output\n"
     "  -h, --help         -V, --version\n"
     "\n"
-    "NAME is the base name of the recorded command. The path of a written file is printed.\n"
+    "NAME is the base name of the recorded command, with the kind if it is memory. The path of a written file is "
+    "printed.\n"
     "Exit status: 0 done, 2 error or usage.\n";
 
-enum { OPTION_INVERT = 256, OPTION_TITLE };
+enum { OPTION_INVERT = PA_OPTION_OWN, OPTION_TITLE };
 static const struct option longs[] = {
-    {"input", required_argument, NULL, 'i'},
     {"kind", required_argument, NULL, 'k'},
-    {"format", required_argument, NULL, 'f'},
+    {"unit", required_argument, NULL, 'u'},
     {"invert", no_argument, NULL, OPTION_INVERT},
     {"title", required_argument, NULL, OPTION_TITLE},
-    {"output", required_argument, NULL, 'o'},
+    PA_READING_LONGS,
     PA_OPTION_HELP,
     PA_OPTION_VERSION,
     {NULL, 0, NULL, 0},
 };
-static const struct pa_command_line line = {"flame", help, ":i:k:f:o:hV", longs};
+static const struct pa_command_line line = {"flame", help, ":i:k:u:f:o:hV", longs};
 
-struct flame_arguments {
-	const char *input, *output;
-	const struct pa_output *format;
-	struct pa_report_options options;
-};
-
-static bool set(struct flame_arguments *a, int option)
+static bool one_of(const char *word, const char *const *words)
 {
+	while (*words && strcmp(word, *words))
+		words++;
+	return *words != NULL;
+}
+
+static bool take_kind(struct pa_reading *a)
+{
+	static const char *const kinds[] = {"cpu", "alloc", "live", "peak", "temporary", NULL};
+	a->options.kind = optarg;
+	if (!one_of(optarg, kinds))
+		pa_fail("flame", "unknown kind '%s': cpu, alloc, live, peak or temporary", optarg);
+	return one_of(optarg, kinds);
+}
+
+static bool take_unit(struct pa_reading *a)
+{
+	static const char *const units[] = {"bytes", "calls", NULL};
+	a->options.unit = optarg;
+	if (!one_of(optarg, units))
+		pa_fail("flame", "unknown unit '%s': bytes or calls", optarg);
+	return one_of(optarg, units);
+}
+
+static bool set(struct pa_reading *a, int option)
+{
+	bool fine;
+	if (pa_reading_option(a, option, &fine))
+		return fine;
 	switch (option) {
-	case 'i':
-		a->input = optarg;
-		return true;
-	case 'o':
-		a->output = optarg;
-		return true;
+	case 'k':
+		return take_kind(a);
+	case 'u':
+		return take_unit(a);
 	case OPTION_INVERT:
 		a->options.invert = true;
 		return true;
-	case OPTION_TITLE:
+	default:
 		a->options.title = optarg;
 		return true;
-	case 'f':
-		a->format = pa_output_find("flame", optarg);
-		if (!a->format)
-			pa_fail("flame", "unknown format '%s': svg or folded", optarg);
-		return a->format;
-	default:
-		if (strcmp(optarg, "cpu"))
-			pa_fail("flame", "unknown kind '%s': cpu is what recordings hold", optarg);
-		return !strcmp(optarg, "cpu");
 	}
 }
 
-static int write_to(const struct flame_arguments *a, const struct pa_report *r, const char *path)
+static bool is_heap(const struct pa_reading *a)
+{
+	return a->options.kind && strcmp(a->options.kind, "cpu") != 0;
+}
+
+static bool check(const struct pa_reading *a)
+{
+	if (a->options.unit && !is_heap(a)) {
+		pa_fail("flame", "--unit is for memory: choose a --kind of it");
+		return false;
+	}
+	if (a->options.unit && !strcmp(a->options.kind, "temporary") && strcmp(a->options.unit, "calls")) {
+		pa_fail("flame", "temporary allocations are counted in calls, their bytes are not known");
+		return false;
+	}
+	return pa_reading_check(a);
+}
+
+static int write_to(const struct pa_reading *a, const struct pa_report *r, const char *path)
 {
 	struct pa_outfile f;
 	if (!pa_outfile_open(&f, path))
@@ -82,31 +116,30 @@ static int write_to(const struct flame_arguments *a, const struct pa_report *r, 
 	return pa_outfile_close(&f, 0);
 }
 
-static int run(struct flame_arguments *a)
+static int run(struct pa_reading *a)
 {
-	struct pa_report *r;
-	char err[512] = "", name[128];
-	char *newest = NULL;
+	struct pa_report *r = pa_reading_load(a);
+	char name[160];
 	const char *path = a->output;
+	int status = PA_EXIT_ERROR;
 
-	if (!a->input && !(a->input = newest = pa_newest_recording()))
-		return PA_EXIT_ERROR;
-	int status = pa_report_load(a->input, &r, err, sizeof(err)) ? pa_fail(a->input, "%s", err) : PA_EXIT_OK;
-	if (!status) {
-		if (!path && a->format->suffix) {
-			snprintf(name, sizeof(name), "%s.%s", pa_report_name(r), a->format->suffix);
-			path = name;
-		}
-		status = write_to(a, r, path);
-		pa_report_free(r);
+	if (!r)
+		return status;
+	if (!path && a->format->suffix) {
+		snprintf(name, sizeof(name), "%s%s%s.%s", pa_report_name(r), is_heap(a) ? "." : "",
+			 is_heap(a) ? a->options.kind : "", a->format->suffix);
+		path = name;
 	}
-	free(newest);
+	if (!is_heap(a) || pa_reading_wants_heap(a, r))
+		status = write_to(a, r, path);
+	pa_report_free(r);
 	return status;
 }
 
 int pa_cmd_flame(int argc, char **argv)
 {
-	struct flame_arguments a = {.format = pa_output_find("flame", NULL)};
+	struct pa_reading a = {
+	    .command = "flame", .format = pa_output_find("flame", NULL), .window = {.to_ns = UINT64_MAX}};
 	int option, status = PA_EXIT_ERROR;
 
 	while ((option = pa_option_next(&line, argc, argv, &status)) > 0)
@@ -114,5 +147,5 @@ int pa_cmd_flame(int argc, char **argv)
 			return PA_EXIT_ERROR;
 	if (!option)
 		return status;
-	return pa_no_operands(&line, argc, argv) ? run(&a) : PA_EXIT_ERROR;
+	return pa_no_operands(&line, argc, argv) && check(&a) ? run(&a) : PA_EXIT_ERROR;
 }

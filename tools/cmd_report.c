@@ -1,109 +1,85 @@
 /* perfagent report */
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
+#include "report/heap_table.h"
 #include "report/model.h"
 #include "report/report.h"
 #include "tools/commands.h"
-#include "tools/options.h"
+#include "tools/reading.h"
 
-#define TERMINAL_WIDTH 100 /* when the terminal does not say */
+#include <string.h>
 
-static const char help[] = "usage: perfagent report [-i FILE.pfa] [--format text|json] [--by "
-			   "function|line|module|thread] [-n ROWS] [-o FILE]\n"
-			   "\n"
-			   "  -i, --input FILE   the recording; without it the newest *.pfa of this directory\n"
-			   "  -f, --format FMT   text (default) or json\n"
-			   "  -b, --by WHAT      one row per function (default), line, module or thread\n"
-			   "  -n, --rows ROWS    so many rows at most, 0: all (text shows 30, json 1000)\n"
-			   "  -o, --output FILE  write there; -: standard output (default)\n"
-			   "  -h, --help         -V, --version\n"
-			   "\n"
-			   "Exit status: 0 done, 2 error or usage.\n";
+static const char help[] =
+    "usage: perfagent report [-i FILE.pfa] [--format text|json] [--by function|line|module|thread|stack]\n"
+    "                        [--sort bytes|calls|live|peak|temporary] [--from T] [--to T] [-n ROWS] [-o FILE]\n"
+    "\n"
+    "  -i, --input FILE   the recording; without it the newest *.pfa of this directory\n"
+    "  -f, --format FMT   text (default) or json\n"
+    "  -b, --by WHAT      one row per function (default), line, module or thread; of memory also per stack\n"
+    "  -s, --sort WHAT    memory only, by bytes allocated (default), calls, what is live at the end, what was live\n"
+    "                     at the peak, or temporary allocations\n"
+    "      --from T       leave out what was before T, as 90 or 1m30s since the recording began\n"
+    "      --to T         and what came after\n"
+    "  -n, --rows ROWS    so many rows at most, 0: all (text shows 30, of stacks 10; json 1000)\n"
+    "  -o, --output FILE  write there; -: standard output (default)\n"
+    "  -h, --help         -V, --version\n"
+    "\n"
+    "Exit status: 0 done, 2 error or usage.\n";
 
 static const struct option longs[] = {
-    {"input", required_argument, NULL, 'i'},
-    {"format", required_argument, NULL, 'f'},
+    PA_READING_LONGS,
+    PA_READING_ROWS,
     {"by", required_argument, NULL, 'b'},
-    {"rows", required_argument, NULL, 'n'},
-    {"output", required_argument, NULL, 'o'},
+    {"sort", required_argument, NULL, 's'},
     PA_OPTION_HELP,
     PA_OPTION_VERSION,
     {NULL, 0, NULL, 0},
 };
-static const struct pa_command_line line = {"report", help, ":i:f:b:n:o:hV", longs};
+static const struct pa_command_line line = {"report", help, ":i:f:b:s:n:o:hV", longs};
 
-struct report_arguments {
-	const char *input, *output;
-	const struct pa_output *format;
-	struct pa_report_options options;
-};
-
-static bool set(struct report_arguments *a, int option)
+static bool take_by(struct pa_reading *a)
 {
-	switch (option) {
-	case 'i':
-		a->input = optarg;
-		return true;
-	case 'o':
-		a->output = optarg;
-		return true;
-	case 'f':
-		a->format = pa_output_find("report", optarg);
-		if (!a->format)
-			pa_fail("report", "unknown format '%s': text or json", optarg);
-		return a->format;
-	case 'b':
-		a->options.by = optarg;
-		if (pa_by_find(optarg) == PA_BY_BAD)
-			pa_fail("report", "cannot report by '%s': function, line, module or thread", optarg);
-		return pa_by_find(optarg) != PA_BY_BAD;
-	default:
-		if (!pa_parse_size("-n", optarg, &a->options.limit))
-			return false;
-		if (!a->options.limit)
-			a->options.limit = SIZE_MAX;
-		return true;
-	}
+	enum pa_by by = pa_by_find(optarg);
+	a->options.by = optarg;
+	if (by == PA_BY_BAD)
+		pa_fail("report", "cannot report by '%s': function, line, module, thread or stack", optarg);
+	a->options.memory_only = a->options.memory_only || by == PA_BY_STACK;
+	return by != PA_BY_BAD;
 }
 
-/* Names are cut and headings are bold only where a person reads them. */
-static void fit_terminal(struct report_arguments *a)
+static bool take_sort(struct pa_reading *a)
 {
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-	struct winsize size;
-	if ((a->output && strcmp(a->output, "-")) || !isatty(STDOUT_FILENO))
-		return;
-	a->options.width = !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : TERMINAL_WIDTH;
-	a->options.color = !(no_color && *no_color) && term && strcmp(term, "dumb");
+	a->options.sort = optarg;
+	a->options.memory_only = true;
+	if (pa_heap_sort_find(optarg) == PA_HEAP_SORT_BAD)
+		pa_fail("report", "cannot sort by '%s': bytes, calls, live, peak or temporary", optarg);
+	return pa_heap_sort_find(optarg) != PA_HEAP_SORT_BAD;
 }
 
-static int run(struct report_arguments *a)
+static bool set(struct pa_reading *a, int option)
 {
-	struct pa_report *r;
+	bool fine;
+	if (pa_reading_option(a, option, &fine))
+		return fine;
+	return option == 'b' ? take_by(a) : take_sort(a);
+}
+
+static int run(struct pa_reading *a)
+{
+	struct pa_report *r = pa_reading_load(a);
 	struct pa_outfile f;
-	char err[512] = "";
-	char *newest = NULL;
+	int status = PA_EXIT_ERROR;
 
-	if (!a->input && !(a->input = newest = pa_newest_recording()))
-		return PA_EXIT_ERROR;
-	int status = pa_report_load(a->input, &r, err, sizeof(err)) ? pa_fail(a->input, "%s", err) : PA_EXIT_OK;
-	if (!status) {
-		status = PA_EXIT_ERROR;
-		if (pa_outfile_open(&f, a->output))
-			status = pa_outfile_close(&f, a->format->write(r, &a->options, f.stream));
-		pa_report_free(r);
-	}
-	free(newest);
+	if (!r)
+		return status;
+	if ((!a->options.memory_only || pa_reading_wants_heap(a, r)) && pa_outfile_open(&f, a->output))
+		status = pa_outfile_close(&f, a->format->write(r, &a->options, f.stream));
+	pa_report_free(r);
 	return status;
 }
 
 int pa_cmd_report(int argc, char **argv)
 {
-	struct report_arguments a = {.format = pa_output_find("report", "text")};
+	struct pa_reading a = {
+	    .command = "report", .format = pa_output_find("report", "text"), .window = {.to_ns = UINT64_MAX}};
 	int option, status = PA_EXIT_ERROR;
 
 	while ((option = pa_option_next(&line, argc, argv, &status)) > 0)
@@ -111,8 +87,8 @@ int pa_cmd_report(int argc, char **argv)
 			return PA_EXIT_ERROR;
 	if (!option)
 		return status;
-	if (!pa_no_operands(&line, argc, argv))
+	if (!pa_no_operands(&line, argc, argv) || !pa_reading_check(&a))
 		return PA_EXIT_ERROR;
-	fit_terminal(&a);
+	pa_reading_fit_terminal(&a);
 	return run(&a);
 }

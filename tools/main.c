@@ -16,6 +16,8 @@ static const struct command commands[] = {
     {"record", pa_cmd_record, "run a command and record where it and its children spend CPU time"},
     {"report", pa_cmd_report, "what a recording says, as text or JSON"},
     {"flame", pa_cmd_flame, "a flame graph of a recording, as SVG or folded stacks"},
+    {"leaks", pa_cmd_leaks, "what was not freed, or how a running program's heap grows"},
+    {"diff", pa_cmd_diff, "what changed between two recordings, or two parts of one"},
     {"doctor", pa_cmd_doctor, "why a process or a command can or cannot be profiled"},
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

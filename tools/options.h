@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define PA_EXIT_OK    0
+#define PA_EXIT_BAD   1 /* done, and the answer is bad: leaks, diff */
 #define PA_EXIT_ERROR 2
 
 /* One line on stderr, `perfagent: what: why`; control characters of why are made visible. Returns PA_EXIT_ERROR. */
