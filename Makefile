@@ -16,13 +16,14 @@ AGENT_SRC     := $(wildcard agent/*.c) $(wildcard agent/arch/$(ARCH)/*.c)
 REFERENCE_SRC := $(wildcard agent/reference/*.c)
 COLLECTOR_SRC := $(filter-out collector/main.c,$(wildcard collector/*.c))
 REPORT_SRC    := $(wildcard report/*.c)
+REMOTE_SRC    := $(wildcard remote/*.c) $(wildcard remote/arch/$(ARCH)/*.c)
 TOOLS_SRC     := $(wildcard tools/*.c)
 
 # the handler's way first and together: fewer pages to touch in a tick
 AGENT_HOT     := $(patsubst %,agent/%.c,cpu_sig arena session signal_move_sig timer_sig ring_sig slots_sig walk_sig rules_sig announce_sig)
 AGENT_OBJ     := $(call objects,agent,$(AGENT_HOT) $(filter-out $(AGENT_HOT),$(AGENT_SRC)) $(COMMON_SRC))
 REFERENCE_OBJ := $(call objects,agent,$(REFERENCE_SRC))
-PLAIN_OBJ     := $(call objects,plain,$(COMMON_SRC) $(COLLECTOR_SRC) $(REPORT_SRC))
+PLAIN_OBJ     := $(call objects,plain,$(COMMON_SRC) $(COLLECTOR_SRC) $(REMOTE_SRC) $(REPORT_SRC))
 TOOLS_OBJ     := $(call objects,plain,$(TOOLS_SRC))
 DAEMON_OBJ    := $(call objects,plain,$(wildcard collector/main.c))
 

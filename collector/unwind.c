@@ -189,9 +189,9 @@ static enum pa_stop judge(struct pa_unwinder *u, uint64_t pc, int ret)
 	return ret == -UNW_ENOINFO ? PA_STOP_NO_CFI : PA_STOP_ROW;
 }
 
-/* One step; true when *pc and *sp are those of the caller, else *stop says why not. A guess by frame pointers counts
- * only when it leads into a module. */
-static bool step(struct pa_unwinder *u, unw_cursor_t *cursor, uint64_t *pc, uint64_t *sp, bool signal,
+/* One step; true when *pc and *sp are those of the caller (*signal: it was interrupted, it did not call), else *stop says
+ * why not. A guess by frame pointers counts only when it leads into a module. */
+static bool step(struct pa_unwinder *u, unw_cursor_t *cursor, uint64_t *pc, uint64_t *sp, bool *signal,
 		 enum pa_stop *stop)
 {
 	unw_word_t new_pc = 0, new_sp = 0;
@@ -209,7 +209,9 @@ static bool step(struct pa_unwinder *u, unw_cursor_t *cursor, uint64_t *pc, uint
 		*stop = PA_STOP_END;
 		return false;
 	}
-	if ((new_sp <= *sp && !signal) || new_pc >= PA_FRAME_EXACT || new_pc < PA_FRAME_PSEUDO_MAX) {
+	/* libunwind knows what kind of frame it was once it has left it */
+	*signal = unw_is_signal_frame(cursor) > 0;
+	if ((new_sp <= *sp && !*signal) || new_pc >= PA_FRAME_EXACT || new_pc < PA_FRAME_PSEUDO_MAX) {
 		*stop = PA_STOP_MEMORY;
 		return false;
 	}
@@ -234,13 +236,11 @@ static size_t walk(struct pa_unwinder *u, uint64_t *frames, size_t max, enum pa_
 		return 0;
 	for (;;) {
 		frames[nr++] = pc | (signal ? PA_FRAME_EXACT : 0);
-		u->reads = 0;
-		signal = unw_is_signal_frame(&cursor) > 0;
 		if (nr == max) {
 			*stop = PA_STOP_DEPTH;
 			return nr;
 		}
-		if (!step(u, &cursor, &pc, &sp, signal, stop))
+		if (!step(u, &cursor, &pc, &sp, &signal, stop))
 			return nr;
 	}
 }

@@ -8,6 +8,7 @@ int pa_cmd_report(int argc, char **argv);
 int pa_cmd_flame(int argc, char **argv);
 int pa_cmd_leaks(int argc, char **argv);
 int pa_cmd_diff(int argc, char **argv);
+int pa_cmd_dump(int argc, char **argv);
 int pa_cmd_doctor(int argc, char **argv);
 
 #endif

@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"flame", pa_cmd_flame, "a flame graph of a recording, as SVG or folded stacks"},
     {"leaks", pa_cmd_leaks, "what was not freed, or how a running program's heap grows"},
     {"diff", pa_cmd_diff, "what changed between two recordings, or two parts of one"},
+    {"dump", pa_cmd_dump, "the stacks of all threads of a running process, now"},
     {"doctor", pa_cmd_doctor, "why a process or a command can or cannot be profiled"},
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -3,7 +3,7 @@
 load ../survive/common
 bats_require_minimum_version 1.5.0
 
-COMMANDS=(record report flame doctor)
+COMMANDS=(record report flame dump doctor)
 
 # complains STATUS PATTERN COMMAND...: one line on stderr, nothing on stdout
 complains() {
@@ -59,6 +59,7 @@ complains() {
 	complains 2 'unknown.*--frobnicate' "$PERFAGENT" report --frobnicate
 	complains 2 'unknown.*--frobnicate' "$PERFAGENT" flame --frobnicate
 	complains 2 'unknown.*--frobnicate' "$PERFAGENT" doctor --frobnicate
+	complains 2 'unknown.*--frobnicate' "$PERFAGENT" dump --frobnicate
 	complains 125 'frobnicate.*unknown option' "$PERFAGENT" record --frobnicate -- true
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -188,6 +189,20 @@ static void descend_again(int sig)
 	descend(DEPTH / 2, SIGUSR1);
 }
 
+/* What a handler returns to, as the kernel was told. Source: sigaction(2), "C library/kernel differences". */
+static uint64_t restorer_of(int sig)
+{
+	struct {
+		void *handler;
+		unsigned long flags;
+		uint64_t restorer;
+		uint64_t mask;
+	} kernel;
+
+	assert_int_equal(syscall(SYS_rt_sigaction, sig, NULL, &kernel, sizeof(kernel.mask)), 0);
+	return kernel.restorer;
+}
+
 static void a_walk_passes_signal_frames(void **state)
 {
 	struct sigaction sa = {.sa_handler = descend_again};
@@ -205,6 +220,9 @@ static void a_walk_passes_signal_frames(void **state)
 	for (size_t i = 0; i < nr; i++)
 		exact += !!(frames[i] & PA_FRAME_EXACT);
 	assert_int_equal(exact, 2); /* the leaf, and what the first signal interrupted */
+	for (size_t i = 1; i < nr; i++)
+		if (frames[i] & PA_FRAME_EXACT)
+			assert_int_equal(frames[i - 1], restorer_of(SIGUSR2));
 }
 
 static void *descend_in_thread(void *arg)
