@@ -7,7 +7,7 @@
 
 /* With many threads each is looked at less often: a reading costs about 8 us. */
 #define THREADS_PER_POLL 256
-#define RSS_INTERVAL_NS 10000000000u
+#define RSS_INTERVAL_NS  10000000000u
 
 void pa_account_read_cpu(struct pa_process *p)
 {
@@ -88,6 +88,10 @@ void pa_account_poll(struct pa_process *p)
 	if (!p->pid || p->ended || p->replaced)
 		return;
 	pa_account_read_cpu(p);
+	if (!(p->recorder->options.modes & PA_MODE_CPU)) {
+		measure_agent(p);
+		return;
+	}
 	/* nothing ran: nothing to read */
 	if (p->cpu_ns - p->polled_cpu_ns < p->recorder->period_ns || p->pid != p->inner_pid)
 		return;
@@ -104,7 +108,7 @@ static void end_thread(struct pa_process *p, struct pa_thread *t)
 	if (p->nr_seen == 1 && p->cpu_ns > t->cpu_ns)
 		t->cpu_ns = p->cpu_ns;
 	missing = pa_thread_missing(t, p->recorder->period_ns);
-	if (missing) {
+	if (missing && p->recorder->options.modes & PA_MODE_CPU) {
 		pa_records_charge(p, t, p->end_ns, PA_FRAME_UNSAMPLED, missing);
 		pa_process_weigh(p, t, missing);
 	}
@@ -146,6 +150,8 @@ void pa_account_end(struct pa_process *p)
 	for (int i = 0; i < PA_THREAD_BUCKETS; i++)
 		for (struct pa_thread *t = p->threads[i]; t; t = t->chain)
 			end_thread(p, t);
+	if (!(p->recorder->options.modes & PA_MODE_CPU))
+		return;
 	missing = pa_process_missing(p, period);
 	missing += carried_periods(p, period, p->weight + missing);
 	if (missing == 0)

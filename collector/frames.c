@@ -111,23 +111,27 @@ static uint64_t root_of_stop(const struct pa_sample *sample)
 	return pseudo[sample->stop];
 }
 
-static uint32_t build_stack(struct pa_process *p, const struct pa_sample *sample)
+uint32_t pa_frames_on(struct pa_process *p, uint32_t parent, uint64_t value, uint64_t time_ns)
 {
 	const struct pa_session *s = p->session->s;
+	uint64_t pc = value & ~PA_FRAME_EXACT;
+
+	/* the agent's own frames (its thread trampoline, its hooks) are not the host's */
+	if (value == PA_FRAME_NONE || (pc >= s->agent_start && pc < s->agent_end))
+		return parent;
+	return push(p->recorder, parent, pa_frames_of(p, value, time_ns));
+}
+
+static uint32_t build_stack(struct pa_process *p, const struct pa_sample *sample)
+{
 	struct pa_recorder *r = p->recorder;
 	uint64_t root = root_of_stop(sample);
 	uint32_t stack = 0;
 
 	if (root)
 		stack = push(r, 0, pa_frames_of(p, root, sample->head.time_ns));
-	for (int i = sample->nr_frames - 1; i >= 0; i--) {
-		uint64_t value = sample->frames[i], pc = value & ~PA_FRAME_EXACT;
-
-		/* the agent's own frames (its thread trampoline, its hooks) are not the host's */
-		if (value == PA_FRAME_NONE || (pc >= s->agent_start && pc < s->agent_end))
-			continue;
-		stack = push(r, stack, pa_frames_of(p, value, sample->head.time_ns));
-	}
+	for (int i = sample->nr_frames - 1; i >= 0; i--)
+		stack = pa_frames_on(p, stack, sample->frames[i], sample->head.time_ns);
 	return stack ? stack : pa_frames_pseudo_stack(r, 0, PA_FRAME_TRUNCATED);
 }
 

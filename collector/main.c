@@ -18,6 +18,7 @@
 #include "collector/options.h"
 #include "collector/proc.h"
 #include "collector/recorder.h"
+#include "common/wire.h"
 
 #define EXIT_TROUBLE 2
 #define TREES_MAX    256
@@ -41,7 +42,6 @@ struct daemon {
 	char data[PATH_MAX];
 	const char *output; /* all in this one file */
 	struct pa_options options;
-	bool rate_given;
 	int status;
 };
 
@@ -53,6 +53,8 @@ static const char usage_text[] =
     "      --data DIR     where recordings go ($XDG_STATE_HOME/perfagent, for root /var/lib/perfagent)\n"
     "  -o, --output FILE  one recording of everything, until the daemon is ended\n"
     "  -F, --rate HZ      samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
+    "      --mode LIST    what is recorded: cpu, memory (default cpu)\n"
+    "      --heap HOW     sampled[:SIZE] or exact, then ,mmap: as of perfagent record\n"
     "      --help, --version\n";
 
 static int complain(const char *what, const char *why)
@@ -96,12 +98,16 @@ static void on_idle(void *arg)
 		finish(t);
 }
 
-static struct tree *open_tree(struct daemon *d, const char *path, const char *command, uint64_t rate_hz)
+static struct tree *open_tree(struct daemon *d, const char *path, const char *command, const struct pa_options *asked)
 {
 	struct tree *t = calloc(1, sizeof(*t));
 	struct pa_recorder_options options = {.path = path,
 					      .command = command,
-					      .period_ns = 1000000000u / rate_hz,
+					      .period_ns = 1000000000u / asked->rate_hz,
+					      .modes = asked->modes,
+					      .heap_mode = asked->heap_mode,
+					      .heap_flags = asked->heap_flags,
+					      .heap_mean = asked->heap_mean,
 					      .file_later = !d->output,
 					      .idle = on_idle,
 					      .arg = t};
@@ -142,14 +148,16 @@ static struct tree *tree_for(struct daemon *d, const struct pa_hello *hello, con
 			return t;
 	if (d->nr_trees >= TREES_MAX)
 		return NULL;
-	if (!d->rate_given && pa_options_parse(&options, hello->options, hello->options_len, err, sizeof(err)))
+	/* the command line wins */
+	options.fixed = options.given;
+	if (pa_options_parse(&options, hello->options, hello->options_len, err, sizeof(err)))
 		complain("PERFAGENT_OPTIONS of a client", err);
 	snprintf(command, sizeof(command), "unknown");
 	pa_proc_command(peer->pid, command, sizeof(command));
 	pa_proc_comm(peer->pid, peer->pid, name, sizeof(name));
 	tame(name);
 	snprintf(path, sizeof(path), "%s/%s.%u.pfa", d->data, name[0] ? name : "unknown", peer->pid);
-	return open_tree(d, path, command, options.rate_hz);
+	return open_tree(d, path, command, &options);
 }
 
 static void on_hello(void *arg, const struct pa_hello *hello, struct pa_peer *peer, struct pa_grant *grant)
@@ -288,20 +296,22 @@ static int start(struct daemon *d)
 			err = -errno;
 		if (err)
 			return complain(d->data, strerror(-err));
-	} else if (!open_tree(d, d->output, "perfagentd", d->options.rate_hz)) {
+	} else if (!open_tree(d, d->output, "perfagentd", &d->options)) {
 		return EXIT_TROUBLE;
 	}
 	status = watch_signals(d);
 	return status ? status : listen_for_agents(d);
 }
 
-enum { OPT_SOCKET = 256, OPT_DATA, OPT_HELP, OPT_VERSION };
+enum { OPT_SOCKET = 256, OPT_DATA, OPT_MODE, OPT_HEAP, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
     {"socket", required_argument, NULL, OPT_SOCKET},
     {"data", required_argument, NULL, OPT_DATA},
     {"output", required_argument, NULL, 'o'},
     {"rate", required_argument, NULL, 'F'},
+    {"mode", required_argument, NULL, OPT_MODE},
+    {"heap", required_argument, NULL, OPT_HEAP},
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
@@ -315,11 +325,16 @@ static int take_path(char *out, const char *value)
 	return -1;
 }
 
-/* -1: go on; else the exit status. */
-static int take(struct daemon *d, int option, char **argv)
+static int take_word(struct daemon *d, const char *name, const char *value)
 {
 	char err[160];
 
+	return pa_options_set(&d->options, name, value, err, sizeof(err)) ? complain(name, err) : -1;
+}
+
+/* -1: go on; else the exit status. */
+static int take(struct daemon *d, int option, char **argv)
+{
 	switch (option) {
 	case OPT_SOCKET:
 		return take_path(d->socket, optarg);
@@ -329,8 +344,11 @@ static int take(struct daemon *d, int option, char **argv)
 		d->output = optarg;
 		return -1;
 	case 'F':
-		d->rate_given = true;
-		return pa_options_set(&d->options, "rate", optarg, err, sizeof(err)) ? complain("--rate", err) : -1;
+		return take_word(d, "rate", optarg);
+	case OPT_MODE:
+		return take_word(d, "mode", optarg);
+	case OPT_HEAP:
+		return take_word(d, "heap", optarg);
 	case OPT_HELP:
 		fputs(usage_text, stdout);
 		return 0;
@@ -345,9 +363,10 @@ static int take(struct daemon *d, int option, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct daemon d = {.options = {.rate_hz = PA_RATE_DEFAULT}, .signals = {.fd = -1}};
+	static struct daemon d = {.options = PA_OPTIONS_DEFAULT, .signals = {.fd = -1}};
 	int option, status = -1;
 
+	d.options.modes = PA_MODE_CPU;
 	opterr = 0;
 	while (status == -1 && (option = getopt_long(argc, argv, ":o:F:", long_options, NULL)) != -1)
 		status = take(&d, option, argv);

@@ -1,9 +1,11 @@
 #include "collector/options.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/wire.h"
 
@@ -20,11 +22,94 @@ static int set_rate(struct pa_options *o, const char *value, char *err, size_t e
 	return 0;
 }
 
+/* Cuts the next word of a list off. Returns its length; *at moves past the comma, to NULL behind the last one. */
+static size_t next_word(const char **at, const char **word)
+{
+	size_t len = strcspn(*at, ",");
+
+	*word = *at;
+	*at = (*at)[len] ? *at + len + 1 : NULL;
+	return len;
+}
+
+static bool is_word(const char *word, size_t len, const char *want)
+{
+	return len == strlen(want) && memcmp(word, want, len) == 0;
+}
+
 static int set_mode(struct pa_options *o, const char *value, char *err, size_t err_size)
 {
-	if (strcmp(value, "cpu") == 0)
+	uint32_t modes = 0;
+	const char *word;
+
+	for (const char *at = value; at;) {
+		size_t len = next_word(&at, &word);
+
+		if (is_word(word, len, "cpu"))
+			modes |= PA_MODE_CPU;
+		else if (is_word(word, len, "memory"))
+			modes |= PA_MODE_MEMORY;
+		else {
+			snprintf(err, err_size, "mode '%.40s': this version records cpu and memory", value);
+			return -EINVAL;
+		}
+	}
+	o->modes = modes;
+	return 0;
+}
+
+/* "64k", "512KiB", "1m": units of 1024. 0: no size. */
+static uint64_t size_of(const char *word, size_t len)
+{
+	static const char *const units[] = {"", "k", "m", "g", "t"};
+	uint64_t value = 0;
+	size_t i = 0;
+
+	for (; i < len && word[i] >= '0' && word[i] <= '9' && value <= PA_HEAP_MEAN_MAX; i++)
+		value = value * 10 + (uint64_t)(word[i] - '0');
+	if (!i)
 		return 0;
-	snprintf(err, err_size, "mode '%.40s': this version records cpu", value);
+	word += i;
+	len -= i;
+	if (len > 1 && strncasecmp(word + len - 2, "ib", 2) == 0)
+		len -= 2;
+	else if (len > 0 && (word[len - 1] | 0x20) == 'b')
+		len--;
+	for (i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (len == strlen(units[i]) && strncasecmp(word, units[i], len) == 0)
+			return value <= PA_HEAP_MEAN_MAX >> 10 * i ? value << 10 * i : PA_HEAP_MEAN_MAX + 1;
+	return 0;
+}
+
+static int set_heap(struct pa_options *o, const char *value, char *err, size_t err_size)
+{
+	static const char sampled[] = "sampled:";
+	struct pa_options now = *o;
+	const char *word;
+
+	now.heap_flags = 0;
+	for (const char *at = value; at;) {
+		size_t len = next_word(&at, &word);
+
+		if (is_word(word, len, "exact"))
+			now.heap_mode = PA_HEAP_EXACT;
+		else if (is_word(word, len, "sampled"))
+			now.heap_mode = PA_HEAP_SAMPLED;
+		else if (is_word(word, len, "mmap") && word != value)
+			now.heap_flags |= PA_HEAP_MMAP;
+		else if (len >= sizeof(sampled) && strncmp(word, sampled, sizeof(sampled) - 1) == 0) {
+			now.heap_mode = PA_HEAP_SAMPLED;
+			now.heap_mean = size_of(word + sizeof(sampled) - 1, len - sizeof(sampled) + 1);
+			if (now.heap_mean < 1 || now.heap_mean > PA_HEAP_MEAN_MAX)
+				goto bad;
+		} else
+			goto bad;
+	}
+	*o = now;
+	return 0;
+bad:
+	snprintf(err, err_size, "heap '%.40s': must be sampled, sampled:SIZE (1 to 1t, as in 64k) or exact, then ,mmap",
+		 value);
 	return -EINVAL;
 }
 
@@ -33,22 +118,56 @@ static const struct word {
 	int (*set)(struct pa_options *o, const char *value, char *err, size_t err_size);
 } words[] = {
     {"rate", set_rate}, /* samples per second of CPU time */
-    {"mode", set_mode}, /* what is recorded */
+    {"mode", set_mode}, /* what is recorded: cpu, memory */
+    {"heap", set_heap}, /* how memory is: sampled[:SIZE]|exact[,mmap] */
 };
+
+#define NR_WORDS (sizeof(words) / sizeof(words[0]))
 
 int pa_options_set(struct pa_options *o, const char *name, const char *value, char *err, size_t err_size)
 {
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(words[i].name, name) == 0)
-			return words[i].set(o, value, err, err_size);
+	for (size_t i = 0; i < NR_WORDS; i++) {
+		int ret;
+
+		if (strcmp(words[i].name, name) != 0)
+			continue;
+		ret = words[i].set(o, value, err, err_size);
+		if (!ret)
+			o->given |= 1u << i;
+		return ret;
+	}
 	snprintf(err, err_size, "unknown option '%.40s'", name);
 	return -ENOENT;
+}
+
+/* The same, but a fixed word is checked only. */
+static int set_unless_fixed(struct pa_options *o, const char *name, const char *value, char *err, size_t err_size)
+{
+	struct pa_options now = *o;
+	int ret = pa_options_set(&now, name, value, err, err_size);
+
+	for (size_t i = 0; i < NR_WORDS; i++)
+		if (o->fixed & 1u << i && strcmp(words[i].name, name) == 0)
+			return ret;
+	*o = now;
+	return ret;
+}
+
+/* Where a "name=value,value" ends: before the next comma whose word has a "=". */
+static char *end_of_value(char *at)
+{
+	for (char *comma = strchr(at, ','); comma; comma = strchr(comma + 1, ',')) {
+		size_t len = strcspn(comma + 1, ",=");
+
+		if (comma[1 + len] == '=')
+			return comma;
+	}
+	return at + strlen(at);
 }
 
 int pa_options_parse(struct pa_options *o, const char *text, size_t len, char *err, size_t err_size)
 {
 	char copy[PA_OPTIONS_MAX + 1];
-	char *save = NULL;
 
 	if (len > PA_OPTIONS_MAX) {
 		snprintf(err, err_size, "longer than %d bytes", PA_OPTIONS_MAX);
@@ -56,13 +175,20 @@ int pa_options_parse(struct pa_options *o, const char *text, size_t len, char *e
 	}
 	memcpy(copy, text, len);
 	copy[len] = 0;
-	for (char *word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
-		char *value = strchr(word, '=');
+	for (char *word = copy, *next; *word; word = next) {
+		char *end = end_of_value(word), *value;
 		int ret;
 
+		next = *end ? end + 1 : end;
+		*end = 0;
+		while (end > word && end[-1] == ',')
+			*--end = 0;
+		if (!*word)
+			continue;
+		value = strchr(word, '=');
 		if (value)
 			*value++ = 0;
-		ret = pa_options_set(o, word, value ? value : "", err, err_size);
+		ret = set_unless_fixed(o, word, value ? value : "", err, err_size);
 		if (ret)
 			return ret;
 	}

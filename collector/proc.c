@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -309,6 +310,24 @@ struct inode_search {
 	uint64_t inode;
 	const char *name;
 };
+
+int pa_proc_resident(uint32_t pid, uint64_t *all, uint64_t *shared)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), size, resident, of_files;
+	char path[64], buf[256];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%u/statm", pid);
+	n = read_small(path, buf, sizeof(buf));
+	if (n <= 0)
+		return n < 0 ? (int)n : -ESRCH;
+	/* a zombie has no memory any more */
+	if (sscanf(buf, "%" SCNu64 " %" SCNu64 " %" SCNu64, &size, &resident, &of_files) != 3 || !size)
+		return -ESRCH;
+	*all = resident * page;
+	*shared = of_files * page;
+	return 0;
+}
 
 static int match_inode(void *arg, const struct pa_proc_map *map)
 {

@@ -21,8 +21,8 @@ struct pa_proc_status {
 };
 
 int pa_proc_status(uint32_t pid, struct pa_proc_status *out);
-/* When a process was started, in ticks of sysconf(_SC_CLK_TCK) since boot: only good to compare two processes; exec does
- * not change it. 0: not known. Source: proc(5), field 22 of /proc/PID/stat. */
+/* When a process was started, in ticks of sysconf(_SC_CLK_TCK) since boot: only good to compare two processes; exec
+ * does not change it. 0: not known. Source: proc(5), field 22 of /proc/PID/stat. */
 uint64_t pa_proc_start_ticks(uint32_t pid);
 /* Real user id; (uint32_t)-1 when it cannot be told. */
 uint32_t pa_proc_uid(uint32_t pid);
@@ -62,6 +62,10 @@ struct pa_proc_map {
 /* Resident memory of the mappings fn says yes to, KiB: anonymous and shared pages alike (Rss of smaps).
  * Errors: -errno. Walks the page tables of the target: not for every poll. */
 int pa_proc_rss(uint32_t pid, bool (*fn)(void *arg, const struct pa_proc_map *map), void *arg, uint64_t *kib);
+
+/* Resident memory, bytes: all, and what of it is of files and shared memory. Cheap. Source: proc(5), /proc/PID/statm.
+ */
+int pa_proc_resident(uint32_t pid, uint64_t *all, uint64_t *shared);
 
 /* Visits the mappings in order of address; a non-zero result of fn ends the visit. Bounded: 65536 lines. */
 int pa_proc_maps(uint32_t pid, int (*fn)(void *arg, const struct pa_proc_map *map), void *arg);

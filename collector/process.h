@@ -15,8 +15,8 @@
 
 #define PA_THREAD_BUCKETS 256
 /* Two years: more CPU time than that is a liar's and counts as none. */
-#define PA_CPU_NS_MAX (UINT64_C(1) << 56)
-#define PA_THREADS_MAX    65536 /* live ones of a process */
+#define PA_CPU_NS_MAX  (UINT64_C(1) << 56)
+#define PA_THREADS_MAX 65536 /* live ones of a process */
 
 struct pa_thread {
 	uint32_t id;
@@ -35,6 +35,7 @@ struct pa_thread {
 	struct pa_thread *chain;
 };
 
+struct pa_heap;
 struct pa_recorder;
 struct pa_unwinder;
 struct pa_recording_session;
@@ -57,7 +58,7 @@ struct pa_process {
 	uint64_t scanned_ns; /* when its maps were read last */
 	uint64_t polled_cpu_ns;
 	uint64_t measured_ns; /* when the agent's memory was measured last */
-	bool said_end; /* a PROCESS_END came: its CPU time is the last word */
+	bool said_end;        /* a PROCESS_END came: its CPU time is the last word */
 	bool ended;
 	uint64_t ended_at_ns; /* when we noticed */
 	char how[32];
@@ -73,6 +74,7 @@ struct pa_process {
 	uint32_t nr_notes;
 	struct pa_thread *threads[PA_THREAD_BUCKETS];
 	struct pa_maps maps;
+	struct pa_heap *heap;         /* NULL: not recorded, or written already */
 	struct pa_unwinder *unwinder; /* slices.c's */
 	int perfmap_fd;               /* -1: none opened */
 	bool wants_perfmap;

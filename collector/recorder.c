@@ -17,6 +17,7 @@
 #define BUSY_NS   (1 * MS)
 #define IDLE_NS   (250u * MS)
 #define POLL_NS   (250u * MS)
+#define EXACT_NS  (5 * MS) /* a thread that does nothing but allocate fills its ring in a few times that */
 #define COMMIT_NS 1000000000u
 /* A session without a live process stays that long before /proc is searched for children nobody has seen yet. */
 #define LINGER_NS 1000000000u
@@ -43,6 +44,7 @@ static void session_losses(struct pa_recording_session *rs)
 		pa_recorder_store(r, pa_store_add_loss(r->store, id, "hook busy", busy - rs->s->hook_busy));
 	rs->s->lost_no_slot = no_slot;
 	rs->s->hook_busy = busy;
+	pa_heaps_losses(rs);
 }
 
 static void free_session(struct pa_recording_session *rs)
@@ -67,13 +69,28 @@ static void free_session(struct pa_recording_session *rs)
 		pa_process_fini(p);
 		free(p);
 	}
+	pa_heap_drain_free(rs->heap_drain);
 	pa_session_free(rs->s);
 	free(rs);
 }
 
 static struct pa_geometry usual_geometry(const struct pa_recorder *r)
 {
-	return (struct pa_geometry){PA_SESSION_SLOTS, PA_SESSION_SIGNAL_RING, PA_SESSION_HOOK_RING, r->period_ns};
+	static const struct pa_heap_class classes[PA_HEAP_CLASSES] = PA_SESSION_HEAP_CLASSES;
+	struct pa_geometry g = {.nr_slots = PA_SESSION_SLOTS,
+				.signal_ring_bytes = PA_SESSION_SIGNAL_RING,
+				.hook_ring_bytes = PA_SESSION_HOOK_RING,
+				.period_ns = r->period_ns,
+				.modes = r->options.modes};
+
+	if (!pa_heaps_wanted(r))
+		return g;
+	g.heap_mode = r->options.heap_mode;
+	g.heap_flags = r->options.heap_flags | (r->heap_clock.tsc ? PA_HEAP_TSC : 0);
+	g.heap_mean = r->options.heap_mean;
+	if (g.heap_mode == PA_HEAP_EXACT)
+		memcpy(g.heap_classes, classes, sizeof(classes));
+	return g;
 }
 
 /* Whether sessions can be had at all: without memfd_create, or below RLIMIT_FSIZE, every agent would be turned away. */
@@ -102,7 +119,8 @@ static struct pa_recording_session *new_session(struct pa_recorder *r, const str
 	if (!rs)
 		return NULL;
 	rs->recorder = r;
-	if (pa_session_create(&geometry, &rs->s)) {
+	if (pa_session_create(&geometry, &rs->s) || pa_heaps_open(rs)) {
+		pa_session_free(rs->s);
 		free(rs);
 		return NULL;
 	}
@@ -292,6 +310,8 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 	uint64_t record = sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t);
 	uint64_t wait = PA_SESSION_SIGNAL_RING / 2 / record * r->period_ns;
 
+	if (pa_heaps_wanted(r) && r->options.heap_mode == PA_HEAP_EXACT && wait > EXACT_NS)
+		wait = EXACT_NS;
 	return wait > IDLE_NS ? IDLE_NS : wait < BUSY_NS ? BUSY_NS : wait;
 }
 
@@ -373,6 +393,14 @@ static void on_commit(struct pa_timer *timer)
 				pa_account_read_cpu(p);
 				pa_recorder_put_process(p);
 			}
+	for (struct pa_recording_session *rs = r->sessions; rs && pa_heaps_wanted(r); rs = rs->next) {
+		struct pa_drain_result result;
+
+		if (!rs->answered)
+			continue;
+		pa_recorder_drain(rs, &result);
+		pa_heaps_flush(rs);
+	}
 	pa_recorder_store(r, pa_store_commit(r->store));
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
 }
@@ -416,13 +444,29 @@ static void put_time(struct pa_recorder *r, const char *key, const char *mono_ke
 	pa_recorder_meta_u64(r, mono_key, pa_now_ns());
 }
 
+static void put_modes(struct pa_recorder *r)
+{
+	static const char *const modes[] = {"", "cpu", "memory", "cpu,memory"};
+	bool exact = r->options.heap_mode == PA_HEAP_EXACT;
+
+	pa_recorder_meta(r, "mode", modes[r->options.modes & (PA_MODE_CPU | PA_MODE_MEMORY)]);
+	if (!pa_heaps_wanted(r))
+		return;
+	pa_recorder_meta(r, "heap",
+			 r->options.heap_flags & PA_HEAP_MMAP ? exact ? "exact,mmap" : "sampled,mmap"
+			 : exact                              ? "exact"
+							      : "sampled");
+	if (!exact)
+		pa_recorder_meta_u64(r, "heap_mean", r->options.heap_mean);
+}
+
 static void first_rows(struct pa_recorder *r)
 {
 	struct utsname uts;
 
 	put_time(r, "started", "started_mono_ns");
 	pa_recorder_meta(r, "command", r->options.command);
-	pa_recorder_meta(r, "mode", "cpu");
+	put_modes(r);
 	pa_recorder_meta_u64(r, "period_ns", r->period_ns);
 	pa_recorder_meta(r, "version", PA_VERSION);
 	if (!uname(&uts))
@@ -443,6 +487,7 @@ static void free_recorder(struct pa_recorder *r)
 	pa_stackmemo_free(r->memo);
 	pa_stacks_free(r->stacks);
 	pa_modules_free(r->modules);
+	pa_heaps_fini(r);
 	free(r->unnamed);
 	free(r->completed);
 	free(r->path);
@@ -474,6 +519,8 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 		return -ENOMEM;
 	r->loop = loop;
 	r->options = *options;
+	if (!r->options.modes)
+		r->options.modes = PA_MODE_CPU;
 	r->period_ns = options->period_ns;
 	r->drain_ns = BUSY_NS;
 	r->unwinder = "perfagent";
@@ -490,7 +537,7 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	r->commit_timer = (struct pa_timer){.fn = on_commit, .arg = r};
 	pa_records_init(&r->sink, r);
 	status = -ENOMEM;
-	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain)
+	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain && !pa_heaps_init(r))
 		status = try_session(r, err, err_size);
 	if (!status && !options->file_later)
 		status = pa_recorder_create_file(r, err, err_size);

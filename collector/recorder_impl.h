@@ -4,6 +4,8 @@
 #define PA_COLLECTOR_RECORDER_IMPL_H
 
 #include "collector/drain.h"
+#include "collector/heap_drain.h"
+#include "collector/heap_sampled.h"
 #include "collector/modules.h"
 #include "collector/process.h"
 #include "collector/recorder.h"
@@ -18,6 +20,7 @@
 #define PA_RECORDER_NODES_MAX     (16u << 20)
 
 #define PA_HANDLER_BUCKETS 128
+#define PA_ENDED_THREADS   4096
 
 struct pa_recording_session {
 	struct pa_session *s;
@@ -28,6 +31,9 @@ struct pa_recording_session {
 	uint64_t empty_since_ns; /* 0: some process lives */
 	uint64_t start_ticks;    /* pa_proc_start_ticks of its first process, 0: not known */
 	bool answered;
+	struct pa_heap_drain *heap_drain; /* NULL: not in exact mode */
+	uint64_t heap_unrecorded;         /* last reading of the control page */
+	uint64_t heap_ns;                 /* what its heaps have played goes up to there */
 	struct pa_recording_session *next;
 };
 
@@ -72,6 +78,14 @@ struct pa_recorder {
 	} * unnamed; /* JIT frames without a name yet */
 	size_t nr_unnamed;
 	size_t max_unnamed;
+	struct pa_heap_clock heap_clock;
+	struct pa_heap_sink heap_sink;
+	struct pa_heap_sampled *sampled;
+	struct pa_ended_thread {
+		uint32_t process, tid, id;
+		uint64_t start_ns;
+	} * ended; /* the last PA_ENDED_THREADS, at nr_ended modulo that */
+	uint64_t nr_ended;
 };
 
 /* recorder.c */
@@ -98,6 +112,10 @@ struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_
 void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t);
 
 /* records.c */
+/* The process a record speaks of, NULL: none. */
+struct pa_process *pa_records_process(struct pa_recorder *r, const struct pa_drain_origin *from,
+				      const struct pa_record *record);
+void pa_records_loss(struct pa_process *p, const char *reason, uint64_t count);
 void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r);
 void pa_records_put_thread(struct pa_process *p, const struct pa_thread *t);
 /* One sample row that stands for periods without a stack. */
@@ -107,11 +125,29 @@ void pa_records_charge(struct pa_process *p, struct pa_thread *t, uint64_t time_
 uint32_t pa_frames_stack(struct pa_process *p, const struct pa_sample *sample);
 uint32_t pa_frames_pseudo_stack(struct pa_recorder *r, uint32_t root_frame, uint32_t pseudo);
 uint32_t pa_frames_of(struct pa_process *p, uint64_t value, uint64_t time_ns);
+/* The stack of a frame (as in struct pa_sample) on a parent; the agent's own frames are none. */
+uint32_t pa_frames_on(struct pa_process *p, uint32_t parent, uint64_t value, uint64_t time_ns);
 void pa_frames_symbolize(struct pa_recorder *r);
 
 /* jit.c */
 void pa_jit_open(struct pa_process *p); /* while the process lives */
 void pa_jit_name(struct pa_process *p); /* when it ends */
+
+/* recorder_heap.c */
+int pa_heaps_init(struct pa_recorder *r); /* Errors: 0 or -ENOMEM */
+void pa_heaps_fini(struct pa_recorder *r);
+bool pa_heaps_wanted(const struct pa_recorder *r);
+int pa_heaps_open(struct pa_recording_session *rs);  /* a session; 0 or -ENOMEM */
+void pa_heaps_begin(struct pa_process *p);           /* a process */
+void pa_heaps_end(struct pa_process *p);             /* its end: everything is written */
+void pa_heaps_look(struct pa_recording_session *rs); /* before the other rings are drained ... */
+void pa_heaps_play(struct pa_recording_session *rs, struct pa_drain_result *result); /* ... and after */
+void pa_heaps_flush(struct pa_recording_session *rs);                                /* once a second */
+void pa_heaps_losses(struct pa_recording_session *rs);                               /* reads the control page */
+void pa_heaps_thread_ended(struct pa_process *p, const struct pa_thread *t);
+void pa_heaps_on_sample(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
+void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
+void pa_heaps_on_figures(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 
 /* account.c */
 void pa_account_poll(struct pa_process *p);

@@ -46,7 +46,10 @@ void pa_recorder_drain(struct pa_recording_session *rs, struct pa_drain_result *
 
 	r->draining = rs;
 	r->recent = NULL;
+	pa_heaps_look(rs);
 	pa_drain_session(r->drain, rs->s, &r->sink, result);
+	r->recent = NULL;
+	pa_heaps_play(rs, result);
 	r->draining = NULL;
 	r->recent = NULL;
 }
@@ -99,6 +102,7 @@ struct pa_process *pa_recorder_new_process(struct pa_recording_session *rs, uint
 	rs->nr_processes++;
 	rs->nr_live++;
 	rs->empty_since_ns = 0;
+	pa_heaps_begin(p);
 	watch_process(p, pidfd);
 	return p;
 }
@@ -306,6 +310,7 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 	else if (!p->how[0])
 		snprintf(p->how, sizeof(p->how), "unknown");
 	pa_account_end(p);
+	pa_heaps_end(p);
 	r->tree_cpu_ns += p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
 	pa_recorder_put_process(p);
 	pa_recorder_unwatch(p);

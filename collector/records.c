@@ -5,8 +5,8 @@
 
 #include "collector/recorder_impl.h"
 
-static struct pa_process *process_of(struct pa_recorder *r, const struct pa_drain_origin *from,
-				     const struct pa_record *record)
+struct pa_process *pa_records_process(struct pa_recorder *r, const struct pa_drain_origin *from,
+				      const struct pa_record *record)
 {
 	struct pa_process *p = pa_recorder_process(r, from->pid);
 
@@ -28,7 +28,7 @@ static void put_sample(struct pa_process *p, struct pa_thread *t, uint64_t time_
 	}
 }
 
-static void put_loss(struct pa_process *p, const char *reason, uint64_t count)
+void pa_records_loss(struct pa_process *p, const char *reason, uint64_t count)
 {
 	if (count)
 		pa_recorder_store(p->recorder, pa_store_add_loss(p->recorder->store, p->id, reason, count));
@@ -78,7 +78,7 @@ static void on_sample(void *arg, const struct pa_drain_origin *from, const struc
 {
 	const struct pa_sample *sample = (const struct pa_sample *)record;
 	struct pa_recorder *r = arg;
-	struct pa_process *p = process_of(r, from, record);
+	struct pa_process *p = pa_records_process(r, from, record);
 	struct pa_thread *t = p ? pa_recorder_thread(p, sample->tid, record->time_ns) : NULL;
 	uint32_t stack;
 
@@ -98,9 +98,9 @@ static void on_sample(void *arg, const struct pa_drain_origin *from, const struc
 	count_handler_time(r, sample->self_ns);
 	pa_process_weigh(p, t, sample->weight);
 	if (sample->stop != PA_STOP_END)
-		put_loss(p, "truncated", 1);
+		pa_records_loss(p, "truncated", 1);
 	if (sample->head.flags & PA_SAMPLE_BLOCKED) {
-		put_loss(p, "blocked", sample->weight);
+		pa_records_loss(p, "blocked", sample->weight);
 		pa_records_charge(p, t, record->time_ns, PA_FRAME_SIGNAL_BLOCKED, sample->weight);
 		return;
 	}
@@ -110,7 +110,7 @@ static void on_sample(void *arg, const struct pa_drain_origin *from, const struc
 static void on_slice(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	struct pa_recorder *r = arg;
-	struct pa_process *p = process_of(r, from, record);
+	struct pa_process *p = pa_records_process(r, from, record);
 
 	if (p)
 		pa_slices_keep(r->slices, p, (const struct pa_slice *)record);
@@ -139,7 +139,7 @@ static void count_early(struct pa_process *p, struct pa_thread *t, const struct 
 static void on_thread_start(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_thread_start *start = (const struct pa_thread_start *)record;
-	struct pa_process *p = process_of(arg, from, record);
+	struct pa_process *p = pa_records_process(arg, from, record);
 	struct pa_thread *t = p ? pa_recorder_thread(p, start->tid, record->time_ns) : NULL;
 
 	if (!t)
@@ -160,7 +160,7 @@ static void on_thread_start(void *arg, const struct pa_drain_origin *from, const
 static void on_thread_end(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_thread_end *end = (const struct pa_thread_end *)record;
-	struct pa_process *p = process_of(arg, from, record);
+	struct pa_process *p = pa_records_process(arg, from, record);
 	struct pa_thread *t = p ? pa_recorder_thread(p, end->tid, record->time_ns) : NULL;
 
 	if (!t)
@@ -175,13 +175,14 @@ static void on_thread_end(void *arg, const struct pa_drain_origin *from, const s
 	t->cpu_ns = believable(end->cpu_ns);
 	t->end_ns = record->time_ns;
 	pa_records_put_thread(p, t);
+	pa_heaps_thread_ended(p, t);
 	pa_recorder_forget_thread(p, t);
 }
 
 static void on_module(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	struct pa_recorder *r = arg;
-	struct pa_process *p = process_of(r, from, record);
+	struct pa_process *p = pa_records_process(r, from, record);
 
 	if (p)
 		pa_modules_learn(r->modules, &p->maps, p->ended || p->replaced ? 0 : p->pid,
@@ -191,7 +192,7 @@ static void on_module(void *arg, const struct pa_drain_origin *from, const struc
 static void on_unmap(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_unmap *unmap = (const struct pa_unmap *)record;
-	struct pa_process *p = process_of(arg, from, record);
+	struct pa_process *p = pa_records_process(arg, from, record);
 
 	if (p)
 		pa_maps_unmap(&p->maps, unmap->start, unmap->end, record->time_ns);
@@ -200,7 +201,7 @@ static void on_unmap(void *arg, const struct pa_drain_origin *from, const struct
 static void on_process_end(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_process_end *end = (const struct pa_process_end *)record;
-	struct pa_process *p = process_of(arg, from, record);
+	struct pa_process *p = pa_records_process(arg, from, record);
 
 	if (!p)
 		return;
@@ -215,6 +216,30 @@ static void on_process_end(void *arg, const struct pa_drain_origin *from, const 
 	}
 }
 
+/* Errors: false: it is about something else, or about a reason we do not know. */
+static bool describe_heap(const struct pa_note *note, char *text, size_t size)
+{
+	static const char *const declined[] = {
+	    [PA_HEAP_DECLINED_SANITIZER] = "a sanitizer's runtime checks the heap by itself",
+	    [PA_HEAP_DECLINED_OWN] = "the program brings an allocator of its own that cannot be followed from outside",
+	    [PA_HEAP_DECLINED_MEMORY] = "there was no memory for it",
+	};
+
+	if (note->code == PA_NOTE_HEAP_DECLINED && note->a < sizeof(declined) / sizeof(declined[0]) &&
+	    declined[note->a])
+		snprintf(text, size, "allocations are not recorded: %s", declined[note->a]);
+	else if (note->code == PA_NOTE_HEAP_MEAN)
+		snprintf(text, size,
+			 "%lu sampled blocks were live at once: from then on one sample in %lu bytes was taken",
+			 (unsigned long)note->b, (unsigned long)note->a);
+	else if (note->code == PA_NOTE_HEAP_FIGURES)
+		snprintf(text, size, "the C library needed %.1f ms to tell about its heap: it was not asked again",
+			 (double)note->a / 1e6);
+	else
+		return false;
+	return true;
+}
+
 static void describe(const struct pa_note *note, char *text, size_t size)
 {
 	static const char *const sentences[PA_NOTE_CODES] = {
@@ -225,10 +250,15 @@ static void describe(const struct pa_note *note, char *text, size_t size)
 	    [PA_NOTE_ALTSTACK_SMALL] = "an alternate signal stack is too small for the handler, bytes",
 	    [PA_NOTE_NO_FIND_OBJECT] = "this libc lacks _dl_find_object: stacks follow frame pointers only",
 	    [PA_NOTE_HANDLER_REPLACED] = "the program replaced the handler of the sampling signal",
+	    [PA_NOTE_HEAP_DECLINED] = "allocations are not recorded, reason",
 	};
-	static const bool shows_a[PA_NOTE_CODES] = {
-	    [PA_NOTE_SIGNAL_MOVED] = true, [PA_NOTE_TIMER_REFUSED] = true, [PA_NOTE_ALTSTACK_SMALL] = true};
+	static const bool shows_a[PA_NOTE_CODES] = {[PA_NOTE_SIGNAL_MOVED] = true,
+						    [PA_NOTE_TIMER_REFUSED] = true,
+						    [PA_NOTE_ALTSTACK_SMALL] = true,
+						    [PA_NOTE_HEAP_DECLINED] = true};
 
+	if (describe_heap(note, text, size))
+		return;
 	if (note->code == PA_NOTE_EXEC_DROPPED && note->a == 3)
 		snprintf(text, size,
 			 "it ran a program that cannot be recorded: AddressSanitizer's library must come first there");
@@ -248,7 +278,7 @@ static void describe(const struct pa_note *note, char *text, size_t size)
 static void on_note(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_note *note = (const struct pa_note *)record;
-	struct pa_process *p = process_of(arg, from, record);
+	struct pa_process *p = pa_records_process(arg, from, record);
 	char text[200];
 
 	if (note->code == PA_NOTE_STARTED && p) {
@@ -271,10 +301,10 @@ static void on_counters(void *arg, const struct pa_drain_origin *from, const str
 		return;
 	p->agent_ns += delta->self_ns;
 	if (from->hook) {
-		put_loss(p, "hook ring full", delta->lost_full);
+		pa_records_loss(p, "hook ring full", delta->lost_full);
 		return;
 	}
-	put_loss(p, "ring full", delta->lost_weight);
+	pa_records_loss(p, "ring full", delta->lost_weight);
 	t = delta->lost_weight ? pa_process_thread(p, from->tid) : NULL;
 	if (t)
 		pa_process_weigh(p, t, delta->lost_weight);
@@ -290,7 +320,7 @@ static void on_bad(void *arg, const struct pa_drain_origin *from, const char *wh
 	if (!p)
 		return;
 	snprintf(text, sizeof(text), "%s ring %u was given up: %s", from->hook ? "hook" : "signal", from->slot, why);
-	put_loss(p, "bad record", 1);
+	pa_records_loss(p, "bad record", 1);
 	pa_recorder_store(p->recorder, pa_store_add_note(p->recorder->store, p->id, pa_now_ns(), text));
 }
 
@@ -308,6 +338,9 @@ void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r)
 		    [PA_REC_PROCESS_END] = {on_process_end, false},
 		    [PA_REC_NOTE] = {on_note, false},
 		    [PA_REC_SLICE] = {on_slice, false},
+		    [PA_REC_HEAP_SAMPLE] = {pa_heaps_on_sample, false},
+		    [PA_REC_HEAP_FREE] = {pa_heaps_on_free, false},
+		    [PA_REC_HEAP_FIGURES] = {pa_heaps_on_figures, false},
 		},
 	    .counters = on_counters,
 	    .bad = on_bad,

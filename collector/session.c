@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,10 +17,41 @@ static bool ring_size_ok(uint32_t bytes)
 	return bytes >= PAGE_BYTES && bytes <= (1u << 20) && (bytes & (bytes - 1)) == 0;
 }
 
+static bool heap_classes_ok(const struct pa_geometry *g)
+{
+	for (int i = 0; i < PA_HEAP_CLASSES; i++) {
+		const struct pa_heap_class *c = &g->heap_classes[i];
+
+		if (c->nr && (c->nr > 65536 || c->bytes < PAGE_BYTES || c->bytes > (16u << 20) ||
+			      (c->bytes & (c->bytes - 1)) != 0))
+			return false;
+	}
+	return true;
+}
+
 static bool geometry_ok(const struct pa_geometry *g)
 {
 	return g->nr_slots >= 1 && g->nr_slots <= 65536 && ring_size_ok(g->signal_ring_bytes) &&
-	       ring_size_ok(g->hook_ring_bytes) && g->period_ns > 0;
+	       ring_size_ok(g->hook_ring_bytes) && g->period_ns > 0 && heap_classes_ok(g);
+}
+
+static uint64_t up_to_page(uint64_t bytes)
+{
+	return (bytes + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
+}
+
+static void lay_out_heap(struct pa_session *s)
+{
+	for (int i = 0; i < PA_HEAP_CLASSES; i++)
+		s->nr_heap_rings += s->geometry.heap_classes[i].nr;
+	if (!s->nr_heap_rings)
+		return;
+	s->heap_lines_offset = up_to_page(s->file_size);
+	s->heap_rings_offset = s->heap_lines_offset +
+			       up_to_page((uint64_t)s->nr_heap_rings * sizeof(struct pa_heap_line));
+	s->file_size = s->heap_rings_offset;
+	for (int i = 0; i < PA_HEAP_CLASSES; i++)
+		s->file_size += (uint64_t)s->geometry.heap_classes[i].nr * s->geometry.heap_classes[i].bytes;
 }
 
 static void lay_out(struct pa_session *s)
@@ -28,8 +60,9 @@ static void lay_out(struct pa_session *s)
 	uint64_t slots_bytes = (uint64_t)g->nr_slots * sizeof(struct pa_slot);
 
 	s->slots_offset = PA_CONTROL_BYTES;
-	s->rings_offset = (s->slots_offset + slots_bytes + PAGE_BYTES - 1) & ~(uint64_t)(PAGE_BYTES - 1);
+	s->rings_offset = up_to_page(s->slots_offset + slots_bytes);
 	s->file_size = s->rings_offset + (uint64_t)g->nr_slots * (g->signal_ring_bytes + g->hook_ring_bytes);
+	lay_out_heap(s);
 }
 
 static void write_constants(struct pa_session *s)
@@ -47,6 +80,14 @@ static void write_constants(struct pa_session *s)
 	c->hook_ring_bytes = s->geometry.hook_ring_bytes;
 	c->file_size = s->file_size;
 	c->period_ns = s->geometry.period_ns;
+	c->modes = s->geometry.modes;
+	c->heap_flags = s->geometry.heap_flags;
+	c->heap_mean = s->geometry.heap_mean ? s->geometry.heap_mean : 1;
+	c->heap_lines_offset = s->heap_lines_offset;
+	c->heap_rings_offset = s->heap_rings_offset;
+	memcpy(c->heap_classes, s->geometry.heap_classes, sizeof(c->heap_classes));
+	if (s->geometry.modes & PA_MODE_MEMORY)
+		pa_store_relaxed(&c->heap_mode, s->geometry.heap_mode);
 	pa_store_release(&c->state, PA_SESSION_SAMPLING);
 }
 
@@ -66,6 +107,13 @@ static int make_file(struct pa_session *s)
 		return -errno;
 	s->control = map;
 	s->slots = (struct pa_slot *)((char *)map + s->slots_offset);
+	if (s->nr_heap_rings) {
+		map = mmap(NULL, s->heap_rings_offset - s->heap_lines_offset, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd,
+			   (off_t)s->heap_lines_offset);
+		if (map == MAP_FAILED)
+			return -errno;
+		s->heap_lines = map;
+	}
 	write_constants(s);
 	/* sealed: no peer can make a read of ours raise SIGBUS by shrinking it */
 	if (fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
@@ -104,6 +152,8 @@ void pa_session_free(struct pa_session *s)
 		pa_store_release(&s->control->state, PA_SESSION_ENDED);
 		munmap(s->control, s->rings_offset);
 	}
+	if (s->heap_lines)
+		munmap(s->heap_lines, s->heap_rings_offset - s->heap_lines_offset);
 	if (s->fd >= 0)
 		close(s->fd);
 	free(s->in);
@@ -115,6 +165,23 @@ uint64_t pa_session_ring_offset(const struct pa_session *s, uint32_t slot, bool 
 	uint64_t pair = (uint64_t)s->geometry.signal_ring_bytes + s->geometry.hook_ring_bytes;
 
 	return s->rings_offset + slot * pair + (hook ? s->geometry.signal_ring_bytes : 0);
+}
+
+uint64_t pa_session_heap_ring(const struct pa_session *s, uint32_t ring, uint32_t *bytes)
+{
+	uint64_t at = s->heap_rings_offset;
+
+	for (int i = 0; i < PA_HEAP_CLASSES; i++) {
+		const struct pa_heap_class *c = &s->geometry.heap_classes[i];
+
+		*bytes = c->bytes;
+		if (ring < c->nr)
+			return at + (uint64_t)ring * c->bytes;
+		ring -= c->nr;
+		at += (uint64_t)c->nr * c->bytes;
+	}
+	*bytes = 0;
+	return 0;
 }
 
 void pa_session_each_slot(struct pa_session *s, void (*fn)(void *arg, uint32_t slot), void *arg)

@@ -15,12 +15,26 @@
 #define PA_SESSION_SIGNAL_RING (64 * 1024)
 #define PA_SESSION_HOOK_RING   (32 * 1024)
 #define PA_SESSION_MEMFD_NAME  "perfagent"
+/* Heap rings: for a few threads that allocate all the time, some that do often, and many that do now and then. Together
+ * 256 MiB, of which only what is written takes memory. */
+#define PA_SESSION_HEAP_CLASSES                                                                                        \
+	{                                                                                                              \
+		{16, 8u << 20}, {64, 1u << 20},                                                                        \
+		{                                                                                                      \
+			256, 256u << 10                                                                                \
+		}                                                                                                      \
+	}
 
 struct pa_geometry {
 	uint32_t nr_slots;          /* 1..65536 */
 	uint32_t signal_ring_bytes; /* powers of two, 4096..1 MiB */
 	uint32_t hook_ring_bytes;
 	uint64_t period_ns; /* CPU time between two samples of a thread */
+	uint32_t modes;     /* PA_MODE_* */
+	uint32_t heap_mode; /* enum pa_heap_mode; off without PA_MODE_MEMORY */
+	uint32_t heap_flags;
+	uint64_t heap_mean;                                 /* bytes; 0 counts as 1 */
+	struct pa_heap_class heap_classes[PA_HEAP_CLASSES]; /* of exact mode: powers of two, 4096..16 MiB; nr 0: none */
 };
 
 /* Counters of one ring as last read; they only mean something as differences. */
@@ -54,10 +68,14 @@ struct pa_session {
 	struct pa_geometry geometry;
 	uint64_t slots_offset;
 	uint64_t rings_offset;
-	struct pa_control *control; /* shared; with the slots one mapping */
-	struct pa_slot *slots;      /* shared */
-	struct pa_slot_in *in;      /* private, nr_slots */
-	uint64_t lost_no_slot;      /* last reading of the control page */
+	uint64_t heap_lines_offset; /* 0: no heap rings */
+	uint64_t heap_rings_offset;
+	uint32_t nr_heap_rings;
+	struct pa_heap_line *heap_lines; /* shared */
+	struct pa_control *control;      /* shared; with the slots one mapping */
+	struct pa_slot *slots;           /* shared */
+	struct pa_slot_in *in;           /* private, nr_slots */
+	uint64_t lost_no_slot;           /* last reading of the control page */
 	uint64_t hook_busy;
 	uint64_t agent_start; /* the agent's own mapping: cut from stacks */
 	uint64_t agent_end;
@@ -72,6 +90,9 @@ void pa_session_free(struct pa_session *s);
 
 /* Offset of a ring's data in the memfd. */
 uint64_t pa_session_ring_offset(const struct pa_session *s, uint32_t slot, bool hook);
+
+/* Offset of a heap ring's data in the memfd; *bytes: of it. */
+uint64_t pa_session_heap_ring(const struct pa_session *s, uint32_t ring, uint32_t *bytes);
 
 /* Visits every slot whose page the target has ever written, lowest first (a page nobody wrote is not touched: reading
  * it would allocate it). */

@@ -106,6 +106,7 @@ struct pa_heap_unmap {
 };
 
 #define PA_HEAP_RECORD_MAX 64
+#define PA_HEAP_NODES_MAX (UINT32_C(1) << 22) /* ids of one epoch: before there are more, EPOCH */
 
 _Static_assert(sizeof(struct pa_heap_head) == 8, "size");
 _Static_assert(sizeof(struct pa_heap_owner) == 32, "size");
@@ -117,5 +118,15 @@ _Static_assert(sizeof(struct pa_heap_alloc_large) == 32, "size");
 _Static_assert(sizeof(struct pa_heap_freed) == 16, "size");
 _Static_assert(sizeof(struct pa_heap_map) == 32, "size");
 _Static_assert(sizeof(struct pa_heap_unmap) == 24, "size");
+
+/* Steps over a copied byte range of records as pa_wire_next does: sizes and alignment; what ids and positions mean is the
+ * reader's to judge.
+ * Shapes: buf holds len bytes, 8-aligned; *offset <= len starts at 0 and moves past the record returned. Unknown types
+ * are returned; fillers are stepped over, and bring no time along.
+ * Errors: NULL at the end (*offset == len), at a record that is no record or is not all there (*offset < len).
+ * World: plain. */
+const struct pa_heap_head *pa_heapwire_next(const void *buf, size_t len, size_t *offset);
+/* Least bytes of a record by type; 0: a filler. */
+extern const uint8_t pa_heapwire_bytes[PA_HR_TYPES];
 
 #endif

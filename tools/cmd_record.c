@@ -8,27 +8,35 @@
 #include <unistd.h>
 
 #include "collector/options.h"
+#include "common/wire.h"
 #include "tools/commands.h"
 #include "tools/record_run.h"
 
 static const char usage_text[] =
     "usage: perfagent record [OPTION]... [--] COMMAND [ARGUMENT]...\n"
-    "Runs COMMAND and records where it and its children spend CPU time.\n\n"
+    "Runs COMMAND and records where it and its children spend CPU time and allocate memory.\n\n"
     "  -o, --output FILE   the recording (%p: process id, %h: host; default COMMAND.PID.pfa; - is stdout)\n"
     "  -F, --rate HZ       samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
-    "      --mode cpu      what is recorded\n"
+    "      --mode LIST     what is recorded: cpu, memory (default cpu,memory)\n"
+    "      --heap HOW      sampled[:SIZE] (default: one allocation in 512k bytes) or exact: each one;\n"
+    "                      then ,mmap: memory that is mapped, too\n"
     "  -d, --duration SEC  stop recording after SEC seconds; the command runs on\n"
     "  -q, --quiet         no hint at the end\n"
     "      --help, --version\n\n"
     "The exit status is the command's; 127: not found, 126: cannot be executed, 125: perfagent failed before it ran.\n";
 
-enum { OPT_MODE = 256, OPT_HELP, OPT_VERSION };
+enum { OPT_MODE = 256, OPT_HEAP, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'},    {"rate", required_argument, NULL, 'F'},
-    {"mode", required_argument, NULL, OPT_MODE}, {"duration", required_argument, NULL, 'd'},
-    {"quiet", no_argument, NULL, 'q'},           {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION}, {NULL, 0, NULL, 0},
+    {"output", required_argument, NULL, 'o'},
+    {"rate", required_argument, NULL, 'F'},
+    {"mode", required_argument, NULL, OPT_MODE},
+    {"duration", required_argument, NULL, 'd'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {"heap", required_argument, NULL, OPT_HEAP},
+    {NULL, 0, NULL, 0},
 };
 
 #define FAILED (-2)
@@ -68,6 +76,11 @@ static int take_mode(struct pa_record_run *run, const char *value)
 	return take_word(run, "mode", value);
 }
 
+static int take_heap(struct pa_record_run *run, const char *value)
+{
+	return take_word(run, "heap", value);
+}
+
 static int take_duration(struct pa_record_run *run, const char *value)
 {
 	char *end;
@@ -96,8 +109,8 @@ static const struct row {
 	int option;
 	int (*take)(struct pa_record_run *run, const char *value);
 } rows[] = {
-    {'o', take_output}, {'F', take_rate},      {OPT_MODE, take_mode},       {'d', take_duration},
-    {'q', take_quiet},  {OPT_HELP, show_help}, {OPT_VERSION, show_version},
+    {'o', take_output},    {'F', take_rate},  {OPT_MODE, take_mode}, {'d', take_duration},
+    {OPT_HEAP, take_heap}, {'q', take_quiet}, {OPT_HELP, show_help}, {OPT_VERSION, show_version},
 };
 
 static int take(struct pa_record_run *run, int option, const char *value)
@@ -120,7 +133,7 @@ static int environment_options(struct pa_record_run *run)
 
 int pa_cmd_record(int argc, char **argv)
 {
-	struct pa_record_run run = {.options = {.rate_hz = PA_RATE_DEFAULT}};
+	struct pa_record_run run = {.options = PA_OPTIONS_DEFAULT};
 	int option, status = environment_options(&run);
 
 	optind = 0;

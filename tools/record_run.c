@@ -382,6 +382,10 @@ static int open_recorder(struct run *run)
 	struct pa_recorder_options options = {.path = run->path,
 					      .command = run->command,
 					      .period_ns = 1000000000u / run->asked->options.rate_hz,
+					      .modes = run->asked->options.modes,
+					      .heap_mode = run->asked->options.heap_mode,
+					      .heap_flags = run->asked->options.heap_flags,
+					      .heap_mean = run->asked->options.heap_mean,
 					      .idle = on_idle,
 					      .arg = run};
 	char err[512];

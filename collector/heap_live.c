@@ -1,0 +1,244 @@
+#include "collector/heap_live.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#define LEAST_SLOTS  64u
+#define SWEEP_SLOTS  16u        /* of the old table looked at with each call, at least */
+#define RETURN_BYTES (1u << 20) /* given back at a time: a few dozen microseconds */
+#define HUGE_BYTES   (4u << 20) /* from here on pages of 2 MiB are asked for: a look-up is a TLB miss otherwise */
+#define KEEP_SLOTS   (1u << 12) /* what a cleared table keeps */
+
+void pa_live_init(struct pa_live *l, size_t max_slots)
+{
+	uint64_t random;
+
+	*l = (struct pa_live){.max_slots = max_slots};
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != (ssize_t)sizeof(random))
+		random = (uint64_t)(uintptr_t)l * UINT64_C(0x9e3779b97f4a7c15);
+	/* the golden ratio spreads neighbours; the random part is nobody's to guess */
+	l->factor = (UINT64_C(0x9e3779b97f4a7c15) ^ random >> 24 << 8) | 1;
+}
+
+static void free_table(struct pa_live_table *t)
+{
+	if (t->slots)
+		munmap(t->slots, t->size * sizeof(*t->slots));
+	*t = (struct pa_live_table){0};
+}
+
+void pa_live_fini(struct pa_live *l)
+{
+	free_table(&l->now);
+	free_table(&l->old);
+}
+
+size_t pa_live_bytes(const struct pa_live *l)
+{
+	return (l->now.size + l->old.size) * sizeof(struct pa_live_block) - l->returned;
+}
+
+static bool make_table(struct pa_live_table *t, size_t size)
+{
+	size_t bytes = size * sizeof(*t->slots);
+	/* zeroed pages, and each only when it is touched */
+	void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map == MAP_FAILED)
+		return false;
+	if (bytes >= HUGE_BYTES)
+		madvise(map, bytes, MADV_HUGEPAGE);
+	*t = (struct pa_live_table){.slots = map, .size = size, .shift = 64 - (uint32_t)__builtin_ctzll(size)};
+	return true;
+}
+
+/* The slot an address is in, or the free one where it would be. */
+static size_t slot_of(const struct pa_live *l, const struct pa_live_table *t, uint64_t address)
+{
+	size_t at = pa_live_hash(l, address) >> t->shift;
+
+	while (t->slots[at].address != address && t->slots[at].address)
+		at = (at + 1) & (t->size - 1);
+	return at;
+}
+
+/* Frees a slot and moves up what could not stand there: afterwards no search meets a gap that was not there before. */
+static void remove_slot(const struct pa_live *l, struct pa_live_table *t, size_t gap)
+{
+	size_t mask = t->size - 1;
+
+	for (size_t at = (gap + 1) & mask; t->slots[at].address; at = (at + 1) & mask) {
+		size_t home = pa_live_hash(l, t->slots[at].address) >> t->shift;
+
+		if (((at - home) & mask) < ((at - gap) & mask))
+			continue;
+		t->slots[gap] = t->slots[at];
+		gap = at;
+	}
+	t->slots[gap].address = 0;
+	t->nr--;
+}
+
+/* ---- growing ---------------------------------------------------------------------------------------------------- */
+
+static void give_back(struct pa_live *l)
+{
+	size_t start = l->first * sizeof(struct pa_live_block) + l->returned;
+	size_t done = l->swept * sizeof(struct pa_live_block);
+	size_t end = l->old.size * sizeof(struct pa_live_block);
+
+	/* whole pages from a page boundary on, up to the table's end; the rest goes with munmap */
+	start = (start + RETURN_BYTES - 1) & ~(size_t)(RETURN_BYTES - 1);
+	if (start + RETURN_BYTES > end || start + RETURN_BYTES > l->first * sizeof(struct pa_live_block) + done)
+		return;
+	madvise((char *)l->old.slots + start, RETURN_BYTES, MADV_DONTNEED);
+	l->returned = start + RETURN_BYTES - l->first * sizeof(struct pa_live_block);
+}
+
+/* Moves some of the old table into the new one, always whole clusters: what is left of a cluster could not be found. */
+static void sweep(struct pa_live *l)
+{
+	size_t mask = l->old.size - 1;
+
+	for (size_t nr = 0; l->old.nr; nr++, l->swept++) {
+		struct pa_live_block *from = &l->old.slots[(l->first + l->swept) & mask];
+
+		if (!from->address) {
+			if (nr >= SWEEP_SLOTS)
+				break;
+			continue;
+		}
+		l->now.slots[slot_of(l, &l->now, from->address)] = *from;
+		l->now.nr++;
+		from->address = 0;
+		l->old.nr--;
+	}
+	if (l->old.nr) {
+		give_back(l);
+		return;
+	}
+	free_table(&l->old);
+	l->returned = 0;
+}
+
+static bool grow(struct pa_live *l)
+{
+	struct pa_live_table larger;
+
+	while (l->old.slots)
+		sweep(l);
+	if (!make_table(&larger, l->now.size ? l->now.size * 2 : LEAST_SLOTS))
+		return false;
+	l->old = l->now;
+	l->now = larger;
+	l->swept = l->first = l->returned = 0;
+	while (l->old.slots && l->old.slots[l->first].address)
+		l->first++;
+	if (!l->old.nr)
+		free_table(&l->old);
+	return true;
+}
+
+/* Room for one more: 5/8 full grows, 7/8 is the end where it cannot. */
+static bool make_room(struct pa_live *l)
+{
+	size_t nr = pa_live_nr(l);
+
+	if (nr < l->now.size / 8 * 5)
+		return true;
+	if (l->now.size < l->max_slots && grow(l))
+		return true;
+	return nr < l->now.size / 8 * 7;
+}
+
+/* ---- use -------------------------------------------------------------------------------------------------------- */
+
+enum pa_live_put pa_live_put(struct pa_live *l, const struct pa_live_block *block, struct pa_live_block *old)
+{
+	size_t at;
+
+	if (__builtin_expect(!make_room(l), 0)) {
+		if (!pa_live_take(l, block->address, UINT64_MAX, old))
+			return PA_LIVE_FULL;
+		l->now.slots[slot_of(l, &l->now, block->address)] = *block;
+		l->now.nr++;
+		return PA_LIVE_REPLACED;
+	}
+	if (__builtin_expect(l->old.slots != NULL, 0)) {
+		sweep(l);
+		if (pa_live_take(l, block->address, UINT64_MAX, old)) {
+			l->now.slots[slot_of(l, &l->now, block->address)] = *block;
+			l->now.nr++;
+			return PA_LIVE_REPLACED;
+		}
+	}
+	at = slot_of(l, &l->now, block->address);
+	if (__builtin_expect(l->now.slots[at].address != 0, 0)) {
+		*old = l->now.slots[at];
+		l->now.slots[at] = *block;
+		return PA_LIVE_REPLACED;
+	}
+	l->now.slots[at] = *block;
+	l->now.nr++;
+	return PA_LIVE_NEW;
+}
+
+static struct pa_live_table *table_with(struct pa_live *l, uint64_t address, size_t *at)
+{
+	if (l->now.nr) {
+		*at = slot_of(l, &l->now, address);
+		if (l->now.slots[*at].address)
+			return &l->now;
+	}
+	if (l->old.nr) {
+		*at = slot_of(l, &l->old, address);
+		if (l->old.slots[*at].address)
+			return &l->old;
+	}
+	return NULL;
+}
+
+const struct pa_live_block *pa_live_find(const struct pa_live *l, uint64_t address)
+{
+	size_t at;
+	const struct pa_live_table *t = table_with((struct pa_live *)l, address, &at);
+
+	return t ? &t->slots[at] : NULL;
+}
+
+bool pa_live_take(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa_live_block *out)
+{
+	size_t at;
+	struct pa_live_table *t = table_with(l, address, &at);
+
+	if (!t || t->slots[at].stamp > stamp)
+		return false;
+	*out = t->slots[at];
+	remove_slot(l, t, at);
+	return true;
+}
+
+static void each_of(const struct pa_live_table *t, void (*fn)(void *arg, const struct pa_live_block *block), void *arg)
+{
+	for (size_t i = 0; t->nr && i < t->size; i++)
+		if (t->slots[i].address)
+			fn(arg, &t->slots[i]);
+}
+
+void pa_live_each(const struct pa_live *l, void (*fn)(void *arg, const struct pa_live_block *block), void *arg)
+{
+	each_of(&l->now, fn, arg);
+	each_of(&l->old, fn, arg);
+}
+
+void pa_live_clear(struct pa_live *l)
+{
+	free_table(&l->old);
+	l->returned = 0;
+	if (l->now.size > KEEP_SLOTS)
+		free_table(&l->now);
+	if (l->now.nr)
+		memset(l->now.slots, 0, l->now.size * sizeof(*l->now.slots));
+	l->now.nr = 0;
+}

@@ -1,0 +1,81 @@
+/* The blocks that are live: address -> when, how large, whose. Open addressing with linear probing and backward-shift
+ * deletion, 32 bytes a slot; hashed with a random factor, because a target chooses its addresses.
+ *
+ * Growing is spread over the calls that follow: the old table is emptied cluster by cluster, so that no call takes
+ * longer than a few microseconds, and its memory goes back as that proceeds. World: plain. */
+#ifndef PA_COLLECTOR_HEAP_LIVE_H
+#define PA_COLLECTOR_HEAP_LIVE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pa_live_block {
+	uint64_t address; /* 0: free slot */
+	uint64_t stamp;   /* ticks */
+	uint64_t size;    /* bytes asked for */
+	uint32_t row;     /* of the stack that allocated it */
+	uint32_t mean;    /* sampled: index of the mean it was drawn with */
+};
+
+struct pa_live_table {
+	struct pa_live_block *slots; /* NULL: none */
+	size_t nr;                   /* blocks in it */
+	size_t size;                 /* slots, a power of two */
+	uint32_t shift;              /* hash >> shift is a slot */
+};
+
+struct pa_live {
+	struct pa_live_table now;
+	struct pa_live_table old; /* being emptied */
+	size_t swept;             /* slots of old that were looked at, from `first` on */
+	size_t first;             /* a free slot of old: no cluster crosses it */
+	size_t returned;          /* bytes of old given back to the system */
+	size_t max_slots;
+	uint64_t factor; /* odd */
+};
+
+enum pa_live_put {
+	PA_LIVE_NEW,
+	PA_LIVE_REPLACED, /* the address was there: *old is what it was */
+	PA_LIVE_FULL,     /* limit or memory: not remembered */
+};
+
+/* Shapes: max_slots a power of two >= 64 of 32 bytes each; up to 7/8 of them can be used. Memory comes with the first
+ * block. */
+void pa_live_init(struct pa_live *l, size_t max_slots);
+void pa_live_fini(struct pa_live *l);
+
+static inline size_t pa_live_nr(const struct pa_live *l)
+{
+	return l->now.nr + l->old.nr;
+}
+
+/* Bytes of memory held. */
+size_t pa_live_bytes(const struct pa_live *l);
+
+static inline uint64_t pa_live_hash(const struct pa_live *l, uint64_t address)
+{
+	/* allocators align to 16: those bits carry nothing */
+	return (address >> 4 ^ address << 60) * l->factor;
+}
+
+/* Brings the slot of an address into the cache. */
+static inline void pa_live_prefetch(const struct pa_live *l, uint64_t address)
+{
+	if (l->now.slots)
+		__builtin_prefetch(&l->now.slots[pa_live_hash(l, address) >> l->now.shift], 1);
+}
+
+/* Remembers a block (address not 0). */
+enum pa_live_put pa_live_put(struct pa_live *l, const struct pa_live_block *block, struct pa_live_block *old);
+/* The block at an address, NULL: none. Lent until the next call. */
+const struct pa_live_block *pa_live_find(const struct pa_live *l, uint64_t address);
+/* Takes the block at an address out if its stamp is not later than `stamp`. False: there is none such. */
+bool pa_live_take(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa_live_block *out);
+/* Visits all, in no order. */
+void pa_live_each(const struct pa_live *l, void (*fn)(void *arg, const struct pa_live_block *block), void *arg);
+/* Forgets all; a table that had grown large gives its memory back. */
+void pa_live_clear(struct pa_live *l);
+
+#endif
