@@ -92,7 +92,8 @@ int pa_store_add_heap_chunk(struct pa_store *s, uint32_t process, uint64_t first
 	size_t before;
 	int err = 0;
 
-	qsort(deltas, nr, sizeof(*deltas), delta_order);
+	if (nr > 1)
+		qsort(deltas, nr, sizeof(*deltas), delta_order);
 	for (size_t i = 1; i < nr; i++)
 		if (deltas[i].stack == deltas[i - 1].stack)
 			return -EINVAL;
@@ -146,7 +147,8 @@ int pa_store_put_heap_peak(struct pa_store *s, uint32_t process, uint64_t time_n
 	size_t before;
 	int err;
 
-	qsort(held, nr, sizeof(*held), held_order);
+	if (nr > 1)
+		qsort(held, nr, sizeof(*held), held_order);
 	for (size_t i = 1; i < nr; i++)
 		if (held[i].stack == held[i - 1].stack)
 			return -EINVAL;

@@ -440,6 +440,83 @@ static void full_disk_at_the_start_leaves_nothing_behind(void **state)
 	assert_child(full_at_the_start, *state);
 }
 
+static int count_loss(void *arg, uint32_t process, const char *reason, uint64_t count)
+{
+	(*(uint64_t *)arg)++;
+	return 0;
+}
+
+#define HEAP_STACKS 400000
+
+static void fill_deltas(struct pa_store_heap_delta *deltas, uint64_t calls)
+{
+	for (uint32_t i = 0; i < HEAP_STACKS; i++)
+		deltas[i] = (struct pa_store_heap_delta){
+		    .stack = 1 + i * 5, .calls = calls, .bytes = calls << 32, .frees = calls - 1, .freed = calls << 31};
+}
+
+struct heap_total {
+	uint64_t rows, calls, last_ns;
+};
+
+static int sum_chunk(void *arg, uint32_t process, uint64_t first_ns, uint64_t last_ns,
+		     const struct pa_store_heap_delta *deltas, size_t nr)
+{
+	struct heap_total *t = arg;
+
+	t->rows += nr;
+	t->last_ns = last_ns;
+	for (size_t i = 0; i < nr; i++)
+		t->calls += deltas[i].calls;
+	return 0;
+}
+
+/* Chunks until one is refused: that one has left nothing behind, others rows still go in, and once there is room it is
+ * taken whole. */
+static void full_while_the_heap_goes_on(struct place *p)
+{
+	struct pa_store_heap_delta *deltas = calloc(HEAP_STACKS, sizeof(*deltas));
+	struct heap_total total = {0, 0, 0};
+	struct pa_recording *r;
+	struct pa_store *s;
+	uint64_t taken = 0, losses = 0;
+	char filler[200];
+
+	mount_small(p, "size=200m");
+	CHILD_CHECK(deltas);
+	CHILD_CHECK(!pa_store_create(p->file, &s, p->err, sizeof(p->err)));
+	fill_disk(p, filler, sizeof(filler));
+	for (;; taken++) {
+		fill_deltas(deltas, 1000);
+		int ret = pa_store_add_heap_chunk(s, 1, taken, taken + 1, deltas, HEAP_STACKS);
+
+		CHILD_CHECK(ret == 0 || ret == -ENOSPC);
+		CHILD_CHECK(pa_store_commit(s) == -ENOSPC);
+		if (ret)
+			break;
+	}
+	CHILD_CHECK(taken > 2 && taken < 10);
+	CHILD_CHECK(!pa_store_put_stack(s, 1, 0, 1));
+	CHILD_CHECK(!unlink(filler));
+	CHILD_CHECK(!pa_store_commit(s));
+	fill_deltas(deltas, 2000); /* what was refused, and what came since */
+	CHILD_CHECK(!pa_store_add_heap_chunk(s, 1, taken, 77, deltas, HEAP_STACKS));
+	CHILD_CHECK(!pa_store_close(s, true));
+	CHILD_CHECK(!pa_recording_open(p->file, &r, p->err, sizeof(p->err)));
+	CHILD_CHECK(!pa_recording_heap_chunks(r, sum_chunk, &total));
+	CHILD_CHECK(!pa_recording_losses(r, count_loss, &losses));
+	CHILD_CHECK(total.rows == (taken + 1) * HEAP_STACKS && total.last_ns == 77);
+	CHILD_CHECK(total.calls == (taken + 2) * 1000 * HEAP_STACKS);
+	CHILD_CHECK(losses == 0);
+	pa_recording_close(r);
+	free(deltas);
+}
+
+static void full_disk_takes_heap_chunks_whole_or_not_at_all(void **state)
+{
+	assert_child(full_while_the_heap_goes_on, *state);
+}
+
 struct gap {
 	uint64_t lost;
 	int notes;
@@ -657,6 +734,7 @@ int main(void)
 	    CASE(reading_in_the_writers_process_keeps_its_lock),
 	    CASE(readers_see_whole_batches_of_a_live_recording),
 	    CASE(full_disk_costs_nothing_once_there_is_room_again),
+	    CASE(full_disk_takes_heap_chunks_whole_or_not_at_all),
 	    CASE(full_disk_at_the_end_is_an_error_and_no_damage),
 	    CASE(full_disk_at_the_start_leaves_nothing_behind),
 	    CASE(full_disk_for_long_is_a_counted_gap),
