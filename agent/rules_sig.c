@@ -10,7 +10,8 @@
 
 /* 512 KiB of zeroes: pages that no pc falls on are never touched. */
 _Atomic uint64_t pa_rules_table[PA_RULES_WORDS];
-_Atomic uint64_t pa_rules_blocks[PA_RULES_BLOCKS];
+_Atomic uint64_t pa_rules_small[1u << PA_RULES_SMALL_BITS];
+_Atomic uint64_t pa_rules_large[1u << PA_RULES_LARGE_BITS];
 _Atomic uint32_t pa_rules_flushes PA_HOT;
 
 static int (*find_object)(void *address, struct pa_find_object *result) PA_HOT;
@@ -30,7 +31,8 @@ static void clear_words(_Atomic uint64_t *words, unsigned nr)
 static void clear_table(void)
 {
 	clear_words(pa_rules_table, PA_RULES_WORDS);
-	clear_words(pa_rules_blocks, PA_RULES_BLOCKS);
+	clear_words(pa_rules_small, 1u << PA_RULES_SMALL_BITS);
+	clear_words(pa_rules_large, 1u << PA_RULES_LARGE_BITS);
 }
 
 /* Generations come round after 255 flushes. Words of the one that is about to start anew go before it starts; words a
@@ -96,33 +98,70 @@ static void store(const struct pa_rules *rules, uint64_t lookup, uint32_t bits)
 		pa_store_relaxed(word, 0);
 }
 
-#define BLOCK	     (UINT64_C(1) << PA_RULES_BLOCK_SHIFT)
-#define BLOCKS_ABOUT 16 /* on either side of the pc: half a KiB of a function at once */
+/* A table of blocks, and how many on either side of a pc get their rule at once. */
+struct blocks {
+	_Atomic uint64_t *words;
+	uint8_t shift;
+	uint8_t bits;
+	uint8_t about;
+};
 
 /* Stores the rule for the blocks about lookup that lie in its range altogether. Returns whether lookup's own does. */
-static bool store_blocks(const struct pa_rules *rules, uint64_t lookup, uint32_t bits)
+static bool store_blocks(const struct pa_rules *rules, const struct blocks *b, uint64_t lookup, uint32_t bits)
 {
-	uint64_t own = lookup & ~(BLOCK - 1), lo = (rules->range[0] + BLOCK - 1) & ~(BLOCK - 1);
-	uint64_t hi = rules->range[1] & ~(BLOCK - 1);
+	uint64_t own = lookup >> b->shift, last = (UINT64_C(1) << b->bits) - 1;
+	uint64_t lo = (rules->range[0] + (UINT64_C(1) << b->shift) - 1) >> b->shift, hi = rules->range[1] >> b->shift;
 
-	if (lo < own - BLOCKS_ABOUT * BLOCK)
-		lo = own - BLOCKS_ABOUT * BLOCK;
-	if (hi > own + BLOCKS_ABOUT * BLOCK)
-		hi = own + BLOCKS_ABOUT * BLOCK;
-	for (uint64_t at = lo; at < hi; at += BLOCK)
-		pa_store_relaxed(&pa_rules_blocks[pa_rules_block_index(at)],
-				 pa_rules_block_key(at, rules->generation) << PA_RULES_BITS | bits);
+	if (lo < own - b->about)
+		lo = own - b->about;
+	if (hi > own + b->about)
+		hi = own + b->about;
+	for (uint64_t i = lo; i < hi; i++)
+		pa_store_relaxed(
+		    &b->words[i & last],
+		    pa_rules_block_key(i << b->shift, b->shift, b->bits, rules->generation) << PA_RULES_BITS | bits);
 	pa_fence();
-	for (uint64_t at = lo; at < hi && pa_rules_generation_sig() != rules->generation; at += BLOCK)
-		pa_store_relaxed(&pa_rules_blocks[pa_rules_block_index(at)], 0); /* as in store() */
+	for (uint64_t i = lo; i < hi && pa_rules_generation_sig() != rules->generation; i++)
+		pa_store_relaxed(&b->words[i & last], 0); /* as in store() */
 	return own >= lo && own < hi;
+}
+
+bool pa_rules_cached_large_sig(uint64_t lookup, uint64_t generation, uint32_t *bits)
+{
+	_Atomic uint64_t *small = &pa_rules_small[lookup >> PA_RULES_SMALL_SHIFT & ((1u << PA_RULES_SMALL_BITS) - 1)];
+
+	if (!pa_rules_block_cached_sig(pa_rules_large, lookup, PA_RULES_LARGE_SHIFT, PA_RULES_LARGE_BITS, generation,
+				       bits))
+		return false;
+	pa_store_relaxed(small, pa_rules_block_key(lookup, PA_RULES_SMALL_SHIFT, PA_RULES_SMALL_BITS, generation)
+					<< PA_RULES_BITS |
+				    *bits);
+	pa_fence();
+	if (pa_rules_generation_sig() != generation)
+		pa_store_relaxed(small, 0); /* as in store() */
+	return true;
+}
+
+static void store_all(const struct pa_rules *rules, uint64_t lookup, const struct pa_rule *rule, uint32_t bits)
+{
+	static const struct blocks small = {pa_rules_small, PA_RULES_SMALL_SHIFT, PA_RULES_SMALL_BITS, 8};
+	static const struct blocks large = {pa_rules_large, PA_RULES_LARGE_SHIFT, PA_RULES_LARGE_BITS, 16};
+	bool known = false;
+
+	if (rule->kind <= PA_RULE_FP) {
+		known = store_blocks(rules, &small, lookup, bits);
+		known |= store_blocks(rules, &large, lookup, bits);
+	}
+	if (!known)
+		store(rules, lookup, bits);
 }
 
 #define REACH (UINT64_C(1) << 31) /* of the signed offsets in the tables */
 
 /* The rule of a pc in the module found last. A module whose segments lie apart is known by one segment only, and its
- * tables lie elsewhere. */
-static void read_tables(struct pa_rules *rules, uint64_t pc, bool exact, uint8_t follow, struct pa_rule *rule)
+ * tables lie elsewhere. Inline: one stack frame less. */
+static inline __attribute__((always_inline)) void read_tables(struct pa_rules *rules, uint64_t pc, bool exact,
+							      uint8_t follow, struct pa_rule *rule)
 {
 	struct pa_cfi_image image = {
 	    .lo = (const uint8_t *)(uintptr_t)rules->start,
@@ -159,9 +198,8 @@ void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, stru
 	else
 		read_tables(rules, pc, exact, 0, rule);
 	/* a module that found no place in the list is announced by a later walk, which must come this way again */
-	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits) &&
-	    !(rule->kind <= PA_RULE_FP && store_blocks(rules, lookup, bits)))
-		store(rules, lookup, bits);
+	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits))
+		store_all(rules, lookup, rule, bits);
 }
 
 void pa_rules_follow_sig(struct pa_rules *rules, uint64_t pc, bool exact, uint8_t reg, struct pa_rule *rule)

@@ -20,13 +20,18 @@
 	    */
 #define PA_RULES_PC_MIN 65536u /* below the lowest address anything is mapped at; makes a zero word match nothing */
 
-/* Rules that hold for a whole block of code, most of every function: a pc that was never seen is known by its block. Small
- * enough to stay in a cache between two ticks, so it is asked first. The same words, with the block's number. */
-#define PA_RULES_BLOCK_SHIFT 5
-#define PA_RULES_BLOCKS	     8192u
+/* Rules that hold for a whole block of code, most of every function: a pc that was never seen is known by its block,
+ * small ones of 32 bytes asked first, large ones of 256 last: most pages a tick touches are cold. The same words, with
+ * the block's number. Source: sizes by simulation over the look-ups of clang compiling C++ and of python3: 3.9 and 0.44
+ * misses a tick with small blocks only, 2.7 and 0.38 with both, 2.3 and 0.31 were no row ever forgotten. */
+#define PA_RULES_SMALL_SHIFT 5
+#define PA_RULES_SMALL_BITS  14
+#define PA_RULES_LARGE_SHIFT 8
+#define PA_RULES_LARGE_BITS  13
 
+extern _Atomic uint64_t pa_rules_small[1u << PA_RULES_SMALL_BITS];
+extern _Atomic uint64_t pa_rules_large[1u << PA_RULES_LARGE_BITS];
 extern _Atomic uint64_t pa_rules_table[PA_RULES_WORDS];
-extern _Atomic uint64_t pa_rules_blocks[PA_RULES_BLOCKS];
 extern _Atomic uint32_t pa_rules_flushes;
 
 /* What a walk keeps between its lookups. */
@@ -76,29 +81,37 @@ static inline bool pa_rules_pc_ok(uint64_t pc)
 	return pc - PA_RULES_PC_MIN < (UINT64_C(1) << PA_ARCH_VA_BITS) - PA_RULES_PC_MIN;
 }
 
-static inline uint32_t pa_rules_block_index(uint64_t lookup)
+/* What a word of a table of blocks has above the rule. Index and shift take at least 19 of 48 bits: the rest fits
+ * beside the generation. */
+static inline uint64_t pa_rules_block_key(uint64_t lookup, unsigned shift, unsigned bits, uint64_t generation)
 {
-	return (uint32_t)(lookup >> PA_RULES_BLOCK_SHIFT) % PA_RULES_BLOCKS;
+	return generation << 31 | lookup >> (shift + bits);
 }
 
-/* 13 bits of index, 5 of block: what is left of 48 fits beside the generation. */
-static inline uint64_t pa_rules_block_key(uint64_t lookup, uint64_t generation)
+static inline bool pa_rules_block_cached_sig(_Atomic uint64_t *table, uint64_t lookup, unsigned shift, unsigned bits,
+					     uint64_t generation, uint32_t *rule)
 {
-	return generation << 31 | lookup >> (PA_RULES_BLOCK_SHIFT + 13);
+	uint64_t word = pa_load_relaxed(&table[lookup >> shift & ((1u << bits) - 1)]);
+
+	*rule = (uint32_t)word & ((1u << PA_RULES_BITS) - 1);
+	return word >> PA_RULES_BITS == pa_rules_block_key(lookup, shift, bits, generation);
 }
+
+/* Asks the large blocks, and lets the small one know. */
+bool pa_rules_cached_large_sig(uint64_t lookup, uint64_t generation, uint32_t *bits);
 
 /* The cached rule of a lookup pc, packed; false: not there. */
 static inline bool pa_rules_cached_sig(uint64_t lookup, uint64_t generation, uint32_t *bits)
 {
-	uint64_t word = pa_load_relaxed(&pa_rules_blocks[pa_rules_block_index(lookup)]);
+	uint64_t word;
 
-	if (word >> PA_RULES_BITS == pa_rules_block_key(lookup, generation)) {
-		*bits = (uint32_t)word & ((1u << PA_RULES_BITS) - 1);
+	if (pa_rules_block_cached_sig(pa_rules_small, lookup, PA_RULES_SMALL_SHIFT, PA_RULES_SMALL_BITS, generation,
+				      bits))
 		return true;
-	}
 	word = pa_load_relaxed(&pa_rules_table[pa_rules_index(lookup)]);
 	*bits = (uint32_t)word & ((1u << PA_RULES_BITS) - 1);
-	return word >> PA_RULES_BITS == pa_rules_key(lookup, generation);
+	return word >> PA_RULES_BITS == pa_rules_key(lookup, generation) ||
+	       pa_rules_cached_large_sig(lookup, generation, bits);
 }
 
 /* Works a rule out from the module's tables, lists the module in info->modules, and stores the rule if it may be.

@@ -1,4 +1,4 @@
-/* The rule cache: what it answers for a pc, by the pc or by its block, is what the module's tables say of that pc. */
+/* The rule cache: what it answers for a pc, by the pc or by a block around it, is what the module's tables say of that pc. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,16 +37,26 @@ static bool work_out(uint64_t pc, uint32_t *bits)
 	return rule.kind <= PA_RULE_ROW && pa_arch_rule_pack(&rule, bits);
 }
 
+static bool by_large_block(uint64_t pc)
+{
+	uint32_t bits;
+
+	return pa_rules_block_cached_sig(pa_rules_large, pc, PA_RULES_LARGE_SHIFT, PA_RULES_LARGE_BITS,
+					 pa_rules_generation_sig(), &bits);
+}
+
 static bool by_block(uint64_t pc)
 {
-	uint64_t word = pa_load_relaxed(&pa_rules_blocks[pa_rules_block_index(pc)]);
+	uint32_t bits;
 
-	return word >> PA_RULES_BITS == pa_rules_block_key(pc, pa_rules_generation_sig());
+	return pa_rules_block_cached_sig(pa_rules_small, pc, PA_RULES_SMALL_SHIFT, PA_RULES_SMALL_BITS,
+					 pa_rules_generation_sig(), &bits) ||
+	       by_large_block(pc);
 }
 
 static void cached_rules_are_those_of_the_tables(void **state)
 {
-	unsigned hits = 0, block_hits = 0, wrong = 0;
+	unsigned hits = 0, block_hits = 0, large_hits = 0, wrong = 0;
 	uint32_t cached, fresh;
 
 	(void)state;
@@ -62,11 +72,13 @@ static void cached_rules_are_those_of_the_tables(void **state)
 			continue;
 		hits++;
 		block_hits += by_block(pc);
+		large_hits += by_large_block(pc);
 		wrong += !work_out(pc, &fresh) || fresh != cached;
 	}
 	assert_int_equal(wrong, 0);
 	assert_true(hits > PCS / 2);
 	assert_true(block_hits > PCS / 4);
+	assert_true(large_hits > PCS / 16);
 }
 
 static void a_flush_forgets_blocks(void **state)
