@@ -145,7 +145,7 @@ BOOKED(storm_large, malloc(size))
 #define STORM_SLOTS 4096
 
 /* a block in the hands of one thread at a time: taken and put by exchanging the pointer to its description */
-static struct block storm_blocks[THREADS_MAX][STORM_SLOTS];
+static struct block storm_blocks[THREADS_MAX][STORM_SLOTS * 2]; /* more than can be out of a thread's hands */
 static _Atomic(struct block *) storm_slots[STORM_SLOTS];
 static unsigned storm_calls;
 
@@ -160,7 +160,7 @@ static void *storm_thread(void *arg)
 
 		/* the description is the thread's own again once its block has been taken out and freed */
 		while (__atomic_load_n(&b->p, __ATOMIC_ACQUIRE)) {
-			free_at = (free_at + 1) % STORM_SLOTS;
+			free_at = (free_at + 1) % (STORM_SLOTS * 2);
 			b = &storm_blocks[me][free_at];
 		}
 		*b = r % 1000 == 0 ? storm_large(100000 + (r >> 20) % 1000) : storm_small(16 + (r >> 20) % 500);
