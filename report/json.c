@@ -223,6 +223,17 @@ static int write_cpu(struct pa_json *j, const struct pa_report *r, const struct 
 	return err;
 }
 
+static void write_window(struct pa_json *j, const struct pa_report *r)
+{
+	pa_json_object(j, "window");
+	pa_json_seconds(j, "from_s", r->window.from_ns);
+	if (r->window.to_ns == UINT64_MAX)
+		pa_json_text(j, "to_s", NULL);
+	else
+		pa_json_seconds(j, "to_s", r->window.to_ns);
+	pa_json_end_object(j);
+}
+
 int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, FILE *out)
 {
 	struct pa_json j = {.out = out};
@@ -234,6 +245,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 	pa_json_text(&j, "schema", "perfagent.report/1");
 	text_or_null(&j, "timestamp", pa_text(r, r->started));
 	pa_json_seconds(&j, "duration_s", r->duration_ns);
+	if (!f.whole)
+		write_window(&j, r);
 	pa_json_text(&j, "mode", r->mode ? pa_text(r, r->mode) : "cpu");
 	pa_json_text(&j, "command", pa_text(r, r->command));
 	text_or_null(&j, "host", pa_text(r, r->host));

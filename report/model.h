@@ -245,6 +245,7 @@ struct pa_figures {
 	uint64_t truncated;    /* signals whose stack is not whole */
 	uint64_t blocked;      /* periods whose signal the program held back */
 	size_t nr_processes, nr_threads;
+	bool whole; /* false: a window; kernel_ns, agent_ns, expected, lost and the losses are of the whole recording */
 	size_t modules_used,
 	    modules_unnamed; /* modules with samples in their frames, and those of them without full names */
 };

@@ -170,6 +170,7 @@ void pa_figures_get(const struct pa_report *r, struct pa_figures *f)
 		f->modules_used += r->modules[i].frames != 0;
 		f->modules_unnamed += pa_module_is_poor(&r->modules[i]);
 	}
+	f->whole = !r->window.from_ns && r->window.to_ns == UINT64_MAX;
 	f->accounted_ns = r->sum.ns;
 	f->expected = r->period_ns ? (f->kernel_ns + r->period_ns / 2) / r->period_ns : 0;
 	f->delivered = r->sum.weight - r->unsampled.weight;

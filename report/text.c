@@ -8,6 +8,7 @@
 
 #include "report/escape.h"
 #include "report/heap_text.h"
+#include "report/quantity.h"
 
 #define NAMED_MODULES   6
 #define NAMED_NOTES     10
@@ -57,6 +58,15 @@ static const char *plural(uint64_t n, const char *one, const char *many)
 	return n == 1 ? one : many;
 }
 
+static void write_window(const struct head *h)
+{
+	const struct pa_report_window *w = &h->r->window;
+	char from[PA_QUANTITY_MAX], to[PA_QUANTITY_MAX];
+	label(h, "window");
+	fprintf(h->out, "%s to %s; losses and overhead are of the whole recording\n", pa_time_text(from, w->from_ns),
+		w->to_ns == UINT64_MAX ? "the end" : pa_time_text(to, w->to_ns));
+}
+
 static void write_when(const struct head *h)
 {
 	const struct pa_report *r = h->r;
@@ -78,6 +88,8 @@ static void write_when(const struct head *h)
 	if (r->exit_status >= 0)
 		fprintf(h->out, ", exit status %d", r->exit_status);
 	fputc('\n', h->out);
+	if (!h->f.whole)
+		write_window(h);
 	label(h, "target");
 	fprintf(h->out, "%zu %s, %zu %s\n", h->f.nr_processes, plural(h->f.nr_processes, "process", "processes"),
 		h->f.nr_threads, plural(h->f.nr_threads, "thread", "threads"));
@@ -145,7 +157,9 @@ static void write_samples(const struct head *h)
 {
 	const struct pa_figures *f = &h->f;
 	label(h, "samples");
-	if (f->expected)
+	if (!f->whole)
+		fprintf(h->out, "%" PRIu64 " in the window", f->delivered);
+	else if (f->expected)
 		fprintf(h->out, "%" PRIu64 " of %" PRIu64 " expected (%.1f %%)", f->delivered, f->expected,
 			pa_percent(f->delivered, f->expected));
 	else
@@ -162,7 +176,7 @@ static void write_time(const struct head *h)
 	const struct pa_cost *cost = &h->r->cost;
 	label(h, "CPU time");
 	fprintf(h->out, "%.3f s accounted for", seconds(f->accounted_ns));
-	if (f->kernel_ns)
+	if (f->kernel_ns && f->whole)
 		fprintf(h->out, " of %.3f s by the kernel (%.1f %%)", seconds(f->kernel_ns),
 			pa_percent(f->accounted_ns, f->kernel_ns));
 	if (f->unsampled)

@@ -344,6 +344,23 @@ static void points_are_in_order_and_of_the_window(void **state)
 	pa_report_free(r);
 }
 
+/* The report says that it is of a part, and compares nothing of it with figures of the whole. */
+static void expect_text(const struct pa_report *r, const char *first, const char *second)
+{
+	const struct pa_report_options o = {0};
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+	assert_int_equal(pa_write_text(r, &o, f), 0);
+	fclose(f);
+	if (!strstr(text, first) || !strstr(text, second) || strstr(text, "expected"))
+		print_error("%s\n", text);
+	assert_non_null(strstr(text, first));
+	assert_non_null(strstr(text, second));
+	assert_null(strstr(text, "expected"));
+	free(text);
+}
+
 static void cpu_samples_have_a_window_too(void **state)
 {
 	struct pa_store *s = begin(*state);
@@ -356,6 +373,7 @@ static void cpu_samples_have_a_window_too(void **state)
 	pa_report_free(r);
 
 	r = load(*state, NULL, 0.5, 1.5); /* its start counts, its end does not */
+	expect_text(r, "window     0.500 s to 1.500 s", "6 in the window");
 	assert_int_equal(r->sum.weight, 2 + 4);
 	assert_int_equal(r->processes[1].sum.weight, 6);
 	assert_int_equal(r->threads[1].sum.weight, 6);
