@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <libunwind.h>
 #include <link.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -143,7 +144,7 @@ __attribute__((constructor)) static void load(void)
 		*(void **)&lib.step = dlsym(handle, STR(UNW_OBJ(step)));
 }
 
-size_t pa_unwind_walk(const ucontext_t *uc, uint64_t *frames, size_t max, uint16_t *stop)
+static size_t walk(const ucontext_t *uc, uint64_t *frames, size_t max, uint16_t *stop)
 {
 	ucontext_t copy = *uc; /* libunwind may write into the context it is given */
 	unw_cursor_t cursor;
@@ -173,6 +174,19 @@ size_t pa_unwind_walk(const ucontext_t *uc, uint64_t *frames, size_t max, uint16
 			*stop = PA_STOP_END;
 	} while (ret > 0);
 	asked = 0;
+	return nr;
+}
+
+size_t pa_unwind_walk(const ucontext_t *uc, uint64_t *frames, size_t max, uint16_t *stop)
+{
+	int before = PTHREAD_CANCEL_ENABLE;
+	size_t nr;
+
+	/* libunwind asks by write() and read() whether memory can be read: a cancelled thread would end there, in the
+	 * middle of the handler */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+	nr = walk(uc, frames, max, stop);
+	pthread_setcancelstate(before, NULL);
 	return nr;
 }
 
