@@ -4,16 +4,36 @@
 
 #include "agent/heap_thread_hook.h"
 #include "agent/rules_sig.h"
+#include "agent/walk_state_sig.h"
+
+static inline PA_RAW_READ uint64_t differs(const struct pa_heap_slot *slot)
+{
+	return *(const uint64_t *)(uintptr_t)slot->at ^ slot->value;
+}
+
+_Static_assert(PA_HEAP_ABREAST == 4, "is_same_stack spells them out");
+
+/* Whether the last walk would find again what it found: it would begin at the same place, and every word it read is what
+ * it was (S17). Each is on the stack between this place, where we are, and the root: it can be read. */
+static inline PA_RAW_READ bool is_same_stack(const struct pa_heap_thread *t, const struct pa_caller *caller)
+{
+	const struct pa_heap_slot *slot = &t->slots[t->first_slot], *end = &t->slots[PA_HEAP_SLOTS];
+
+	if (caller->sp != t->leaf.sp || caller->pc != t->leaf.pc || ((caller->fp ^ t->leaf.fp) & t->leaf_fp_mask) ||
+	    t->flushes != pa_load_relaxed(&pa_rules_flushes))
+		return false;
+	for (; slot < end; slot += PA_HEAP_ABREAST) {
+		if (differs(&slot[0]) | differs(&slot[1]) | differs(&slot[2]) | differs(&slot[3]))
+			return false;
+	}
+	return true;
+}
 
 /* The node of the caller's stack. False: counted as lost. */
 static inline bool stack_of(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t *node, enum pa_calm *calm)
 {
-	const struct pa_memo *m = &t->memo;
-
-	if (__builtin_expect(t->valid <= m->first && pa_memo_holds(m, pa_load_relaxed(&pa_rules_flushes), t->stack.lo,
-								   t->stack.hi, caller->pc, caller->sp, caller->fp),
-			     1)) {
-		*node = t->ids[m->first];
+	if (__builtin_expect(is_same_stack(t, caller), 1)) {
+		*node = t->leaf_node;
 		*calm = PA_CALM;
 		return true;
 	}
@@ -58,8 +78,7 @@ void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *cal
 		return;
 	pa_heap_head_set(r, sizeof(*r), PA_HR_ALLOC, now - t->ring.last);
 	r->address = (uint64_t)(uintptr_t)p;
-	r->size = (uint32_t)size;
-	r->node = node;
+	pa_heap_word_set(r, offsetof(struct pa_heap_alloc, size), size | (uint64_t)node << 32);
 	pa_heap_thread_commit(t, sizeof(*r), now);
 }
 

@@ -78,11 +78,16 @@ static inline void pa_heap_ring_commit(struct pa_heap_ring *ring, uint32_t bytes
 	pa_store_release(&ring->line->out.head, ring->head);
 }
 
-/* The first word of a record, in one store. */
+/* Two fields of a record in one store: apart, compilers bring some of them together by way of a vector register. */
+static inline void pa_heap_word_set(void *record, size_t offset, uint64_t word)
+{
+	__builtin_memcpy((uint8_t *)record + offset, &word, sizeof(word));
+}
+
+/* The first word of a record, struct pa_heap_head. */
 static inline void pa_heap_head_set(void *record, uint32_t bytes, enum pa_heap_type type, uint64_t delta)
 {
-	*(struct pa_heap_head *)record =
-		(struct pa_heap_head){ .size = (uint16_t)bytes, .type = (uint16_t)type, .delta = (uint32_t)delta };
+	pa_heap_word_set(record, 0, bytes | (uint32_t)type << 16 | delta << 32);
 }
 
 /* TIME: the clock is set anew to `now`. False: no room. */

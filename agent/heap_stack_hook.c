@@ -22,6 +22,7 @@ static bool new_epoch(struct pa_heap_thread *t, uint32_t reason)
 	pa_heap_ring_commit(&t->ring, sizeof(*epoch));
 	pa_stackdict_clear_hook(&t->dict);
 	t->valid = PA_HEAP_MEMO;
+	t->leaf.pc = 0;
 	return true;
 }
 
@@ -113,6 +114,42 @@ static void keep_root(struct pa_heap_thread *t)
 	t->nr_root = keep;
 }
 
+/* The slots of frames first .. same - 1 of the chain, in front of those of the frames from `same` on, which were there
+ * before. False: a step read below its own frame, where a later walk's stack may not reach any more. */
+static bool list_slots(struct pa_heap_thread *t, uint32_t same)
+{
+	const struct pa_memo *m = &t->memo;
+	uint32_t n = same < PA_HEAP_MEMO ? t->slot_of[same] : PA_HEAP_SLOTS;
+
+	for (uint32_t i = same; i > m->first; i--) {
+		const struct pa_memo_frame *f = &m->frames[i - 1], *caller = f + 1;
+		uint64_t ra_at, fp_at;
+
+		t->slot_of[i - 1] = (uint16_t)n;
+		if (f->kind == PA_MEMO_END)
+			continue;
+		ra_at = caller->sp + (uint64_t)(int64_t)f->ra_at * 8;
+		fp_at = caller->sp + (uint64_t)(int64_t)f->fp_at * 8;
+		if (ra_at < f->sp || (f->fp_at && fp_at < f->sp))
+			return false;
+		t->slots[--n] = (struct pa_heap_slot){ .at = ra_at, .value = caller->pc };
+		if (f->fp_at && caller->needs_fp)
+			t->slots[--n] = (struct pa_heap_slot){ .at = fp_at, .value = caller->fp };
+		t->slot_of[i - 1] = (uint16_t)n;
+	}
+	t->first_slot = n;
+	return true;
+}
+
+/* Fills the slots up at the leaf's end: one more look at the same word. */
+static void round_slots(struct pa_heap_thread *t)
+{
+	for (uint32_t n = t->first_slot; n % PA_HEAP_ABREAST; n--) {
+		t->slots[n - 1] = t->slots[n];
+		t->first_slot = n - 1;
+	}
+}
+
 static void walk(struct pa_heap_thread *t, const struct pa_caller *caller)
 {
 	struct pa_memo *m = &t->memo;
@@ -125,9 +162,28 @@ static void walk(struct pa_heap_thread *t, const struct pa_caller *caller)
 	same = m->first < PA_HEAP_MEMO ? m->at : PA_HEAP_MEMO;
 	if (t->valid < same)
 		t->valid = same;
+	t->leaf.pc = 0;
+	if (!list_slots(t, same)) {
+		pa_memo_drop(m);
+		t->valid = PA_HEAP_MEMO;
+	}
 	if (t->info.nr_modules && pa_tls.block)
 		pa_announce_walk_sig(pa_tls.block, &t->info, pa_now_sig());
 	keep_root(t);
+}
+
+/* What the next event is compared with, if the chain has all of this stack. */
+static void remember(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t node)
+{
+	const struct pa_memo *m = &t->memo;
+	const struct pa_memo_frame *leaf = &m->frames[m->first];
+
+	if (m->first == PA_HEAP_MEMO || leaf->sp != caller->sp || leaf->pc != caller->pc || m->flushes != t->flushes)
+		return;
+	round_slots(t);
+	t->leaf = *caller;
+	t->leaf_fp_mask = leaf->needs_fp ? UINT64_MAX : 0;
+	t->leaf_node = node;
 }
 
 bool pa_heap_stack_hook(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t *node)
@@ -145,5 +201,7 @@ bool pa_heap_stack_hook(struct pa_heap_thread *t, const struct pa_caller *caller
 	/* the dictionary has room for the deepest stack: the second time it is not full */
 	if (found == FULL && new_epoch(t, 0))
 		found = number(t, node);
+	if (found == FOUND)
+		remember(t, caller, *node);
 	return found == FOUND;
 }

@@ -90,6 +90,7 @@ static bool begin(struct pa_heap_thread *t, uint32_t pid, uint32_t tid)
 	t->memo.capacity = t->memo.first = t->valid = PA_HEAP_MEMO;
 	t->memo.flushes = t->flushes = pa_load_relaxed(&pa_rules_flushes);
 	t->nr_root = t->nr_frames = 0;
+	t->leaf.pc = 0;
 	set_bounds(t);
 	return pa_heap_ring_claim_hook(&t->ring, pid, tid);
 }

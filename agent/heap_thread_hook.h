@@ -16,10 +16,24 @@
 
 #define PA_HEAP_MEMO 512 /* more frames than a walk has: a chain always fits */
 
+/* A word of the stack that the remembered walk read. */
+struct pa_heap_slot {
+	uint64_t at;
+	uint64_t value;
+};
+
+#define PA_HEAP_SLOTS (2 * PA_HEAP_MEMO) /* a return address and a frame pointer per frame */
+#define PA_HEAP_ABREAST 4		 /* slots that are compared before the outcome is looked at */
+
 /* Invariant: for i in valid .. memo.capacity - 1, ids[i] is the node of the stack from memo.frames[i] to the root, in the
- * present epoch of the ring. frames is what the last walk found, nr_frames of them. */
+ * present epoch of the ring. slots[slot_of[i] ..] is what the steps from memo.frames[i] on read, in their order; slots[first_slot ..] is
+ * all the walk from `leaf` read, all of it on the known stack. frames is what the last walk found, nr_frames of them. */
 struct pa_heap_thread {
 	struct pa_heap_ring ring;
+	struct pa_caller leaf; /* of the walk that leaf_node stands for; pc 0: none */
+	uint64_t leaf_fp_mask; /* 0: its fp does not count */
+	uint32_t leaf_node;
+	uint32_t first_slot; /* multiple of PA_HEAP_ABREAST */
 	struct pa_stack_bounds stack; /* 0, 0: unknown */
 	uint32_t valid;
 	uint32_t flushes; /* pa_rules_flushes when the epoch began */
@@ -30,6 +44,8 @@ struct pa_heap_thread {
 	uint64_t root[PA_ROOT_FRAMES]; /* of the last complete deep stack, for those deeper than PA_FRAMES_LEAF */
 	struct pa_walk_info info;
 	uint32_t ids[PA_HEAP_MEMO];
+	uint16_t slot_of[PA_HEAP_MEMO];
+	struct pa_heap_slot slots[PA_HEAP_SLOTS];
 	uint64_t frames[PA_FRAMES_LEAF];
 	struct pa_memo memo; /* with PA_HEAP_MEMO frames behind it */
 };

@@ -21,14 +21,19 @@ enum pa_memo_kind {
 };
 
 /* A frame's state before the step to its caller, and where that step read: offsets from the caller's sp (the CFA), in
- * words; fp_at 0: the frame pointer stays. */
+ * words; fp_at 0: the frame pointer stays.
+ * Most code uses that register for anything else: its value counts only where this frame or one further up, that gets it
+ * unchanged, has its CFA from it. Elsewhere it is not compared, and may be an old one. */
 struct pa_memo_frame {
 	uint64_t pc;
 	uint64_t sp;
 	uint64_t fp;
 	int16_t ra_at;
 	int16_t fp_at;
-	uint32_t kind; /* enum pa_memo_kind */
+	uint8_t kind;  /* enum pa_memo_kind */
+	bool by_fp;    /* the step went by it */
+	bool needs_fp; /* fp counts; known when the chain is */
+	uint8_t pad;
 };
 
 /* The chain is frames[first .. capacity), from the leaf, sp rising; its last entry is of kind END. While a walk is
@@ -86,7 +91,7 @@ static inline bool pa_memo_meets(struct pa_memo *m, uint64_t pc, uint64_t sp, ui
 	while (m->at < m->capacity && m->frames[m->at].sp < sp)
 		m->at++;
 	f = &m->frames[m->at];
-	return m->at < m->capacity && f->sp == sp && f->pc == pc && f->fp == fp;
+	return m->at < m->capacity && f->sp == sp && f->pc == pc && (f->fp == fp || !f->needs_fp);
 }
 
 /* The old walk ended with the chain: its entries stay where they are, the new ones go in front of them. World: signal. */
@@ -94,8 +99,12 @@ static inline void pa_memo_join(struct pa_memo *m, uint32_t meets)
 {
 	if (m->lost)
 		m->filled = 0; /* the new frames are many: what stays is the chain from where they met */
-	for (uint32_t i = m->filled; i > 0; i--)
-		m->frames[meets - m->filled + i - 1] = m->frames[i - 1];
+	for (uint32_t i = m->filled; i > 0; i--) {
+		struct pa_memo_frame *f = &m->frames[meets - m->filled + i - 1];
+
+		*f = m->frames[i - 1];
+		f->needs_fp = f->by_fp || (f->kind == PA_MEMO_PLAIN && !f->fp_at && f[1].needs_fp);
+	}
 	m->first = meets - m->filled;
 }
 
@@ -124,6 +133,7 @@ static inline size_t pa_memo_replay(struct pa_memo *m, uint64_t *frames, size_t 
 				    uint64_t *pc, uint64_t *sp, uint64_t *fp, bool *ended)
 {
 	uint32_t met = m->at, at = met;
+	uint64_t met_fp = *fp;
 
 	*ended = false;
 	while (n < max) {
@@ -141,20 +151,26 @@ static inline size_t pa_memo_replay(struct pa_memo *m, uint64_t *frames, size_t 
 		fp_at = next->sp + (uint64_t)(int64_t)f->fp_at * 8;
 		if (ra_at < lo || ra_at >= hi || *(const uint64_t *)(uintptr_t)ra_at != next->pc)
 			break;
-		if (f->fp_at && (fp_at < lo || fp_at >= hi || *(const uint64_t *)(uintptr_t)fp_at != next->fp))
+		if (f->fp_at && (fp_at < lo || fp_at >= hi ||
+				 (next->needs_fp && *(const uint64_t *)(uintptr_t)fp_at != next->fp)))
 			break;
 		frames[n++] = f->pc;
 		at++;
 	}
-	/* here the stacks part: what was the same belongs to the new walk as well */
-	for (uint32_t i = met; i < at && !m->lost; i++) {
+	/* here the stacks part: what was the same belongs to the new walk as well, with the fp of today */
+	for (uint32_t i = met; i < at; i++) {
+		struct pa_memo_frame frame = m->frames[i];
+
+		frame.fp = met_fp;
+		if (frame.fp_at)
+			met_fp = *(const uint64_t *)(uintptr_t)(frame.fp_at * 8 + (int64_t)m->frames[i + 1].sp);
 		m->at = i + 1;
-		pa_memo_note(m, &m->frames[i]);
+		pa_memo_note(m, &frame);
 	}
 	m->at = at;
 	*pc = m->frames[at].pc;
 	*sp = m->frames[at].sp;
-	*fp = m->frames[at].fp;
+	*fp = met_fp;
 	return n;
 }
 
@@ -168,7 +184,7 @@ static inline bool pa_memo_holds(const struct pa_memo *m, uint32_t flushes, uint
 	if (m->flushes != flushes || m->first >= m->capacity || sp < lo || m->frames[m->capacity - 1].sp > hi)
 		return false;
 	f = &m->frames[m->first];
-	if (f->sp != sp || f->pc != pc || f->fp != fp)
+	if (f->sp != sp || f->pc != pc || (f->fp != fp && f->needs_fp))
 		return false;
 	for (; f->kind == PA_MEMO_PLAIN; f++) {
 		uint64_t ra_at = f[1].sp + (uint64_t)(int64_t)f->ra_at * 8;
@@ -177,7 +193,7 @@ static inline bool pa_memo_holds(const struct pa_memo *m, uint32_t flushes, uint
 		/* a slot lies below its frame's CFA; not below the leaf either, or it is no part of this stack */
 		if (ra_at < sp || *(const uint64_t *)(uintptr_t)ra_at != f[1].pc)
 			return false;
-		if (f->fp_at && (fp_at < sp || *(const uint64_t *)(uintptr_t)fp_at != f[1].fp))
+		if (f->fp_at && f[1].needs_fp && (fp_at < sp || *(const uint64_t *)(uintptr_t)fp_at != f[1].fp))
 			return false;
 	}
 	return true;

@@ -185,9 +185,9 @@ static inline int step(struct pa_walk *w, uint64_t *frame)
 }
 
 static inline void note_simple(struct pa_memo *memo, uint64_t pc, uint64_t sp, uint64_t fp, uint64_t cfa, uint64_t ra_at,
-			       uint64_t fp_at)
+			       uint64_t fp_at, bool by_fp)
 {
-	struct pa_memo_frame frame = { .pc = pc, .sp = sp, .fp = fp };
+	struct pa_memo_frame frame = { .pc = pc, .sp = sp, .fp = fp, .by_fp = by_fp };
 	int64_t ra_off = (int64_t)(ra_at - cfa) / 8, fp_off = fp_at ? (int64_t)(fp_at - cfa) / 8 : 0;
 
 	frame.ra_at = (int16_t)ra_off;
@@ -231,7 +231,7 @@ static PA_RAW_READ size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_
 		}
 		frames[n++] = pc;
 		if (memo)
-			note_simple(memo, pc, sp, frame_fp, cfa, ra_at, fp_at);
+			note_simple(memo, pc, sp, frame_fp, cfa, ra_at, fp_at, pa_arch_rule_by_fp(bits));
 		pc = pa_arch_strip(*(const uint64_t *)(uintptr_t)ra_at);
 		sp = cfa;
 	}
@@ -282,6 +282,20 @@ static int walk_frames(struct pa_walk *w, uint64_t *frames, size_t max, size_t *
 	}
 }
 
+/* Whether the outermost frame is that by its rule: without one the frame pointer was asked, too. */
+static bool ends_by_rule(const struct pa_walk *w)
+{
+	struct pa_rule rule;
+	uint32_t bits;
+
+	if (!w->pc)
+		return true;
+	if (!pa_rules_cached_sig(w->pc - 1, w->rules.generation, &bits))
+		return false;
+	pa_arch_rule_unpack(bits, &rule);
+	return rule.kind == PA_RULE_END;
+}
+
 /* What of this walk the next one may rely on. */
 static void remember(const struct pa_walk *w, struct pa_memo *memo, int stop)
 {
@@ -289,10 +303,12 @@ static void remember(const struct pa_walk *w, struct pa_memo *memo, int stop)
 
 	if (w->ended)
 		return; /* the memo has joined the two */
-	if (stop == PA_STOP_END && !w->exact && w->memo)
+	if (stop == PA_STOP_END && !w->exact && w->memo) {
+		last.by_fp = !ends_by_rule(w);
 		pa_memo_finish(memo, &last);
-	else
+	} else {
 		pa_memo_drop(memo);
+	}
 }
 
 /* w comes with its registers. */

@@ -162,10 +162,14 @@ static void replay_compares_every_word(void **state)
 		memset(&memo_page, 0, sizeof(memo_page));
 		memo->capacity = PA_MEMO_FRAMES;
 		memo->first = memo->at = PA_MEMO_FRAMES - 4;
-		memo->frames[memo->first + 0] = (struct pa_memo_frame){0x1000, lo, 5, -1, -2, PA_MEMO_PLAIN};
-		memo->frames[memo->first + 1] = (struct pa_memo_frame){0x2000, lo + 32, 6, -1, 0, PA_MEMO_PLAIN};
-		memo->frames[memo->first + 2] = (struct pa_memo_frame){0x3000, lo + 64, 6, -1, 0, PA_MEMO_PLAIN};
-		memo->frames[memo->first + 3] = (struct pa_memo_frame){0x4000, lo + 96, 6, 0, 0, PA_MEMO_END};
+		memo->frames[memo->first + 0] = (struct pa_memo_frame){
+		    .pc = 0x1000, .sp = lo, .fp = 5, .ra_at = -1, .fp_at = -2};
+		memo->frames[memo->first + 1] = (struct pa_memo_frame){
+		    .pc = 0x2000, .sp = lo + 32, .fp = 6, .ra_at = -1, .needs_fp = true};
+		memo->frames[memo->first + 2] = (struct pa_memo_frame){
+		    .pc = 0x3000, .sp = lo + 64, .fp = 6, .ra_at = -1, .by_fp = true, .needs_fp = true};
+		memo->frames[memo->first + 3] = (struct pa_memo_frame){
+		    .pc = 0x4000, .sp = lo + 96, .fp = 6, .kind = PA_MEMO_END};
 		stack[3] = 0x2000;
 		stack[2] = 6;
 		stack[7] = 0x3000;
@@ -181,6 +185,46 @@ static void replay_compares_every_word(void **state)
 	}
 }
 
+/* The register of the frame pointer holds anything else where nobody goes by it: then it may change, and where the stacks
+ * part its value is today's. */
+static void fp_counts_only_where_it_is_used(void **state)
+{
+	uint64_t stack[16] = {[2] = 77, [3] = 0x2000, [7] = 0x3000, [11] = 0x4000}, out[8];
+	uint64_t lo = (uint64_t)(uintptr_t)stack, hi = lo + sizeof(stack);
+
+	(void)state;
+	for (int part = 0; part < 2; part++) {
+		uint64_t pc = 0x1000, sp = lo, fp = 1234;
+		volatile uint32_t first;
+		bool ended;
+		size_t n;
+
+		memset(&memo_page, 0, sizeof(memo_page));
+		memo->capacity = memo->first = PA_MEMO_FRAMES;
+		pa_memo_begin(memo, 0);
+		pa_memo_note(memo, &(struct pa_memo_frame){.pc = 0x1000, .sp = lo, .fp = 5, .ra_at = -1, .fp_at = -2});
+		pa_memo_note(memo, &(struct pa_memo_frame){.pc = 0x2000, .sp = lo + 32, .fp = 6, .ra_at = -1});
+		pa_memo_note(memo, &(struct pa_memo_frame){.pc = 0x3000, .sp = lo + 64, .fp = 6, .ra_at = -1});
+		pa_memo_finish(memo, &(struct pa_memo_frame){
+					 .pc = 0x4000, .sp = lo + 96, .fp = 6, .kind = PA_MEMO_END, .by_fp = part == 0});
+		stack[7] = part ? 0x3001 : 0x3000;
+		first = memo->first;
+		assert_int_equal(first, PA_MEMO_FRAMES - 4);
+		assert_int_equal(memo->frames[first].needs_fp, false); /* its caller gets another */
+		assert_int_equal(memo->frames[first + 1].needs_fp, part == 0);
+		pa_memo_begin(memo, 0);
+		assert_true(pa_memo_meets(memo, pc, sp, fp));
+		n = pa_memo_replay(memo, out, 0, 8, lo, hi, &pc, &sp, &fp, &ended);
+		assert_false(ended);
+		assert_int_equal(n, part);
+		assert_int_equal(fp, part ? 77 : 1234);
+		if (part) {
+			assert_int_equal(memo->frames[0].fp, 1234);
+			assert_int_equal(pc, 0x2000);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -188,6 +232,7 @@ int main(void)
 	    cmocka_unit_test(memo_survives_stacks_deeper_than_it),
 	    cmocka_unit_test(memo_forgets_after_a_flush),
 	    cmocka_unit_test(replay_compares_every_word),
+	    cmocka_unit_test(fp_counts_only_where_it_is_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

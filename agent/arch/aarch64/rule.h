@@ -71,6 +71,12 @@ static inline bool pa_arch_rule_simple(uint32_t bits, uint64_t sp, uint64_t fp, 
 	return true;
 }
 
+/* Whether a plain rule has the CFA from the frame pointer. */
+static inline bool pa_arch_rule_by_fp(uint32_t bits)
+{
+	return bits >> 22 == PA_RULE_FP;
+}
+
 /* Return addresses may be signed (pointer authentication): the signature is in bits a user address does not have. */
 static inline uint64_t pa_arch_strip(uint64_t ra)
 {

@@ -80,6 +80,12 @@ static inline bool pa_arch_rule_simple(uint32_t bits, uint64_t sp, uint64_t fp, 
 	return true;
 }
 
+/* Whether a plain rule has the CFA from the frame pointer. */
+static inline bool pa_arch_rule_by_fp(uint32_t bits)
+{
+	return bits >> 22 == PA_RULE_FP;
+}
+
 static inline uint64_t pa_arch_strip(uint64_t ra)
 {
 	return ra;
