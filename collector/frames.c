@@ -111,13 +111,18 @@ static uint64_t root_of_stop(const struct pa_sample *sample)
 	return pseudo[sample->stop];
 }
 
-uint32_t pa_frames_on(struct pa_process *p, uint32_t parent, uint64_t value, uint64_t time_ns)
+static bool is_agent(const struct pa_process *p, uint64_t value)
 {
 	const struct pa_session *s = p->session->s;
 	uint64_t pc = value & ~PA_FRAME_EXACT;
 
+	return pc >= s->agent_start && pc < s->agent_end;
+}
+
+uint32_t pa_frames_on(struct pa_process *p, uint32_t parent, uint64_t value, uint64_t time_ns)
+{
 	/* the agent's own frames (its thread trampoline, its hooks) are not the host's */
-	if (value == PA_FRAME_NONE || (pc >= s->agent_start && pc < s->agent_end))
+	if (value == PA_FRAME_NONE || is_agent(p, value))
 		return parent;
 	return push(p->recorder, parent, pa_frames_of(p, value, time_ns));
 }
@@ -132,6 +137,9 @@ static uint32_t build_stack(struct pa_process *p, const struct pa_sample *sample
 		stack = push(r, 0, pa_frames_of(p, root, sample->head.time_ns));
 	for (int i = sample->nr_frames - 1; i >= 0; i--)
 		stack = pa_frames_on(p, stack, sample->frames[i], sample->head.time_ns);
+	/* but time in a hook is time, and not the time of whoever called malloc */
+	if (sample->nr_frames && is_agent(p, sample->frames[0]))
+		stack = push(r, stack, pa_frames_of(p, PA_FRAME_AGENT, sample->head.time_ns));
 	return stack ? stack : pa_frames_pseudo_stack(r, 0, PA_FRAME_TRUNCATED);
 }
 

@@ -235,6 +235,7 @@ enum pa_pseudo_frame {
 	PA_FRAME_JIT = 5,	     /* pc in no module and no frame pointer to follow */
 	PA_FRAME_NO_UNWIND_INFO = 6, /* pc in a module without CFI for it */
 	PA_FRAME_OTHER = 7,	     /* folded away by a limit of ours */
+	PA_FRAME_AGENT = 8,	     /* the agent's own code: a sample that hit a hook */
 	PA_FRAME_PSEUDO_MAX = 4096
 };
 

@@ -59,6 +59,7 @@ static const char *pseudo_name(uint64_t address)
 	    [PA_FRAME_JIT] = "[jit]",
 	    [PA_FRAME_NO_UNWIND_INFO] = "[no unwind info]",
 	    [PA_FRAME_OTHER] = "[other]",
+	    [PA_FRAME_AGENT] = "[perfagent]",
 	};
 	if (address < sizeof(names) / sizeof(names[0]))
 		return names[address];
