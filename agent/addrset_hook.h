@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/hot.h"
 #include "common/atomics.h"
 
 #define PA_ADDRSET_FILTER  (UINT32_C(1) << 20) /* bytes */
@@ -17,13 +18,14 @@
 #define PA_ADDRSET_STUCK   UINT8_MAX /* a byte that came up to this stays */
 #define PA_ADDRSET_BYTES   (PA_ADDRSET_FILTER + (size_t)PA_ADDRSET_BUCKETS * PA_ADDRSET_WAYS * sizeof(uint64_t))
 
-extern _Atomic uint8_t *pa_addrset_filter; /* not NULL while pa_heap_mode is SAMPLED */
+extern _Atomic uint8_t *pa_addrset_filter PA_NEAR; /* not NULL while pa_heap_mode is SAMPLED */
 
 /* Neighbours in the heap are neighbours here: the filter's cache lines and pages are as hot as the heap's, at 1/16 of
- * their number. Addresses that are equal in their low 24 bits are told apart by the next ones. */
+ * their number. Nothing is mixed: how many addresses pass depends on how many are sampled, not on where they lie,
+ * except for large blocks at multiples of something, and of those nearly all are sampled. */
 static inline uint32_t pa_addrset_slot(uintptr_t address)
 {
-	return (uint32_t)(address >> 4 ^ address >> 24) & (PA_ADDRSET_FILTER - 1);
+	return (uint32_t)address >> 4 & (PA_ADDRSET_FILTER - 1);
 }
 
 /* False: it is not in the set. */

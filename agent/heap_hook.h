@@ -16,18 +16,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/hot.h"
 #include "common/wire.h"
 
 /* What hooks do at present, enum pa_heap_mode or PA_HEAP_EARLY: this process's own copy on the page of hot words, so that
  * a hook touches no shared memory while nothing is recorded. */
-extern _Atomic uint32_t pa_heap_mode;
+extern _Atomic uint32_t pa_heap_mode PA_NEAR;
 
 /* Before the constructor has run, and after it as long as memory of bootstrap_hook.h is about in a process of which
  * nothing is recorded: hooks look for the real function, and for whose a pointer is. What the word begins with. */
 #define PA_HEAP_EARLY 3
 
 /* pa_heap_mode is SAMPLED or EXACT, and mappings count as well (PA_HEAP_MMAP). */
-extern _Atomic bool pa_heap_maps;
+extern _Atomic bool pa_heap_maps PA_NEAR;
 
 /* pa_tls.in_hook goes up by this around a real function: a hook called from within it is a part of that call and
  * passes through. By one: an engine is at work, and what passes through then (a signal handler's) is counted. */

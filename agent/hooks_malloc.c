@@ -23,7 +23,7 @@ static PA_COLD void *malloc_early(size_t size)
 	return real ? real(size) : pa_bootstrap_alloc_hook(0, size);
 }
 
-static PA_COLD void *malloc_exact(size_t size)
+static PA_COLD void *malloc_on(size_t size)
 {
 	PA_HEAP_CALLER(caller);
 	struct pa_alloc_call call;
@@ -37,21 +37,8 @@ static PA_COLD void *malloc_exact(size_t size)
 	return p;
 }
 
-/* The call is done, heap_left not yet moved. */
-static PA_COLD void *malloc_sampled(void *p, size_t size)
-{
-	PA_HEAP_CALLER(caller);
-
-	if (pa_tls.in_hook) {
-		pa_heap_passed();
-		return p;
-	}
-	pa_tls.in_hook++;
-	pa_sampled_alloc_hook(p, size, &caller);
-	pa_tls.in_hook--;
-	return p;
-}
-
+/* Sampled: bytes are counted before the call, so that nothing is left to do after it. Should the call fail, they were
+ * none of the process of points, which has no memory and does not mind. */
 PA_EXPORT void *malloc(size_t size)
 {
 	uint32_t mode = pa_load_relaxed(&pa_heap_mode);
@@ -59,18 +46,14 @@ PA_EXPORT void *malloc(size_t size)
 	if (PA_LIKELY(mode == PA_HEAP_OFF))
 		return PA_NEXT(malloc)(size);
 	if (PA_LIKELY(mode == PA_HEAP_SAMPLED)) {
-		void *p = PA_NEXT(malloc)(size);
 		uint64_t weight = pa_heap_weight(size), left = pa_tls.heap_left;
 
 		if (PA_LIKELY(weight < left)) {
 			pa_tls.heap_left = left - weight;
-			return p;
+			return PA_NEXT(malloc)(size);
 		}
-		return malloc_sampled(p, size);
 	}
-	if (mode == PA_HEAP_EXACT)
-		return malloc_exact(size);
-	return malloc_early(size);
+	return mode == PA_HEAP_EARLY ? malloc_early(size) : malloc_on(size);
 }
 
 /* ---- free ------------------------------------------------------------------------------------------------------- */

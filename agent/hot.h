@@ -9,6 +9,10 @@
 
 #define PA_HOT __attribute__((section(".data.pa_hot")))
 
+/* On the declaration of a variable that hooks read: without it compilers look up its address first (-fvisibility is for
+ * definitions). */
+#define PA_NEAR __attribute__((visibility("hidden")))
+
 /* Copies words where a call of memcpy would leave our pages; the empty asm keeps compilers from making one of it.
  * Shapes: n words, not overlapping. */
 static inline void pa_copy_words(uint64_t *to, const uint64_t *from, size_t n)

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "agent/hot.h"
 #include "common/atomics.h"
 
 /* One row per interposed name. */
@@ -86,7 +87,7 @@ enum pa_real_name {
 	PA_REAL_NR
 };
 
-extern _Atomic(void *) pa_real_table[PA_REAL_NR];
+extern _Atomic(void *) pa_real_table[PA_REAL_NR] PA_NEAR;
 
 /* Cold half of PA_REAL: resolves and remembers. NULL when libc has no such function (newer than it). */
 void *pa_real_resolve(enum pa_real_name name);

@@ -61,7 +61,7 @@ struct pa_tls {
 	struct pa_heap_thread *heap; /* exact heap: ring, clock, dictionary, remembered walk (heap_exact_hook.c) */
 };
 
-extern __thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec")));
+extern __thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 /* This thread enters with the block its creator took for it (NULL: takes one): arms the timer when the session samples.
  * Errors: none visible; refused timers are noted in the recording. World: hook. */

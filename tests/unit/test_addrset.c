@@ -69,9 +69,7 @@ static void test_add_remove(void **state)
 /* The i-th address whose filter byte is that of 0x1000. */
 static uintptr_t same_slot(uint64_t i)
 {
-	uint64_t high = (i + 1) << 24;
-
-	return (uintptr_t)(high | ((high >> 24 << 4 & 0xffffff) ^ 0x1000));
+	return (uintptr_t)((i + 1) << 24 | 0x1000);
 }
 
 static void test_filter_counts(void **state)
