@@ -3,6 +3,7 @@
 #include "tests/unit/heap_util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 #include "report/model.h"
 #include "report/report.h"
@@ -223,6 +224,30 @@ static void a_shrinking_window_peaks_at_its_start(void **state)
 	EXPECT_LIVE(r->heap.sum, 1, 150, 7, 700, 7, 700);
 	assert_int_equal(r->heap.processes[0].peak_ns, S(2));
 	pa_report_free(r);
+
+	r = load(*state, NULL, 3, 3.4); /* the 700 were over when it began */
+	EXPECT_LIVE(r->heap.sum, 1, 150, 1, 150, 1, 150);
+	assert_int_equal(r->heap.nr_held, 1); /* nothing of churn */
+	pa_report_free(r);
+}
+
+/* 1000 stacks hold 100 bytes each; then, in one chunk of two parts, 2048 others take 10 each and the first are freed:
+ * in between was no moment. */
+static void parts_of_a_chunk_are_one_moment(void **state)
+{
+	struct pa_store *s = begin(*state);
+	struct pa_store_heap_delta deltas[3048];
+	for (uint32_t i = 0; i < 1000; i++)
+		deltas[i] = delta(3001 + i, 1, 100, 0, 0, 0);
+	assert_int_equal(pa_store_add_heap_chunk(s, 1, S(0), S(1), deltas, 1000), 0);
+	for (uint32_t i = 0; i < 3048; i++)
+		deltas[i] = i < 2048 ? delta(1 + i, 1, 10, 0, 0, 0) : delta(3001 + i - 2048, 0, 0, 1, 100, 0);
+	assert_int_equal(pa_store_add_heap_chunk(s, 1, S(1), S(2), deltas, 3048), 0);
+	struct pa_report *r = load(*state, s, 0, 0);
+
+	assert_int_equal(r->heap.sum.live, 20480);
+	assert_int_equal(r->heap.processes[0].peak, 100000);
+	pa_report_free(r);
 }
 
 /* Cut off at 4 s with the peak as it was written at 2 s: the 1150 at the end are higher. */
@@ -409,6 +434,44 @@ static void what_is_not_explained_stays_under_unknown(void **state)
 	pa_report_free(r);
 }
 
+/* Whatever one byte of the file says, as a whole and as a window: a report or an error, and nothing that the outputs
+ * would trip over. */
+static void flipped_bits_do_no_harm(void **state)
+{
+	struct place *p = *state;
+	const struct pa_report_window w = {.from_ns = 1000000000, .to_ns = 3000000000};
+	const struct pa_report_options o = {.by = "function"};
+	struct pa_store *s = begin(p);
+	struct stat st;
+	uint8_t byte;
+	int fd, loaded = 0;
+	four_seconds(s);
+	assert_int_equal(pa_store_close(s, true), 0);
+	assert_int_equal(stat(p->file, &st), 0);
+	fd = open(p->file, O_RDWR);
+	assert_true(fd >= 0);
+	for (off_t at = 0; at < st.st_size; at += 53) {
+		struct pa_report *r = NULL;
+		char *text = NULL;
+		size_t size;
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= 0x41;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+		if (!pa_report_load_window(p->file, at % 2 ? &w : NULL, &r, p->err, sizeof(p->err))) {
+			FILE *f = open_memstream(&text, &size);
+			assert_int_equal(pa_write_json(r, &o, f), 0);
+			fclose(f);
+			free(text);
+			pa_report_free(r);
+			loaded++;
+		}
+		byte ^= 0x41;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	close(fd);
+	assert_true(loaded > 100);
+}
+
 static void recordings_of_schema_1_have_no_heap(void **state)
 {
 	struct place *p = *state;
@@ -526,12 +589,14 @@ int main(void)
 	    CASE(a_chunk_counts_by_its_end),
 	    CASE(a_quiet_window_has_the_level_it_began_with),
 	    CASE(a_shrinking_window_peaks_at_its_start),
+	    CASE(parts_of_a_chunk_are_one_moment),
 	    CASE(a_peak_that_was_cut_off_is_approximated),
 	    CASE(processes_are_told_apart_and_threads_are_whole),
 	    CASE(variances_leave_with_their_blocks),
 	    CASE(points_are_in_order_and_of_the_window),
 	    CASE(cpu_samples_have_a_window_too),
 	    CASE(what_is_not_explained_stays_under_unknown),
+	    CASE(flipped_bits_do_no_harm),
 	    CASE(recordings_of_schema_1_have_no_heap),
 	    CASE(a_golden_recording_has_its_heap),
 	    CASE(entries_have_what_is_above_nothing),

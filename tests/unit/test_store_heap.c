@@ -196,6 +196,8 @@ static void totals_and_peaks_replace_those_before(void **state)
 	assert_int_equal(pa_store_put_heap(s, &total), 0);
 	assert_int_equal(pa_store_commit(s), 0);
 	assert_int_equal(pa_store_put_heap_peak(s, 2, 30, 7, 7, few, 1), 0);
+	assert_int_equal(pa_store_put_heap_peak(s, 3, 30, 7, 7, few, 1), 0);
+	assert_int_equal(pa_store_put_heap_peak(s, 3, 40, 0, 0, NULL, 0), 0);
 	assert_int_equal(pa_store_put_heap_peak(s, 1, 20, 3, 3, few, 2), 0);
 	total.lifetime_calls[3] = 0;
 	total.calls = 6;
@@ -203,6 +205,7 @@ static void totals_and_peaks_replace_those_before(void **state)
 	finish_and_hear(*state, s, &h);
 	assert_string_equal(h.text, "peak 1 20 3 3 [3 2 2] [7 1 1]\n"
 				    "peak 2 30 7 7 [7 1 1]\n"
+				    "peak 3 40 0 0\n"
 				    "heap 1 1 0 524288 6 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
 				    " 0/0 0/0 0/0 0/0 0/0 0/0 0/0 0/0\n");
 	free(many);
