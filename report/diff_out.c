@@ -59,7 +59,7 @@ static void write_side(const struct pa_diff *d, int side, const struct pa_diff_v
 		fprintf(out, ", live %s", pa_size_text(live, positive(r->heap.sum.live)));
 		if (!v->parts)
 			fprintf(out, ", peak %s", pa_size_text(most, peak(r)));
-		fprintf(out, ", %.0f allocations/s", rate(r->heap.sum.calls, d->seconds[side]));
+		fprintf(out, ", %.1f allocations/s", rate(r->heap.sum.calls, d->seconds[side]));
 	}
 	fputs(r->clean ? "\n" : "; ended early\n", out);
 }

@@ -144,11 +144,11 @@ static void write_precision(const struct head *h)
 		fputs("every call was counted\n", h->out);
 		return;
 	}
-	fprintf(h->out, "sampled, one allocation in %s", pa_size_text(a, least));
+	fprintf(h->out, "one sample in %s allocated", pa_size_text(a, least));
 	if (most != least)
 		fprintf(h->out, " to %s", pa_size_text(a, most));
-	fprintf(h->out, " (%" PRIu64 " samples)%s; 95 %%: allocated \xC2\xB1 %s", r->heap.sum.samples,
-		exact ? ", some processes exactly" : "", pa_size_text(a, pa_interval(r->heap.sum.var_bytes)));
+	fprintf(h->out, " (%" PRIu64 " in all)%s; 95 %%: allocated \xC2\xB1 %s", r->heap.sum.samples,
+		exact ? ", some processes counted exactly" : "", pa_size_text(a, pa_interval(r->heap.sum.var_bytes)));
 	fprintf(h->out, ", at the end \xC2\xB1 %s\n", pa_size_text(b, pa_interval(r->heap.sum.var_live)));
 }
 

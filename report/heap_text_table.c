@@ -42,6 +42,14 @@ static void numbers(const struct table *t, const struct pa_heap_row *row)
 		pa_size_text(d, s->peak));
 }
 
+/* Shares are of what was asked for. */
+static void write_caption(const struct table *t, const char *what)
+{
+	static const char *const sorts[] = {"bytes allocated", "allocations", "bytes live at the end",
+					    "bytes live at the peak", "temporary allocations"};
+	fprintf(t->out, "  %sby %s, shares of %s%s\n", t->names.style.dim, what, sorts[t->sort], t->names.style.plain);
+}
+
 static struct pa_named named(const struct pa_heap_row *row)
 {
 	return (struct pa_named){row->function, row->file, row->line, row->module};
@@ -67,6 +75,7 @@ static void write_names(struct table *t, const struct pa_heap_table *rows, size_
 		pa_columns_measure(&t->names, &row);
 	}
 	pa_columns_fit(&t->names);
+	write_caption(t, what[t->by]);
 	fprintf(t->out, "%s  self %%  total %%  allocated     calls  temp %%      live   at peak  ",
 		t->names.style.bold);
 	pa_columns_head(&t->names, "line");
@@ -81,6 +90,7 @@ static void write_names(struct table *t, const struct pa_heap_table *rows, size_
 static void write_threads(const struct table *t, const struct pa_heap_table *rows, size_t shown)
 {
 	char a[PA_QUANTITY_MAX], b[PA_QUANTITY_MAX], c[PA_QUANTITY_MAX], d[PA_QUANTITY_MAX];
+	write_caption(t, "thread");
 	fprintf(t->out,
 		"%s  share %%  allocated     calls      freed     frees      tid  thread            process%s\n",
 		t->names.style.bold, t->names.style.plain);
@@ -104,6 +114,7 @@ static void write_threads(const struct table *t, const struct pa_heap_table *row
 
 static void write_stacks(const struct table *t, const struct pa_heap_table *rows, size_t shown)
 {
+	write_caption(t, "stack");
 	fprintf(t->out, "%s  self %%  total %%  allocated     calls  temp %%      live   at peak  stack%s\n",
 		t->names.style.bold, t->names.style.plain);
 	for (size_t i = 0; i < shown; i++) {
@@ -149,7 +160,7 @@ int pa_heap_text_table(const struct pa_report *r, const struct pa_report_options
 		return err;
 	pa_style_get(o, &t.names.style);
 	t.all = whole(&t, &rows);
-	size_t limit = o->limit ? o->limit : by == PA_BY_STACK ? STACK_ROWS : PA_TEXT_ROWS;
+	size_t limit = o->limit ? o->limit : by == PA_BY_STACK ? STACK_ROWS : pa_text_rows(r, o);
 	size_t shown = rows.nr < limit ? rows.nr : limit;
 	if (!rows.nr)
 		fputs(r->heap.estimated ? "  no allocation was hit by a sample\n" : "  no allocation was recorded\n",

@@ -23,7 +23,7 @@ static void count_processes(const struct pa_report *r, const struct pa_leaks_opt
 		if (o->process && r->heap.processes[i].process != o->process)
 			continue;
 		l->nr_execed += !strcmp(pa_text(r, p->how), "exec");
-		l->nr_killed += strncmp(pa_text(r, p->how), "exit", 4) && strcmp(pa_text(r, p->how), "exec");
+		l->nr_killed += !strncmp(pa_text(r, p->how), "signal", 6);
 	}
 }
 

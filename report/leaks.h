@@ -23,7 +23,7 @@ struct pa_leaks {
 	double variance;
 	uint64_t suppressed_blocks, suppressed_bytes;
 	size_t nr_execed; /* processes that became another program: what they held is gone with them, not leaked */
-	size_t nr_killed; /* processes that did not end by themselves: what they held was in use */
+	size_t nr_killed; /* processes that a signal ended: what they held was in use */
 };
 
 struct pa_leaks_options {

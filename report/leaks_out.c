@@ -54,6 +54,9 @@ static void write_trust(const struct pa_report *r, const struct pa_leaks *l, FIL
 	if (l->nr_execed)
 		fprintf(out, "  %zu %s became another program: what they held is not counted\n", l->nr_execed,
 			plural(l->nr_execed, "process", "processes"));
+	if (l->nr_killed)
+		fprintf(out, "  %zu %s ended by a signal: what they held was in use\n", l->nr_killed,
+			plural(l->nr_killed, "process was", "processes were"));
 }
 
 static void write_summary(const struct pa_report *r, const struct pa_leaks *l, const struct pa_leaks_verdict *v,

@@ -59,7 +59,9 @@ char *pa_count_change_text(char *to, int64_t count)
 
 char *pa_time_text(char *to, uint64_t ns)
 {
-	if (ns < 1000000)
+	if (!ns)
+		snprintf(to, PA_QUANTITY_MAX, "0 s");
+	else if (ns < 1000000)
 		snprintf(to, PA_QUANTITY_MAX, "%" PRIu64 " us", ns / 1000);
 	else if (ns < UINT64_C(60000000000))
 		snprintf(to, PA_QUANTITY_MAX, "%.3f s", (double)ns / 1e9);

@@ -20,6 +20,12 @@ double pa_percent(uint64_t part, uint64_t whole)
 	return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
+size_t pa_text_rows(const struct pa_report *r, const struct pa_report_options *o)
+{
+	bool both = o->width && r->heap.recorded && !o->memory_only;
+	return o->limit ? o->limit : both ? PA_TEXT_ROWS_BOTH : PA_TEXT_ROWS;
+}
+
 static double seconds(uint64_t ns)
 {
 	return (double)ns / 1e9;

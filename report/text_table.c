@@ -104,7 +104,7 @@ int pa_text_table(const struct pa_report *r, const struct pa_report_options *o, 
 	if (err)
 		return err;
 	pa_style_get(o, &c.names.style);
-	size_t limit = o->limit ? o->limit : PA_TEXT_ROWS, shown = t.nr < limit ? t.nr : limit;
+	size_t limit = pa_text_rows(r, o), shown = t.nr < limit ? t.nr : limit;
 	if (!t.nr)
 		fputs(
 		    "  no samples: the program used too little CPU time, or nothing could be sampled (see the notes)\n",
