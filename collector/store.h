@@ -81,12 +81,12 @@ int pa_store_add_loss(struct pa_store *s, uint32_t process, const char *reason, 
 /* ---- heap. All sums of estimates in sampled mode: bytes and calls stand for what was not sampled, rounded so that
  * their totals over time keep the fraction. */
 
-/* What happened on one stack of one process since the last delta of it. A freed block counts on the stack that allocated
- * it. Live bytes at a time are the sum of bytes - freed up to it. */
+/* What happened on one stack of one process since the last delta of it. A freed block counts on the stack that
+ * allocated it. Live bytes at a time are the sum of bytes - freed up to it. */
 struct pa_store_heap_delta {
 	uint32_t stack;
-	uint64_t calls;     /* allocations */
-	uint64_t bytes;     /* asked for in them */
+	uint64_t calls; /* allocations */
+	uint64_t bytes; /* asked for in them */
 	uint64_t frees;
 	uint64_t freed;     /* bytes */
 	uint64_t temporary; /* of the frees: the very next heap call of the thread that allocated */
@@ -130,9 +130,9 @@ extern const uint64_t pa_heap_lifetimes_ns[PA_HEAP_LIFETIMES]; /* store_heap.c: 
 /* Totals of a process; replaces the row before. */
 struct pa_store_heap {
 	uint32_t process;
-	uint32_t mode;      /* enum pa_heap_mode */
-	uint32_t flags;     /* PA_HEAP_MMAP */
-	uint64_t mean;      /* sampled: the last one in force */
+	uint32_t mode;  /* enum pa_heap_mode */
+	uint32_t flags; /* PA_HEAP_MMAP */
+	uint64_t mean;  /* sampled: the last one in force */
 	uint64_t calls, bytes, frees, freed, temporary;
 	uint64_t unknown_frees; /* of blocks allocated before the recording, or in the parent before a fork */
 	uint64_t own_bytes;     /* memory of the engine in the target */
@@ -220,7 +220,8 @@ int pa_recording_heap_peaks(struct pa_recording *r,
 			    int (*fn)(void *arg, uint32_t process, uint64_t time_ns, uint64_t calls, uint64_t bytes,
 				      const struct pa_store_heap_held *held, size_t nr),
 			    void *arg);
-int pa_recording_heap_points(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_heap_point *p), void *arg);
+int pa_recording_heap_points(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_heap_point *p),
+			     void *arg);
 int pa_recording_heaps(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_heap *h), void *arg);
 int pa_recording_heap_threads(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_heap_thread *t),
 			      void *arg);

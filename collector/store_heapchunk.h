@@ -31,14 +31,14 @@
 #define PA_HEAPCHUNK_VERSION 1
 #define PA_HEAPCHUNK_STACKS  2048
 
-#define PA_HC_ALLOCATED	    0x01u
-#define PA_HC_FREED	    0x02u
-#define PA_HC_ALL_FREED	    0x04u
-#define PA_HC_TEMPORARY	    0x08u
+#define PA_HC_ALLOCATED     0x01u
+#define PA_HC_FREED         0x02u
+#define PA_HC_ALL_FREED     0x04u
+#define PA_HC_TEMPORARY     0x08u
 #define PA_HC_ALL_TEMPORARY 0x10u
-#define PA_HC_SAMPLES	    0x20u
-#define PA_HC_VAR_BYTES	    0x40u
-#define PA_HC_VAR_FREED	    0x80u
+#define PA_HC_SAMPLES       0x20u
+#define PA_HC_VAR_BYTES     0x40u
+#define PA_HC_VAR_FREED     0x80u
 
 #define PA_HEAPCHUNK_HEAD      (1 + 2)
 #define PA_HEAPCHUNK_DELTA_MAX (5 + 1 + 6 * PA_VARINT_MAX + 2 * 4)

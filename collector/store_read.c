@@ -66,7 +66,8 @@ int pa_recording_open(const char *path, struct pa_recording **out, char *err, si
 	}
 	ret = check_tables(r);
 	if (!ret)
-		ret = pa_recording_visit(r, "meta", "SELECT row_number() OVER (), key, value FROM meta", load_meta, NULL);
+		ret =
+		    pa_recording_visit(r, "meta", "SELECT row_number() OVER (), key, value FROM meta", load_meta, NULL);
 	if (!ret) {
 		*out = r;
 		return 0;
@@ -211,7 +212,8 @@ int pa_recording_modules(struct pa_recording *r, int (*fn)(void *arg, const stru
 {
 	struct call c = {.fn.module = fn, .arg = arg};
 
-	return pa_recording_visit(r, "module", "SELECT id, path, build_id, symbols FROM module ORDER BY id", each_module, &c);
+	return pa_recording_visit(r, "module", "SELECT id, path, build_id, symbols FROM module ORDER BY id",
+				  each_module, &c);
 }
 
 static int each_frame(struct pa_visited *row, void *arg)
@@ -231,7 +233,8 @@ int pa_recording_frames(struct pa_recording *r, int (*fn)(void *arg, const struc
 {
 	struct call c = {.fn.frame = fn, .arg = arg};
 
-	return pa_recording_visit(r, "frame", "SELECT id, module, address, name FROM frame ORDER BY id", each_frame, &c);
+	return pa_recording_visit(r, "frame", "SELECT id, module, address, name FROM frame ORDER BY id", each_frame,
+				  &c);
 }
 
 static int each_stack(struct pa_visited *row, void *arg)
@@ -269,11 +272,12 @@ int pa_recording_symbols(struct pa_recording *r, int (*fn)(void *arg, const stru
 {
 	struct call c = {.fn.symbol = fn, .arg = arg};
 
-	return pa_recording_visit(r, "symbol",
-		     "SELECT s.frame * 65536 + s.level, s.frame, s.level, f.text, p.text, s.line FROM symbol s"
-		     " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file"
-		     " ORDER BY s.frame, s.level",
-		     each_symbol, &c);
+	return pa_recording_visit(
+	    r, "symbol",
+	    "SELECT s.frame * 65536 + s.level, s.frame, s.level, f.text, p.text, s.line FROM symbol s"
+	    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file"
+	    " ORDER BY s.frame, s.level",
+	    each_symbol, &c);
 }
 
 /* A bad chunk gives what is whole in it, the others are not affected; the visit ends with the error. */
@@ -306,7 +310,8 @@ int pa_recording_samples(struct pa_recording *r, int (*fn)(void *arg, const stru
 	c.samples = calloc(PA_CHUNK_SAMPLES, sizeof(*c.samples));
 	if (!c.samples)
 		return -ENOMEM;
-	ret = pa_recording_visit(r, "sample_chunk", "SELECT id, samples, data FROM sample_chunk ORDER BY id", each_chunk, &c);
+	ret = pa_recording_visit(r, "sample_chunk", "SELECT id, samples, data FROM sample_chunk ORDER BY id",
+				 each_chunk, &c);
 	free(c.samples);
 	return ret ? ret : c.later;
 }
@@ -325,9 +330,9 @@ int pa_recording_losses(struct pa_recording *r,
 {
 	struct call c = {.fn.loss = fn, .arg = arg};
 
-	return pa_recording_visit(r, "loss",
-		     "SELECT row_number() OVER (), process, reason, count FROM loss ORDER BY process, reason",
-		     each_loss, &c);
+	return pa_recording_visit(
+	    r, "loss", "SELECT row_number() OVER (), process, reason, count FROM loss ORDER BY process, reason",
+	    each_loss, &c);
 }
 
 static int each_note(struct pa_visited *row, void *arg)

@@ -8,7 +8,7 @@
 /* 64-bit values are stored as SQLite's signed integers, bit for bit: an address with the top bit set reads negative.
  * Ids are ours, so that what refers to a row can be written before or after it. No foreign keys, no indexes: writing
  * is what has to be cheap, and a report reads every table from end to end. */
-/* clang-format off: one table a line or two */
+/* clang-format off */
 #define HEAP_SQL \
     "CREATE TABLE heap (process INTEGER PRIMARY KEY, mode INTEGER, flags INTEGER, mean INTEGER, calls INTEGER," \
     " bytes INTEGER, frees INTEGER, freed INTEGER, temporary INTEGER, unknown_frees INTEGER, own_bytes INTEGER," \
