@@ -29,6 +29,9 @@ void pa_registers_dwarf(const struct pa_registers *r, struct pa_unwind_registers
 /* The system call that the stop cut short and that the kernel will begin again; -1: none, or it cannot be told. */
 long pa_registers_syscall(const struct pa_registers *r);
 
+/* An argument of that system call, from 0. */
+uint64_t pa_registers_argument(const struct pa_registers *r, unsigned index);
+
 /* A few system calls answer EINTR to a stop, not only to a handler: signal(7), "Interruption of system calls and
  * library functions by stop signals". Changes the registers so that the kernel begins the call again if no handler
  * runs, and answers EINTR if one does. True: they were changed and have to be set. */

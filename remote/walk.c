@@ -112,6 +112,21 @@ int pa_walker_rescan(struct pa_walker *w)
 	return error < 0 ? error : 0;
 }
 
+int pa_walker_modules(struct pa_walker *w, int (*fn)(void *arg, const struct pa_walker_module *module), void *arg)
+{
+	int ret = 0;
+
+	for (size_t i = 0; !ret && i < w->maps.nr; i++) {
+		const struct pa_map_version *v = &w->maps.v[i];
+		struct pa_walker_module m = {
+		    .file = pa_modules_get(w->modules, v->module), .start = v->start, .end = v->end, .bias = v->bias};
+
+		if (!v->until_ns && m.file)
+			ret = fn(arg, &m);
+	}
+	return ret;
+}
+
 struct pa_walker *pa_walker_new(pid_t pid, bool with_names)
 {
 	struct pa_walker *w = calloc(1, sizeof(*w));

@@ -40,6 +40,15 @@ struct pa_walk {
 	bool beyond; /* memory outside of the copy was read, as it is now */
 };
 
+/* One of the files that are mapped now. */
+struct pa_modfile;
+struct pa_walker_module {
+	const struct pa_modfile *file; /* lent */
+	uint64_t start, end, bias;
+};
+/* Shapes: visits each mapped image once; a result of fn that is not 0 ends the visit and is returned. */
+int pa_walker_modules(struct pa_walker *w, int (*fn)(void *arg, const struct pa_walker_module *module), void *arg);
+
 /* Walks one stack. Shapes: copy NULL: the thread is stopped now, memory is read as it is. nr is at least 1. */
 void pa_walker_walk(struct pa_walker *w, const struct pa_registers *registers, const struct pa_stack_copy *copy,
 		    struct pa_walk *out);

@@ -267,11 +267,11 @@ static void *take_turns(void *arg)
 	uint64_t (*turn)(uint64_t seed) = arg;
 	uint64_t seed = atomic_fetch_add(&ready, 1) + 1, first = turn(seed);
 
-	while (goes_on()) {
+	do {
 		if (turn(seed) != first)
 			wrong++;
 		turns++;
-	}
+	} while (goes_on());
 	return NULL;
 }
 
@@ -317,7 +317,7 @@ static TARGET_NOINLINE uint64_t compute_rounds(uint64_t seed)
 	double d = 1.0, e = 0.5;
 	uint64_t x = seed, bits;
 
-	for (unsigned i = 0; i < 4000000; i++) {
+	for (unsigned i = 0; i < 1000000; i++) {
 		x = compute_leaf(x + i);
 		d = d * 1.0000001 + e;
 		e = e * 0.999999 + (double)(x & 1023) * 1e-9;
@@ -353,6 +353,38 @@ static int pausing(int argc, char **argv)
 		return 99;
 	until_stdin_ends(1);
 	printf("end\n");
+	return 0;
+}
+
+static volatile sig_atomic_t terminated;
+
+static void on_term(int sig)
+{
+	terminated = 1;
+}
+
+static int block(int argc, char **argv)
+{
+	const char *kind = argc > 1 ? argv[1] : "pause";
+	struct sigaction sa = {.sa_handler = on_term};
+	int epoll = epoll_create1(0);
+	unsigned long seen = 0;
+	struct epoll_event e;
+	sem_t sem;
+
+	sem_init(&sem, 0, 0);
+	sigaction(SIGTERM, &sa, NULL);
+	printf("ready\n");
+	fflush(stdout);
+	while (!terminated) {
+		int ret = !strcmp(kind, "epoll")   ? epoll_wait(epoll, &e, 1, -1)
+			  : !strcmp(kind, "futex") ? sem_wait(&sem)
+						   : pause();
+
+		if (!terminated)
+			seen += ret < 0 ? 1 : 1000;
+	}
+	printf("block: EINTR %lu\n", seen);
 	return 0;
 }
 
@@ -401,7 +433,7 @@ static int altstack(int argc, char **argv)
 
 static const struct target_mode modes[] = {
     {"crowd", crowd},   {"every", every}, {"allocate", allocate}, {"compute", compute},
-    {"pause", pausing}, {"deep", deep},   {"altstack", altstack},
+    {"pause", pausing}, {"block", block}, {"deep", deep},         {"altstack", altstack},
 };
 
 int main(int argc, char **argv)

@@ -49,6 +49,11 @@ long pa_registers_syscall(const struct pa_registers *r)
 	return -1;
 }
 
+uint64_t pa_registers_argument(const struct pa_registers *r, unsigned index)
+{
+	return index < 6 ? r->user.regs[index] : 0;
+}
+
 /* The first argument, which the result has overwritten, is not among the registers that a tracer gets. */
 bool pa_registers_hide_stop(struct pa_registers *r)
 {

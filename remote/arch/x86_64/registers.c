@@ -103,6 +103,13 @@ long pa_registers_syscall(const struct pa_registers *r)
 	return result == -EINTR && stop_shows((long)r->user.orig_rax) ? (long)r->user.orig_rax : -1;
 }
 
+uint64_t pa_registers_argument(const struct pa_registers *r, unsigned index)
+{
+	const uint64_t in_order[] = {r->user.rdi, r->user.rsi, r->user.rdx, r->user.r10, r->user.r8, r->user.r9};
+
+	return index < sizeof(in_order) / sizeof(in_order[0]) ? in_order[index] : 0;
+}
+
 bool pa_registers_hide_stop(struct pa_registers *r)
 {
 	if (!in_syscall(r) || (int64_t)r->user.rax != -EINTR || !stop_shows((long)r->user.orig_rax))

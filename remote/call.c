@@ -1,0 +1,265 @@
+#include "remote/call.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "collector/loop.h"
+
+#define LOOK_NS        20000u
+#define SMALL_LIMIT_NS 500000000u /* for what the kernel does at once */
+#define SYSCALL_STOP   (SIGTRAP | 0x80)
+
+/* Of the call in progress. */
+struct stage {
+	struct pa_call *call;
+	struct pa_thread_state was;
+	bool changed; /* the thread is no more what it was */
+	uint8_t frame[PA_CALL_FRAME_MAX];
+	uint64_t base_entry;         /* stack pointer of what returns into the frame on the thread's own stack */
+	uint64_t stack, stack_entry; /* the new stack, and the same on it */
+	uint64_t limit_ns;           /* CLOCK_MONOTONIC */
+};
+
+static int write_memory(pid_t tid, uint64_t to, const void *from, size_t len)
+{
+	struct iovec here = {(void *)(uintptr_t)from, len}, there = {(void *)(uintptr_t)to, len};
+	ssize_t n = process_vm_writev(tid, &here, 1, &there, 1, 0);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
+}
+
+/* The next stop of the thread. Errors: 0, -ESRCH: it has ended, -ETIMEDOUT. */
+static int next_stop(struct stage *s, int *status)
+{
+	static const struct timespec pause = {.tv_nsec = LOOK_NS};
+
+	for (;;) {
+		pid_t got = waitpid(s->call->tid, status, __WALL | WNOHANG);
+
+		if (got == s->call->tid)
+			return WIFSTOPPED(*status) ? 0 : -ESRCH;
+		if (got < 0 && errno != EINTR)
+			return -ESRCH;
+		if (pa_now_ns() > s->limit_ns)
+			return -ETIMEDOUT;
+		nanosleep(&pause, NULL);
+	}
+}
+
+static bool is_fault(int sig)
+{
+	return sig == SIGSEGV || sig == SIGBUS || sig == SIGILL || sig == SIGFPE || sig == SIGTRAP || sig == SIGSYS ||
+	       sig == SIGABRT;
+}
+
+/* Lets the thread run to the next entry or exit of a system call. Errors: as next_stop; -EFAULT: it faulted. */
+static int run_to_syscall(struct stage *s, struct pa_registers *r)
+{
+	int status, pass = 0, error;
+
+	for (;;) {
+		if (ptrace(PTRACE_SYSCALL, s->call->tid, NULL, (void *)(uintptr_t)pass))
+			return -errno;
+		error = next_stop(s, &status);
+		if (error)
+			return error;
+		if (WSTOPSIG(status) == SYSCALL_STOP)
+			return pa_registers_get(s->call->tid, r);
+		/* all that can wait is blocked: another signal than a fault is a stop for the whole process */
+		pass = status >> 16 ? 0 : WSTOPSIG(status);
+		if (pass && is_fault(pass)) {
+			s->call->signal = pass;
+			return -EFAULT;
+		}
+	}
+}
+
+/* One system call in the target, from any stop. Errors: those of run_to_syscall; the call's own result in *result. */
+static int kernel_call(struct stage *s, long number, const uint64_t arguments[6], int64_t *result)
+{
+	struct pa_registers r = s->was.registers;
+	int error;
+
+	pa_arch_enter_kernel(&r, s->call->site, number, arguments, s->base_entry);
+	error = pa_registers_set(s->call->tid, &r);
+	if (!error)
+		error = run_to_syscall(s, &r);
+	/* from a stop inside of a system call the first report is the end of that one */
+	if (!error && pa_arch_call_number(&r) != number)
+		error = run_to_syscall(s, &r);
+	if (!error && pa_arch_call_number(&r) != number)
+		error = -EPROTO;
+	if (!error)
+		error = run_to_syscall(s, &r);
+	*result = error ? -EIO : pa_arch_call_result(&r);
+	return error;
+}
+
+/* Writes a frame below sp. Errors: -ENOTSUP, -errno. */
+static int put_frame(struct stage *s, uint64_t sp, uint64_t *entry)
+{
+	uint64_t at;
+	size_t len = pa_arch_frame(s->frame, &s->was, sp, s->call->site->sigreturn, &at, entry);
+
+	return len ? write_memory(s->call->tid, at, s->frame, len) : -ENOTSUP;
+}
+
+static int make_stack(struct stage *s)
+{
+	const uint64_t arguments[6] = {
+	    0, s->call->stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (uint64_t)-1,
+	    0};
+	struct pa_call *c = s->call;
+	uint64_t top;
+	int64_t got;
+	int error = kernel_call(s, SYS_mmap, arguments, &got);
+
+	if (error)
+		return error;
+	if (got < 0 && got > -4096)
+		return -ENOMEM;
+	s->stack = (uint64_t)got;
+	top = s->stack + c->stack_bytes - 64;
+	if (c->text) {
+		size_t len = strlen(c->text) + 1;
+
+		top = (top - len) & ~UINT64_C(63);
+		error = write_memory(c->tid, top, c->text, len);
+		c->arguments[0] = top;
+	}
+	return error ? error : put_frame(s, top, &s->stack_entry);
+}
+
+/* Runs the function until it returns into rt_sigreturn, which is then made no system call at all. */
+static int call_function(struct stage *s)
+{
+	struct pa_registers r = s->was.registers;
+	uint64_t begin = pa_now_ns();
+	int error;
+
+	pa_arch_enter(&r, s->call->function, s->call->arguments, s->stack_entry);
+	error = pa_registers_set(s->call->tid, &r);
+	s->limit_ns = begin + s->call->limit_ns;
+	while (!error) {
+		error = run_to_syscall(s, &r);
+		/* entry and exit alike have the number; ours is known by its stack, too */
+		if (!error && pa_arch_call_number(&r) == SYS_rt_sigreturn && pa_registers_sp(&r) == s->stack_entry + 8)
+			break;
+	}
+	s->call->called_ns = pa_now_ns() - begin;
+	if (error)
+		return error;
+	pa_arch_call_skip(&r);
+	error = pa_registers_set(s->call->tid, &r);
+	return error ? error : run_to_syscall(s, &r);
+}
+
+/* To a stop from which the kernel looks at an interrupted system call again: the kind in which the thread was found. */
+static int stop_again(struct stage *s)
+{
+	int status, error;
+
+	if (ptrace(PTRACE_INTERRUPT, s->call->tid, NULL, NULL) || ptrace(PTRACE_CONT, s->call->tid, NULL, NULL))
+		return -errno;
+	for (;;) {
+		error = next_stop(s, &status);
+		if (error || status >> 16 == PTRACE_EVENT_STOP)
+			return error;
+		if (ptrace(PTRACE_CONT, s->call->tid, NULL, NULL))
+			return -errno;
+	}
+}
+
+static void drop_stack(struct stage *s)
+{
+	const uint64_t arguments[6] = {s->stack, s->call->stack_bytes};
+	int64_t got;
+
+	if (s->stack)
+		kernel_call(s, SYS_munmap, arguments, &got);
+}
+
+/* Signals that can wait do; faults of the function are seen by us, and by the program if we are gone. */
+static int block_signals(pid_t tid)
+{
+	static const int not [] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
+	uint64_t mask = ~UINT64_C(0);
+
+	for (size_t i = 0; i < sizeof(not ) / sizeof(not [0]); i++)
+		mask &= ~(UINT64_C(1) << (not [i] - 1));
+	return ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask) ? -errno : 0;
+}
+
+static int begin(struct stage *s)
+{
+	struct pa_call *c = s->call;
+	int error = pa_arch_state_get(c->tid, &s->was);
+
+	s->was.registers = c->registers;
+	s->limit_ns = pa_now_ns() + SMALL_LIMIT_NS;
+	if (!error)
+		error = put_frame(s, pa_registers_sp(&c->registers) - PA_REMOTE_RED_ZONE, &s->base_entry);
+	if (!error && ptrace(PTRACE_SETOPTIONS, c->tid, NULL, (void *)PTRACE_O_TRACESYSGOOD))
+		error = -errno;
+	s->changed = !error;
+	return error ? error : block_signals(c->tid);
+}
+
+/* Back to where it was. A thread that is somewhere in the function still is left to it: it has the way back. */
+static int end(struct stage *s, int error)
+{
+	pid_t tid = s->call->tid;
+	int second;
+
+	if (error == -ESRCH)
+		return error;
+	if (!s->changed) {
+		ptrace(PTRACE_DETACH, tid, NULL, NULL);
+		return error;
+	}
+	if (error == -ETIMEDOUT) {
+		int status;
+
+		s->limit_ns = pa_now_ns() + SMALL_LIMIT_NS;
+		if (!ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
+			next_stop(s, &status);
+		ptrace(PTRACE_DETACH, tid, NULL, NULL);
+		return error;
+	}
+	s->limit_ns = pa_now_ns() + SMALL_LIMIT_NS;
+	if (error != -EFAULT)
+		drop_stack(s);
+	second = stop_again(s);
+	if (!second)
+		second = pa_arch_state_set(tid, &s->was);
+	ptrace(PTRACE_DETACH, tid, NULL, NULL);
+	return error ? error : second;
+}
+
+int pa_call_run(struct pa_call *call)
+{
+	struct stage *s = calloc(1, sizeof(*s));
+	int error;
+
+	if (!s)
+		return -ENOMEM;
+	s->call = call;
+	call->called_ns = 0;
+	call->signal = 0;
+	error = begin(s);
+	if (!error)
+		error = make_stack(s);
+	if (!error)
+		error = call_function(s);
+	error = end(s, error);
+	free(s);
+	return error;
+}

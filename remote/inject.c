@@ -1,0 +1,350 @@
+#include "remote/inject.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "collector/loop.h"
+#include "collector/modules.h"
+#include "collector/proc.h"
+#include "remote/access.h"
+#include "remote/call.h"
+#include "remote/safe.h"
+#include "remote/snapshot.h"
+#include "remote/stop.h"
+#include "remote/walk.h"
+
+#define STACK_BYTES   (512u << 10) /* of the call */
+#define CALL_LIMIT_NS 2000000000u
+#define PAUSE_MIN_NS  200000u
+#define PAUSE_MAX_NS  5000000u
+#define SLACK_NS      1000
+#define CODE_CHUNK    (256u << 10)
+
+struct attempt {
+	struct pa_injection *in;
+	struct pa_walker *walker;
+	struct pa_safety safety;
+	struct pa_call_site site;
+	uint64_t dlopen;
+	unsigned seen[PA_UNSAFE_VERDICTS]; /* threads, over all tries */
+	int error;
+};
+
+static int decline(struct pa_injection *in, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static int decline(struct pa_injection *in, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(in->why, sizeof(in->why), format, args);
+	va_end(args);
+	return error;
+}
+
+/* ---- before anything is stopped -------------------------------------------------------------------------------------
+ */
+
+struct mapped {
+	ino_t inode;
+	const char *base;
+};
+
+static int is_mapped(void *arg, const struct pa_proc_map *map)
+{
+	const struct mapped *m = arg;
+	const char *slash = strrchr(map->path, '/');
+
+	return map->inode == m->inode && slash && !strcmp(slash + 1, m->base);
+}
+
+/* Whether the target has the library mapped. Errors: -errno; -ENOENT: it does not see the file at all. */
+static int has_library(const struct pa_injection *in)
+{
+	const char *slash = strrchr(in->library, '/');
+	char path[4352];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)in->pid, in->library);
+	if (!slash || in->library[0] != '/' || stat(path, &st))
+		return -ENOENT;
+	return pa_proc_maps((uint32_t)in->pid, is_mapped, &(struct mapped){st.st_ino, slash + 1});
+}
+
+/* Whether a line of /proc/PID/status with this name has the word in it. */
+static bool status_has(pid_t pid, const char *name, const char *word)
+{
+	char path[64], line[512];
+	bool found = false;
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	in = fopen(path, "re");
+	while (in && !found && fgets(line, sizeof(line), in))
+		found = !strncmp(line, name, strlen(name)) && strstr(line, word);
+	if (in)
+		fclose(in);
+	return found;
+}
+
+static int check_target(struct pa_injection *in)
+{
+	struct pa_proc_status status;
+	int error = pa_access_check(in->pid, in->why, sizeof(in->why)), mapped;
+
+	if (error)
+		return error;
+	error = pa_proc_status((uint32_t)in->pid, &status);
+	if (error)
+		return decline(in, -ESRCH, "it has just ended");
+	if (status.seccomp)
+		return decline(in, -ENOTSUP,
+			       "it has a seccomp filter, which may end it for a system call of the loader");
+	if (status.state == 'T')
+		return decline(in, -EAGAIN, "it is stopped: nothing can be called until it continues");
+	if (status_has(in->pid, "x86_Thread_features:", "shstk"))
+		return decline(in, -ENOTSUP, "it runs with a shadow stack, which a call from outside would not pass");
+	mapped = has_library(in);
+	if (mapped == -ENOENT)
+		return decline(in, -ENOENT, "it does not see %s (another mount namespace or root?)", in->library);
+	if (mapped == 1)
+		return decline(in, -EEXIST, "%s is loaded already", in->library);
+	if (mapped < 0) {
+		pa_access_explain(in->pid, mapped, in->why, sizeof(in->why));
+		return mapped;
+	}
+	return 0;
+}
+
+/* The code of libc, read from the target itself. */
+static void find_call_site(struct attempt *a)
+{
+	const struct pa_walker_module *m = &a->safety.libc_module;
+	uint8_t *code = malloc(CODE_CHUNK);
+
+	/* chunks overlap: what is looked for has some bytes */
+	for (uint64_t at = m->start; code && at < m->end && !(a->site.sigreturn && a->site.syscall_return);
+	     at += CODE_CHUNK - 16) {
+		size_t len = m->end - at < CODE_CHUNK ? (size_t)(m->end - at) : CODE_CHUNK;
+
+		if (pa_unwind_read_process(a->in->pid, at, code, len) == 0)
+			pa_arch_call_site(&a->site, code, len, at);
+	}
+	free(code);
+}
+
+static int learn(struct attempt *a)
+{
+	static const char *const names[] = {"dlopen", NULL};
+	struct pa_injection *in = a->in;
+	struct pa_span found[1];
+	int error;
+
+	a->walker = pa_walker_new(in->pid, false);
+	if (!a->walker) {
+		error = -errno;
+		pa_access_explain(in->pid, error, in->why, sizeof(in->why));
+		return error;
+	}
+	if (pa_safety_learn(&a->safety, a->walker))
+		return decline(in, -ENOTSUP, "it has no loader and no glibc (a static program, or another libc)");
+	if (pa_symbols_find(&a->safety.libc_module, names, found) < 1)
+		return decline(in, -ENOTSUP, "its libc has no dlopen (glibc older than 2.34)");
+	a->dlopen = found[0].start;
+	find_call_site(a);
+	if (!a->site.sigreturn || !a->site.syscall_return)
+		return decline(in, -ENOTSUP,
+			       "calls from outside are not possible on this processor, or with this libc");
+	return 0;
+}
+
+/* Walks every stack once while the process runs: what the unwinder has to read from files is read before the stops. */
+static void warm_up(struct attempt *a)
+{
+	struct pa_snapshot snapshot;
+	struct pa_walk walk;
+
+	if (pa_snapshot_take(&snapshot, a->in->pid) == 0)
+		for (size_t i = 0; i < snapshot.nr; i++)
+			if (snapshot.threads[i].hold == PA_HOLD_STOPPED && !snapshot.threads[i].error)
+				pa_walker_walk(a->walker, &snapshot.threads[i].registers, &snapshot.threads[i].stack,
+					       &walk);
+	if (snapshot.stopped_ns > a->in->pause_max_ns)
+		a->in->pause_max_ns = snapshot.stopped_ns;
+	a->in->pause_sum_ns += snapshot.stopped_ns;
+	pa_snapshot_free(&snapshot);
+}
+
+/* ---- one try --------------------------------------------------------------------------------------------------------
+ */
+
+/* The thread that is to call; NULL: none can now. A thread inside the loader rules out all. */
+static struct pa_stopped *choose(struct attempt *a, struct pa_stopping *stop)
+{
+	struct pa_stopped *chosen = NULL;
+	bool loader_busy = false;
+	struct pa_walk walk;
+
+	for (size_t i = 0; i < stop->nr; i++) {
+		struct pa_stopped *t = &stop->threads[i];
+		enum pa_verdict_of_thread verdict;
+
+		if (t->hold != PA_HOLD_STOPPED || t->error)
+			continue;
+		pa_walker_walk(a->walker, &t->registers, NULL, &walk);
+		verdict = pa_safety_judge(&a->safety, &t->registers, &walk);
+		a->seen[verdict]++;
+		loader_busy = loader_busy || verdict == PA_UNSAFE_LOADER;
+		if (verdict == PA_SAFE && !t->signal && !chosen)
+			chosen = t;
+	}
+	return loader_busy ? NULL : chosen;
+}
+
+static int call_dlopen(struct attempt *a, struct pa_stopped *t)
+{
+	struct pa_call call = {.tid = t->tid,
+			       .registers = t->registers,
+			       .site = &a->site,
+			       .function = a->dlopen,
+			       .arguments = {0, RTLD_NOW},
+			       .text = a->in->library,
+			       .stack_bytes = STACK_BYTES,
+			       .limit_ns = CALL_LIMIT_NS};
+	struct pa_injection *in = a->in;
+	int error = pa_call_run(&call);
+
+	t->hold = PA_HOLD_FREE;
+	in->tid = t->tid;
+	in->called_ns = call.called_ns;
+	switch (error) {
+	case 0:
+		if (has_library(in) == 1)
+			return 0;
+		return decline(in, -ENOEXEC, "its loader would not load %s", in->library);
+	case -ETIMEDOUT:
+		return decline(in, error, "thread %d is loading %s for two seconds already, and was left to it",
+			       (int)t->tid, in->library);
+	case -EFAULT:
+		return decline(in, error, "%s died of signal %d while it was loaded", in->library, call.signal);
+	case -ESRCH:
+		return decline(in, error, "it ended while %s was loaded", in->library);
+	default:
+		return decline(in, error, "thread %d could not be made to call: %s", (int)t->tid, strerror(-error));
+	}
+}
+
+/* Errors: -EAGAIN: no safe thread now; all else is the end of it. */
+static int try_once(struct attempt *a)
+{
+	struct pa_injection *in = a->in;
+	struct pa_stopped *chosen = NULL;
+	struct pa_stopping stop;
+	uint64_t pause;
+	int error = pa_stop_all(&stop, in->pid, PA_STOP_LIMIT_NS);
+
+	in->tries++;
+	if (!error)
+		chosen = choose(a, &stop);
+	for (size_t i = 0; i < stop.nr; i++)
+		if (&stop.threads[i] != chosen)
+			pa_stop_let_go(&stop, &stop.threads[i]);
+	pause = pa_now_ns() - stop.began_ns;
+	in->pause_sum_ns += pause;
+	if (pause > in->pause_max_ns)
+		in->pause_max_ns = pause;
+	if (error)
+		pa_access_explain(in->pid, error, in->why, sizeof(in->why));
+	else
+		error = chosen ? call_dlopen(a, chosen) : -EAGAIN;
+	pa_stop_release(&stop);
+	return error;
+}
+
+static void rest(void)
+{
+	struct timespec ts = {0};
+	uint32_t random = 0;
+
+	/* of random length: a program that does everything in turns must not always be met at the same point */
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+		random = (uint32_t)pa_now_ns();
+	ts.tv_nsec = PAUSE_MIN_NS + random % (PAUSE_MAX_NS - PAUSE_MIN_NS);
+	nanosleep(&ts, NULL);
+}
+
+/* "12 in libc, 3 in the loader" */
+static void say_where(const struct attempt *a, char *out, size_t size)
+{
+	size_t len = 0;
+
+	out[0] = 0;
+	for (unsigned v = PA_SAFE; v < PA_UNSAFE_VERDICTS && len < size; v++)
+		if (a->seen[v])
+			len += (size_t)snprintf(out + len, size - len, "%s%u %s", len ? ", " : "", a->seen[v],
+						pa_safety_name(v));
+}
+
+static void *attempts(void *arg)
+{
+	struct attempt *a = arg;
+	uint64_t limit = a->in->limit_ns ? a->in->limit_ns : PA_INJECT_LIMIT_NS, begin = pa_now_ns();
+	char where[256];
+
+	prctl(PR_SET_TIMERSLACK, SLACK_NS, 0, 0, 0);
+	for (;;) {
+		a->error = try_once(a);
+		if (a->error != -EAGAIN)
+			return NULL;
+		if (pa_now_ns() - begin > limit)
+			break;
+		rest();
+		pa_walker_rescan(a->walker);
+	}
+	say_where(a, where, sizeof(where));
+	decline(a->in, -EAGAIN, "no safe moment in %u tries; threads were found %s", a->in->tries, where);
+	return NULL;
+}
+
+int pa_inject_library(struct pa_injection *in)
+{
+	struct attempt *a = calloc(1, sizeof(*a));
+	pthread_t thread;
+	int error;
+
+	if (!a)
+		return decline(in, -ENOMEM, "out of memory");
+	a->in = in;
+	in->tid = 0;
+	in->tries = 0;
+	in->pause_max_ns = in->pause_sum_ns = in->called_ns = 0;
+	in->why[0] = 0;
+	error = check_target(in);
+	if (!error)
+		error = learn(a);
+	if (!error) {
+		warm_up(a);
+		/* a thread of its own: when it ends the kernel lets go of whatever it may still hold */
+		error = -pthread_create(&thread, NULL, attempts, a);
+		if (error)
+			decline(in, error, "%s", strerror(-error));
+	}
+	if (!error) {
+		pthread_join(thread, NULL);
+		error = a->error;
+	}
+	pa_walker_free(a->walker);
+	free(a);
+	return error;
+}

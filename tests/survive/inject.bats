@@ -1,0 +1,210 @@
+# Injection: a library is loaded into running programs from outside. Whatever comes of it, the program's own result is
+# what it would have been: turns that are all the same, blocks that keep their contents, waits without EINTR.
+load common
+bats_require_minimum_version 1.5.0
+
+WAITS=$TARGETS/waits
+INJECT=$TARGETS/inject_try
+INJECTIONS=${PA_INJECTIONS:-50} # into one process, a library each
+
+need_x86_64() {
+	[ -z "$PA_SELFTEST" ] || skip "injects, or tests nothing"
+	[ "$(uname -m)" = x86_64 ] || skip "injection is for x86-64"
+}
+
+# start COMMAND...: in the background until finish; PID, output in $T/target.out
+start() {
+	rm -f "$T/stdin" "$T/target.out" "$T/injected"
+	mkfifo "$T/stdin"
+	PA_INJECTED=$T/injected "$@" <"$T/stdin" >"$T/target.out" 2>"$T/target.err" 3>&- &
+	PID=$!
+	PA_BACKGROUND+=("$PID")
+	exec {STDIN}>"$T/stdin"
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[ ! -s "$T/target.out" ] || return 0
+		sleep 0.05
+	done
+	fail "the target is not ready"
+}
+
+# finish LINE: the target ends with status 0, and this is its last line
+finish() {
+	local status=0
+	exec {STDIN}>&-
+	kill -TERM "$PID" 2>/dev/null || true
+	wait "$PID" || status=$?
+	cat "$T/target.out"
+	[ "$status" -eq 0 ] || fail "status $status: $(cat "$T/target.err")" || return 1
+	[ "$(tail -n 1 "$T/target.out")" = "$1" ] || fail "not: $1"
+}
+
+# end_by_stdin LINE: the same for targets that a SIGTERM would kill
+end_by_stdin() {
+	local status=0
+	exec {STDIN}>&-
+	wait "$PID" || status=$?
+	cat "$T/target.out"
+	[ "$status" -eq 0 ] || fail "status $status: $(cat "$T/target.err")" || return 1
+	[ "$(tail -n 1 "$T/target.out")" = "$1" ] || fail "not: $1"
+}
+
+# copies N: so many libraries $T/l1.so ...; the loader knows files by their inode
+copies() {
+	local i
+	for ((i = 1; i <= $1; i++)); do
+		cp "$TARGETS/lib_injected.so" "$T/l$i.so"
+	done
+}
+
+# inject_all: INJECTIONS libraries into PID; at least 95 of 100 are loaded, the others declined with a reason
+inject_all() {
+	local i loaded
+	copies "$INJECTIONS"
+	for ((i = 1; i <= INJECTIONS; i++)); do
+		timeout 30 "$INJECT" "$PID" "$T/l$i.so" >>"$T/log" 2>&1 || true
+	done
+	loaded=$(grep -c '^ok' "$T/log" || true)
+	echo "$loaded of $INJECTIONS; the declined:"
+	grep -v '^ok' "$T/log" || true
+	awk '{ for (i = 2; i < 7; i++) { split($i, p, "="); v[p[1]] = v[p[1]] " " p[2]; if (p[2] > m[p[1]]) m[p[1]] = p[2]; s[p[1]] += p[2] } }
+		END { printf "tries %d; stops: longest %d us, mean of the longest %d us; call: mean %d us\n", s["tries"],
+			m["pause_max_us"], s["pause_max_us"] / NR, s["called_us"] / NR }' "$T/log" | tee -a "${PA_FIGURES:-/dev/null}"
+	[ "$(wc -l <"$T/log")" -eq "$INJECTIONS" ]
+	[ "$(grep -cE '^(ok|declined .*error=E[A-Z]+ why=.)' "$T/log")" -eq "$INJECTIONS" ]
+	[ "$loaded" -ge $((INJECTIONS * 95 / 100)) ] || fail "only $loaded were loaded" || return 1
+	[ "$(wc -l <"$T/injected")" -eq "$loaded" ] || fail "$(wc -l <"$T/injected") constructors ran"
+}
+
+@test "into one thread of malloc and free" {
+	need_x86_64
+	start "$WAITS" allocate 1
+	inject_all
+	end_by_stdin 'allocate: turns yes, wrong 0'
+}
+
+@test "into four threads of malloc and free" {
+	need_x86_64
+	start "$WAITS" allocate 4
+	inject_all
+	end_by_stdin 'allocate: turns yes, wrong 0'
+}
+
+@test "into a loop that never enters the kernel: registers, vectors and the red zone are kept" {
+	need_x86_64
+	start "$WAITS" compute
+	inject_all
+	end_by_stdin 'compute: turns yes, wrong 0'
+}
+
+@test "into one thread that sleeps in pause, epoll_wait, a futex: it goes on sleeping" {
+	need_x86_64
+	local kind
+	INJECTIONS=$((INJECTIONS / 3 + 1))
+	for kind in pause epoll futex; do
+		rm -f "$T/log"
+		start "$WAITS" block "$kind"
+		inject_all
+		finish 'block: EINTR 0'
+	done
+}
+
+@test "into threads with timeouts: no EINTR, none too early" {
+	need_x86_64
+	start "$WAITS" every
+	inject_all
+	end_by_stdin 'recv: waited yes, EINTR 0, too early 0'
+	[ "$(grep -c ': waited yes, EINTR 0, too early 0$' "$T/target.out")" -eq 7 ]
+}
+
+@test "whoever injects may be killed at any moment" {
+	need_x86_64
+	local mode i
+	copies 40
+	for mode in 'allocate 4' compute 'block futex'; do
+		# shellcheck disable=SC2086
+		start "$WAITS" $mode
+		for ((i = 1; i <= 40; i++)); do
+			"$INJECT" "$PID" "$T/l$i.so" >"$T/out" 2>&1 3>&- &
+			sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
+			kill -KILL $! 2>/dev/null || true
+			wait $! 2>/dev/null || true
+		done
+		sleep 0.3
+		run ! grep -hE '^(State:.[Tt]|TracerPid:.[1-9])' /proc/"$PID"/task/*/status
+		echo "$mode: loaded $(cat "$T/injected" 2>/dev/null | wc -l) of 40"
+		case $mode in
+		block*) finish 'block: EINTR 0' ;;
+		*) end_by_stdin "${mode% *}: turns yes, wrong 0" ;;
+		esac
+	done
+}
+
+# declined ERROR PATTERN ARGUMENTS...
+declined() {
+	local error=$1 pattern=$2
+	shift 2
+	run timeout 30 "$INJECT" "$@"
+	echo "$output"
+	[ "$status" -eq 1 ] || fail "status $status"
+	grep -qE "^declined .*error=$error why=.*$pattern" <<<"$output" || fail "not $error: $pattern"
+}
+
+@test "a library that crashes, aborts or takes too long while it is loaded" {
+	need_x86_64
+	start env PA_INJECTED_DO=crash "$WAITS" compute
+	declined EFAULT 'died of signal 11' "$PID" "$TARGETS/lib_injected.so"
+	end_by_stdin 'compute: turns yes, wrong 0'
+	start env PA_INJECTED_DO=abort "$WAITS" compute
+	declined EFAULT 'died of signal 6' "$PID" "$TARGETS/lib_injected.so"
+	end_by_stdin 'compute: turns yes, wrong 0'
+	start env PA_INJECTED_DO=sleep "$WAITS" compute
+	declined ETIMEDOUT 'was left to it' "$PID" "$TARGETS/lib_injected.so"
+	sleep 2
+	[ "$(wc -l <"$T/injected")" -eq 1 ]
+	declined EEXIST 'loaded already' "$PID" "$TARGETS/lib_injected.so"
+	end_by_stdin 'compute: turns yes, wrong 0'
+}
+
+@test "what cannot be: said before anything is touched, or by the loader" {
+	need_x86_64
+	start "$WAITS" compute
+	declined ENOENT 'does not see /no/such/lib.so' "$PID" /no/such/lib.so
+	echo text >"$T/text.so"
+	declined ENOEXEC 'would not load' "$PID" "$T/text.so"
+	kill -STOP "$PID"
+	sleep 0.1
+	declined EAGAIN 'stopped' "$PID" "$TARGETS/lib_injected.so"
+	kill -CONT "$PID"
+	end_by_stdin 'compute: turns yes, wrong 0'
+	declined ESRCH 'no such process' "$PID" "$TARGETS/lib_injected.so"
+
+	printf '#include <unistd.h>\nint main(void) { return pause(); }\n' >"$T/pause.c"
+	gcc -static -o "$T/static" "$T/pause.c"
+	"$T/static" 3>&- &
+	PA_BACKGROUND+=($!)
+	sleep 0.2
+	declined EOPNOTSUPP 'no loader' $! "$TARGETS/lib_injected.so"
+}
+
+@test "never inside the loader: a thread that loads and unloads all the time" {
+	need_x86_64
+	need python3
+	copies 10
+	start python3 -c 'import ctypes, os, sys, threading, _ctypes
+def storm():
+    while True:
+        _ctypes.dlclose(ctypes.CDLL(sys.argv[1])._handle)
+for _ in range(2): threading.Thread(target=storm, daemon=True).start()
+print("ready", flush=True)
+sys.stdin.read()
+print("end", flush=True)
+os._exit(0)' "$TARGETS/plug0.so"
+	local i
+	for ((i = 1; i <= 10; i++)); do
+		timeout 30 "$INJECT" "$PID" "$T/l$i.so" | tee -a "$T/log" || true
+	done
+	[ "$(grep -cE '^(ok|declined .*error=EAGAIN)' "$T/log")" -eq 10 ]
+	cat "$T/injected" || true
+	end_by_stdin end
+}
