@@ -27,7 +27,10 @@ count_in() {
 	local name=$1
 	shift
 	rm -f "$T/count.bin"
-	heap exact env "LD_PRELOAD=$TARGETS/lib_countheap.so" "PA_COUNTHEAP=$name=$T/count.bin" "$@" || return 1
+	local -a saved=(${PA_ENV[@]+"${PA_ENV[@]}"})
+	PA_ENV+=("LD_PRELOAD=$TARGETS/lib_countheap.so" "PA_COUNTHEAP=$name=$T/count.bin")
+	heap exact "$@" || return 1
+	PA_ENV=(${saved[@]+"${saved[@]}"})
 	[ "$(value_of recorded status)" = 0 ] || fail "status $(value_of recorded status): $(cat "$T/recorded.err")" || return 1
 	check_recording || return 1
 	check counted "$PERFAGENT" "$T/t.pfa" "$T/count.bin" "$name"
