@@ -169,6 +169,15 @@ static void add_delta(struct pa_heap_sum *to, const struct pa_store_heap_delta *
 	to->var_bytes += d->var_bytes;
 }
 
+static void note_step(struct heap *h, uint64_t first_ns, uint64_t last_ns)
+{
+	const struct pa_span *w = &h->span;
+	bool over = (first_ns < w->from && w->from < last_ns) || (first_ns < w->to && w->to < last_ns);
+
+	if (over && last_ns - first_ns > h->r->heap.step_ns)
+		h->r->heap.step_ns = last_ns - first_ns;
+}
+
 static int on_chunk(void *arg, uint32_t process, uint64_t first_ns, uint64_t last_ns,
 		    const struct pa_store_heap_delta *deltas, size_t nr)
 {
@@ -176,7 +185,7 @@ static int on_chunk(void *arg, uint32_t process, uint64_t first_ns, uint64_t las
 	bool before = h->span.from && last_ns <= h->span.from;
 	uint32_t at;
 
-	(void)first_ns;
+	note_step(h, first_ns, last_ns);
 	if (last_ns > h->r->last_ns)
 		h->r->last_ns = last_ns;
 	if (last_ns > h->span.to)

@@ -92,6 +92,17 @@ static void write_totals(const struct head *h)
 	fputc('\n', h->out);
 }
 
+/* A window that is shorter than this may be empty although much happened in it. */
+static void write_step(const struct head *h)
+{
+	char time[PA_QUANTITY_MAX];
+	if (!h->r->heap.step_ns)
+		return;
+	label(h, "window");
+	fprintf(h->out, "to within %s: allocations are recorded in steps, and a step counts where it ends\n",
+		pa_time_text(time, h->r->heap.step_ns));
+}
+
 static void write_peak(const struct head *h)
 {
 	const struct pa_report *r = h->r;
@@ -314,6 +325,7 @@ int pa_heap_text(const struct pa_report *r, const struct pa_report_options *o, F
 
 	pa_style_get(o, &h.style);
 	fprintf(out, "%smemory%s\n", h.style.bold, h.style.plain);
+	write_step(&h);
 	write_totals(&h);
 	write_peak(&h);
 	write_live(&h);

@@ -231,6 +231,8 @@ static void write_window(struct pa_json *j, const struct pa_report *r)
 		pa_json_text(j, "to_s", NULL);
 	else
 		pa_json_seconds(j, "to_s", r->window.to_ns);
+	if (r->heap.recorded)
+		pa_json_seconds(j, "memory_step_s", r->heap.step_ns);
 	pa_json_end_object(j);
 }
 

@@ -160,6 +160,9 @@ struct pa_report_heap {
 	struct pa_store_heap_point *points; /* by time; .process is an index here */
 	size_t nr_held, nr_processes, nr_threads, nr_points;
 	struct pa_heap_sum sum;
+	/* The longest chunk that an edge of the window lies in, 0: none. It counts by its end, so that the figures are of the
+	 * window to within this. */
+	uint64_t step_ns;
 };
 
 /* What of the recording counts, as time since its start. Samples outside are left out; of the heap, `before` is the

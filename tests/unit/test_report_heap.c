@@ -174,6 +174,7 @@ static void a_window_has_a_before_and_an_approximate_peak(void **state)
 	EXPECT_LIVE(sum_of(r, 1, 3), 0, 0, 0, 0, 2, 200);
 	assert_true(r->heap.processes[0].peak_approximate);
 	assert_int_equal(r->heap.processes[0].peak, 700);
+	assert_int_equal(r->heap.step_ns, 0);
 	assert_int_equal(r->heap.processes[0].peak_calls, 7);
 	assert_int_equal(r->heap.processes[0].peak_ns, S(2));
 	assert_int_equal(r->duration_ns, UINT64_C(4000000000)); /* of the recording */
@@ -194,6 +195,7 @@ static void a_chunk_counts_by_its_end(void **state)
 	EXPECT_LIVE(sum_of(r, 1, 3), 0, 0, 0, 0, 3, 3000);
 	assert_int_equal(r->heap.processes[0].peak, 4150);
 	assert_false(r->heap.processes[0].peak_approximate);
+	assert_int_equal(r->heap.step_ns, 1000000000); /* chunk 4 lies on the edge */
 	pa_report_free(r);
 
 	r = load(*state, NULL, 0, 3.9); /* the last chunk ends after it, the peak does not */
