@@ -37,8 +37,10 @@ static inline bool stack_of(struct pa_heap_thread *t, const struct pa_caller *ca
 		*calm = PA_CALM;
 		return true;
 	}
-	*calm = PA_CALM_WALKED;
-	return pa_heap_stack_hook(t, caller, node);
+	if (!pa_heap_stack_hook(t, caller, node))
+		return false;
+	*calm = t->calm;
+	return true;
 }
 
 static __attribute__((noinline)) void large(struct pa_heap_thread *t, uint64_t now, const void *p, size_t size,

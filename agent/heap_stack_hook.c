@@ -12,7 +12,7 @@ enum found { FOUND, FULL, NO_ROOM };
 /* Without room for saying so nothing is forgotten: the event is lost, the next one tries again. */
 static bool new_epoch(struct pa_heap_thread *t, uint32_t reason)
 {
-	struct pa_heap_epoch *epoch = pa_heap_thread_room(t, sizeof(*epoch), false, PA_CALM_WALKED);
+	struct pa_heap_epoch *epoch = pa_heap_thread_room(t, sizeof(*epoch), false, t->calm);
 
 	if (!epoch)
 		return false;
@@ -27,7 +27,7 @@ static bool new_epoch(struct pa_heap_thread *t, uint32_t reason)
 }
 
 /* The node of a frame on a parent. */
-static enum found node_of(struct pa_heap_thread *t, uint32_t parent, uint64_t frame, uint32_t *id)
+static inline enum found node_of(struct pa_heap_thread *t, uint32_t parent, uint64_t frame, uint32_t *id)
 {
 	struct pa_stackdict_entry *e = pa_stackdict_find(&t->dict, parent, frame);
 	struct pa_heap_node *node;
@@ -40,7 +40,7 @@ static enum found node_of(struct pa_heap_thread *t, uint32_t parent, uint64_t fr
 			return FULL;
 		e = pa_stackdict_find(&t->dict, parent, frame);
 	}
-	node = pa_heap_thread_room(t, sizeof(*node), false, PA_CALM_WALKED);
+	node = pa_heap_thread_room(t, sizeof(*node), false, t->calm);
 	if (!node)
 		return NO_ROOM;
 	*id = pa_stackdict_put(&t->dict, e, parent, frame);
@@ -74,11 +74,10 @@ static enum found node_of_stop(struct pa_heap_thread *t, uint32_t *node)
 static enum found number_chain(struct pa_heap_thread *t, uint32_t *node, uint32_t *nr)
 {
 	const struct pa_memo *m = &t->memo;
-	uint32_t last = PA_HEAP_MEMO - 1;
 
 	for (uint32_t i = t->valid; i > m->first; i--) {
 		const struct pa_memo_frame *frame = &m->frames[i - 1];
-		uint32_t parent = i - 1 < last ? t->ids[i] : 0;
+		uint32_t parent = i < PA_HEAP_MEMO ? t->ids[i] : 0;
 		enum found found;
 
 		/* only the last may be without a pc: where a return address of 0 ended the walk */
@@ -89,7 +88,7 @@ static enum found number_chain(struct pa_heap_thread *t, uint32_t *node, uint32_
 		t->valid = i - 1;
 	}
 	*node = t->ids[m->first];
-	*nr = PA_HEAP_MEMO - m->first - (m->frames[last].pc == 0);
+	*nr = pa_heap_chain_frames(t);
 	return FOUND;
 }
 
@@ -114,42 +113,7 @@ static void keep_root(struct pa_heap_thread *t)
 	t->nr_root = keep;
 }
 
-/* The slots of frames first .. same - 1 of the chain, in front of those of the frames from `same` on, which were there
- * before. False: a step read below its own frame, where a later walk's stack may not reach any more. */
-static bool list_slots(struct pa_heap_thread *t, uint32_t same)
-{
-	const struct pa_memo *m = &t->memo;
-	uint32_t n = same < PA_HEAP_MEMO ? t->slot_of[same] : PA_HEAP_SLOTS;
-
-	for (uint32_t i = same; i > m->first; i--) {
-		const struct pa_memo_frame *f = &m->frames[i - 1], *caller = f + 1;
-		uint64_t ra_at, fp_at;
-
-		t->slot_of[i - 1] = (uint16_t)n;
-		if (f->kind == PA_MEMO_END)
-			continue;
-		ra_at = caller->sp + (uint64_t)(int64_t)f->ra_at * 8;
-		fp_at = caller->sp + (uint64_t)(int64_t)f->fp_at * 8;
-		if (ra_at < f->sp || (f->fp_at && fp_at < f->sp))
-			return false;
-		t->slots[--n] = (struct pa_heap_slot){ .at = ra_at, .value = caller->pc };
-		if (f->fp_at && caller->needs_fp)
-			t->slots[--n] = (struct pa_heap_slot){ .at = fp_at, .value = caller->fp };
-		t->slot_of[i - 1] = (uint16_t)n;
-	}
-	t->first_slot = n;
-	return true;
-}
-
-/* Fills the slots up at the leaf's end: one more look at the same word. */
-static void round_slots(struct pa_heap_thread *t)
-{
-	for (uint32_t n = t->first_slot; n % PA_HEAP_ABREAST; n--) {
-		t->slots[n - 1] = t->slots[n];
-		t->first_slot = n - 1;
-	}
-}
-
+/* A walk of the general kind. */
 static void walk(struct pa_heap_thread *t, const struct pa_caller *caller)
 {
 	struct pa_memo *m = &t->memo;
@@ -158,12 +122,12 @@ static void walk(struct pa_heap_thread *t, const struct pa_caller *caller)
 	t->info.memo = m;
 	t->nr_frames = (uint32_t)pa_walk_here_sig(caller->pc, caller->sp, caller->fp, &t->stack, t->frames,
 						  PA_FRAMES_LEAF, &t->info);
+	t->calm = PA_CALM_WALKED;
 	/* a walk that met the old chain left `at` there; one that came to the root by itself left it at the end */
 	same = m->first < PA_HEAP_MEMO ? m->at : PA_HEAP_MEMO;
 	if (t->valid < same)
 		t->valid = same;
-	t->leaf.pc = 0;
-	if (!list_slots(t, same)) {
+	if (!pa_heap_chain_list_hook(t, same)) {
 		pa_memo_drop(m);
 		t->valid = PA_HEAP_MEMO;
 	}
@@ -180,7 +144,6 @@ static void remember(struct pa_heap_thread *t, const struct pa_caller *caller, u
 
 	if (m->first == PA_HEAP_MEMO || leaf->sp != caller->sp || leaf->pc != caller->pc || m->flushes != t->flushes)
 		return;
-	round_slots(t);
 	t->leaf = *caller;
 	t->leaf_fp_mask = leaf->needs_fp ? UINT64_MAX : 0;
 	t->leaf_node = node;
@@ -191,7 +154,9 @@ bool pa_heap_stack_hook(struct pa_heap_thread *t, const struct pa_caller *caller
 	uint32_t flushes = pa_load_relaxed(&pa_rules_flushes);
 	enum found found;
 
-	walk(t, caller);
+	t->leaf.pc = 0;
+	if (!pa_heap_chain_follow_hook(t, caller, flushes))
+		walk(t, caller);
 	if (flushes != t->flushes) {
 		if (!new_epoch(t, 1))
 			return false;

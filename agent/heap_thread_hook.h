@@ -16,6 +16,13 @@
 
 #define PA_HEAP_MEMO 512 /* more frames than a walk has: a chain always fits */
 
+/* What is known of the stack an event came from, for the question whether the thread may wait (S15). */
+enum pa_calm {
+	PA_CALM,	/* plain frames from the caller to the root */
+	PA_CALM_WALKED, /* see frames and info */
+	PA_CALM_ASK,	/* nothing: a walk will tell */
+};
+
 /* A word of the stack that the remembered walk read. */
 struct pa_heap_slot {
 	uint64_t at;
@@ -39,7 +46,8 @@ struct pa_heap_thread {
 	uint32_t flushes; /* pa_rules_flushes when the epoch began */
 	struct pa_stackdict dict;
 	uint32_t place; /* of heap_thread_hook.c */
-	uint32_t nr_frames;
+	enum pa_calm calm;  /* of the last walk */
+	uint32_t nr_frames; /* of the last walk; in frames only if it was of the general kind: PA_CALM_WALKED */
 	uint32_t nr_root;
 	uint64_t root[PA_ROOT_FRAMES]; /* of the last complete deep stack, for those deeper than PA_FRAMES_LEAF */
 	struct pa_walk_info info;
@@ -51,13 +59,6 @@ struct pa_heap_thread {
 };
 
 #define PA_HEAP_THREAD_BYTES ((offsetof(struct pa_heap_thread, memo) + PA_MEMO_BYTES(PA_HEAP_MEMO) + 4095) & ~4095ul)
-
-/* What is known of the stack an event came from, for the question whether the thread may wait (S15). */
-enum pa_calm {
-	PA_CALM,	/* plain frames from the caller to the root */
-	PA_CALM_WALKED, /* see frames and info */
-	PA_CALM_ASK,	/* nothing: a walk will tell */
-};
 
 /* The calling thread's, ready for an event at *now (ticks), which has been read. Claims what is missing, writes TIME when
  * it is due. Errors: NULL: the event cannot be recorded, and has been counted.   Shapes: free: the event is a free. */
@@ -92,6 +93,21 @@ static inline void pa_heap_thread_commit(struct pa_heap_thread *t, uint32_t byte
 	pa_bump(&t->ring.line->out.records, 1);
 	pa_heap_ring_commit(&t->ring, bytes);
 }
+
+/* Frames of the chain; heap_chain_hook.c. Not its end, where that has no pc: a return address of 0. */
+static inline uint32_t pa_heap_chain_frames(const struct pa_heap_thread *t)
+{
+	return PA_HEAP_MEMO - t->memo.first - (t->memo.frames[PA_HEAP_MEMO - 1].pc == 0);
+}
+
+/* Lists the slots of the chain's frames memo.first .. same - 1 in front of those from `same` on, which are listed.
+ * False: a step read below its own frame, where the stack of a later walk may not reach any more. */
+bool pa_heap_chain_list_hook(struct pa_heap_thread *t, uint32_t same);
+
+/* Walks by cached rules of the plain kind to a frame of the remembered chain from which on nothing has changed, and puts
+ * what it found in front of that. Most stacks of a program are its last one but for a few frames.
+ * Shapes: flushes is pa_rules_flushes. False: that cannot be done, walk in general; a part of the chain may be gone. */
+bool pa_heap_chain_follow_hook(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t flushes);
 
 /* The node of the stack above a hook's caller, defined in the ring if it is new; heap_stack_hook.c.
  * Errors: false: no room for that; the event has been counted as lost. *node 0: nothing could be walked. */
