@@ -30,23 +30,52 @@ static bool still_dropping(struct pa_heap_ring *ring)
 	return false;
 }
 
+/* More than half full: whoever reads this ring has no processor of its own, or is on its way. Gives it ours if it wants
+ * it; where nobody does, this is a system call and no more. Not a stall: nothing is waited for.
+ * Source: two threads at full speed, depth 32, 16 other processes ready on 2 processors: 0 events lost in three of three
+ * runs, without this 60 000 to 310 000 of 4 million in two of three, whatever the stalls were allowed. */
+static void yield(struct pa_heap_ring *ring)
+{
+	uint64_t begin = pa_now_sig();
+
+	pa_sys(SYS_sched_yield);
+	pa_bump(&ring->line->out.self_ns, pa_now_sig() - begin);
+}
+
+/* Up to where allocations may be written without looking: the room that is left them, the end of the lap, or the next
+ * place to yield at. */
+static uint64_t next_look(const struct pa_heap_ring *ring, uint64_t used, uint64_t to_end)
+{
+	uint64_t size = ring_size(ring), most = size - size / 16, go_on = size / 16;
+	uint64_t room = used < most ? most - used : 0;
+
+	if (used < size / 2)
+		go_on = size / 2 - used;
+	if (room > to_end)
+		room = to_end;
+	return ring->head + (room < go_on ? room : go_on);
+}
+
 void *pa_heap_ring_reserve_hook(struct pa_heap_ring *ring, uint32_t bytes, bool free)
 {
 	uint64_t size = ring_size(ring), most = size - size / 16, used = ring_used(ring);
 	uint64_t at = ring->head & ring->mask, to_end = size - at, pad = bytes > to_end ? to_end : 0;
-	uint64_t room;
 
+	if (used >= size / 2 && used <= size && !ring->dropping && ring->claimed_ns) {
+		yield(ring);
+		used = ring_used(ring);
+	}
 	if ((ring->dropping && still_dropping(ring) && !free) || used > size ||
 	    used + pad + bytes > (free ? size : most))
 		return NULL;
 	if (pad) {
 		pa_heap_head_set(ring->data + at, (uint32_t)pad, PA_HR_FILLER, 0);
 		ring->head += pad; /* becomes visible with the record behind it */
+		used += pad;
 		to_end = size;
 	}
-	room = used + pad < most ? most - used - pad : 0;
 	if (!ring->dropping)
-		ring->free_to = ring->head + (room < to_end ? room : to_end);
+		ring->free_to = next_look(ring, used, to_end);
 	return ring->data + (ring->head & ring->mask);
 }
 
