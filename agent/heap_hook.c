@@ -2,6 +2,7 @@
 #include "agent/heap_hook.h"
 
 #include "agent/addrset_hook.h"
+#include "agent/allocator.h"
 #include "agent/bootstrap_hook.h"
 #include "agent/figures_hook.h"
 #include "agent/heap_sampled_hook.h"
@@ -41,16 +42,6 @@ static bool has_sanitizer(void)
 	return __asan_init || __hwasan_init || __lsan_init || __msan_init || __tsan_init;
 }
 
-/* Somebody in front of us defines malloc: the executable, or a library preloaded before us. */
-static bool is_passed_over(void)
-{
-	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-	extern const char _end[] __attribute__((visibility("hidden")));
-	uintptr_t first = (uintptr_t)pa_real_lookup_first("malloc");
-
-	return first && (first < (uintptr_t)__ehdr_start || first >= (uintptr_t)_end);
-}
-
 static void decline(enum pa_heap_declined why)
 {
 	pa_thread_note_sig(PA_NOTE_HEAP_DECLINED, why, 0);
@@ -67,7 +58,7 @@ void pa_heap_init(void)
 		decline(PA_HEAP_DECLINED_SANITIZER);
 		return;
 	}
-	if (is_passed_over()) {
+	if (pa_allocator_is_in_front()) {
 		decline(PA_HEAP_DECLINED_OWN);
 		return;
 	}

@@ -179,6 +179,13 @@ PA_EXPORT void *calloc(size_t nr, size_t each)
 
 /* ---- realloc ---------------------------------------------------------------------------------------------------- */
 
+static void *realloc_to_nothing(void *p)
+{
+	__typeof__(&realloc) real = (__typeof__(&realloc))pa_bootstrap_real_hook(PA_REAL_realloc);
+
+	return real ? real(p, 0) : p;
+}
+
 /* A pointer of the arena becomes one of the real heap; the arena's is not used again. */
 static void *realloc_bootstrap(void *old, size_t size)
 {
@@ -186,12 +193,13 @@ static void *realloc_bootstrap(void *old, size_t size)
 	__typeof__(&malloc) real = (__typeof__(&malloc))pa_bootstrap_real_hook(PA_REAL_malloc);
 	void *p;
 
-	p = real ? real(size) : pa_bootstrap_alloc_hook(0, size);
+	/* what becomes of no bytes is the real allocator's custom: it is asked with a block of its own */
+	p = real ? real(size ? size : 1) : pa_bootstrap_alloc_hook(0, size);
 	if (!p)
 		return NULL;
 	memcpy(p, old, had < size ? had : size);
 	pa_bootstrap_free_hook(old);
-	return p;
+	return real && !size ? realloc_to_nothing(p) : p;
 }
 
 static void *realloc_early(void *old, size_t size)

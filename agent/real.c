@@ -25,11 +25,6 @@ void *pa_real_lookup(const char *name)
 	return dlsym ? dlsym(RTLD_NEXT, name) : NULL;
 }
 
-void *pa_real_lookup_first(const char *name)
-{
-	return dlsym ? dlsym(RTLD_DEFAULT, name) : NULL;
-}
-
 void *pa_real_resolve(enum pa_real_name name)
 {
 	void *fn = pa_real_lookup(names[name]);

@@ -95,8 +95,6 @@ void *pa_real_resolve(enum pa_real_name name);
 /* Any other function of libc or the loader by name; NULL when there is none. A failed look-up allocates in the host on
  * some glibc versions: only for names that exist, or once in the constructor. World: plain. */
 void *pa_real_lookup(const char *name);
-/* The one that everybody's calls go to, ours included. World: plain. */
-void *pa_real_lookup_first(const char *name);
 
 /* Resolves every row. World: plain (constructor). */
 void pa_real_init(void);
