@@ -14,6 +14,7 @@
 #define PAGE_BYTES    4096u
 #define READS_MAX     65536u /* of one step: CFI may hold expressions that loop */
 #define NO_MODULE_KEY UINT64_MAX
+#define MADE_TABLE    (UINT64_C(1) << 62) /* an address that no process has: the table we made ourselves */
 
 /* Exported by libunwind for this purpose, but in none of its headers. */
 extern int UNW_OBJ(dwarf_search_unwind_table)(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di,
@@ -32,6 +33,7 @@ struct pa_unwinder {
 	uint64_t stack_start;
 	uint64_t stack_len;
 	struct pa_unwind_module module; /* the one found last; start == end: none */
+	struct pa_unwind_table table;   /* the one that is being searched */
 	unsigned reads;                 /* in this step */
 	bool failed;                    /* a read, in this step */
 	bool guessed;                   /* no unwind information: libunwind follows frame pointers */
@@ -75,6 +77,17 @@ static int read_process(struct pa_unwinder *u, uint64_t address, void *out, size
 	return 0;
 }
 
+/* A word of a table that is not in the process. */
+static bool read_made(const struct pa_unwinder *u, uint64_t address, void *out, size_t len)
+{
+	uint64_t at = address - MADE_TABLE, bytes = u->table.nr * sizeof(*u->table.made);
+
+	if (!u->table.made || address < MADE_TABLE || bytes < len || at > bytes - len)
+		return false;
+	memcpy(out, (const uint8_t *)u->table.made + at, len);
+	return true;
+}
+
 static int access_mem(unw_addr_space_t as, unw_word_t address, unw_word_t *value, int write, void *arg)
 {
 	struct pa_unwinder *u = arg;
@@ -88,7 +101,8 @@ static int access_mem(unw_addr_space_t as, unw_word_t address, unw_word_t *value
 		memcpy(value, u->stack + at, sizeof(*value));
 		return 0;
 	}
-	if (read_file(u, address, value, sizeof(*value)) == 0 || read_process(u, address, value, sizeof(*value)) == 0)
+	if (read_made(u, address, value, sizeof(*value)) || read_file(u, address, value, sizeof(*value)) == 0 ||
+	    read_process(u, address, value, sizeof(*value)) == 0)
 		return 0;
 	u->failed = true;
 	return -UNW_EINVAL;
@@ -113,16 +127,15 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *i
 {
 	struct pa_unwinder *u = arg;
 	struct pa_unwind_file *file = find_module(u, ip) ? pa_unwind_files_get(u->files, &u->module) : NULL;
-	struct pa_unwind_table table;
 	unw_dyn_info_t di = {.format = UNW_INFO_FORMAT_REMOTE_TABLE};
 	int ret = -UNW_ENOINFO;
 
-	if (file && pa_unwind_file_table(file, &table)) {
+	if (file && pa_unwind_file_table(file, &u->table)) {
 		di.start_ip = u->module.start;
 		di.end_ip = u->module.end;
-		di.u.rti.segbase = table.hdr_vaddr + u->module.bias;
-		di.u.rti.table_data = table.table_vaddr + u->module.bias;
-		di.u.rti.table_len = table.nr * 8 / sizeof(unw_word_t);
+		di.u.rti.segbase = u->table.hdr_vaddr + u->module.bias;
+		di.u.rti.table_data = u->table.made ? MADE_TABLE : u->table.table_vaddr + u->module.bias;
+		di.u.rti.table_len = u->table.nr * 8 / sizeof(unw_word_t);
 		ret = UNW_OBJ(dwarf_search_unwind_table)(as, ip, &di, info, need_unwind_info, arg);
 	}
 	u->guessed = ret < 0;
@@ -189,8 +202,8 @@ static enum pa_stop judge(struct pa_unwinder *u, uint64_t pc, int ret)
 	return ret == -UNW_ENOINFO ? PA_STOP_NO_CFI : PA_STOP_ROW;
 }
 
-/* One step; true when *pc and *sp are those of the caller (*signal: it was interrupted, it did not call), else *stop says
- * why not. A guess by frame pointers counts only when it leads into a module. */
+/* One step; true when *pc and *sp are those of the caller (*signal: it was interrupted, it did not call), else *stop
+ * says why not. A guess by frame pointers counts only when it leads into a module. */
 static bool step(struct pa_unwinder *u, unw_cursor_t *cursor, uint64_t *pc, uint64_t *sp, bool *signal,
 		 enum pa_stop *stop)
 {

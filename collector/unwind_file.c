@@ -34,6 +34,7 @@ struct pa_unwind_file {
 	struct segment segments[SEGMENTS_MAX];
 	size_t nr_segments;
 	struct pa_unwind_table table; /* nr 0: none */
+	struct pa_unwind_entry *made; /* owned; what table.made lends */
 	void **chunks;                /* by file offset / CHUNK_BYTES; NULL: not read yet */
 	size_t nr_chunks;
 };
@@ -67,6 +68,7 @@ static void drop_files(struct pa_unwind_files *files)
 		struct pa_unwind_file *f = files->files[--files->nr];
 
 		pa_elf_close(&f->elf);
+		free(f->made);
 		free(f->chunks);
 		free(f);
 	}
@@ -153,6 +155,31 @@ static void read_table(struct pa_unwind_files *files, struct pa_unwind_file *f, 
 	f->table.nr = hdr.count < room ? hdr.count : room;
 }
 
+/* Without a search table: one is made, in memory, from what it would point to. */
+static void make_table(struct pa_unwind_file *f)
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr sh;
+	size_t names;
+
+	if (elf_getshdrstrndx(f->elf.elf, &names))
+		return;
+	while ((scn = elf_nextscn(f->elf.elf, scn))) {
+		const char *name = gelf_getshdr(scn, &sh) ? elf_strptr(f->elf.elf, names, sh.sh_name) : NULL;
+		Elf_Data *data;
+
+		if (!name || strcmp(name, ".eh_frame") || sh.sh_type == SHT_NOBITS || !(sh.sh_flags & SHF_ALLOC))
+			continue;
+		data = elf_rawdata(scn, NULL);
+		if (!data || !data->d_buf)
+			return;
+		f->table.hdr_vaddr = sh.sh_addr;
+		f->table.nr = pa_unwind_list_fdes(data->d_buf, data->d_size, sh.sh_addr, sh.sh_addr, &f->made);
+		f->table.made = f->made;
+		return;
+	}
+}
+
 static void read_headers(struct pa_unwind_files *files, struct pa_unwind_file *f)
 {
 	GElf_Phdr ph;
@@ -167,9 +194,10 @@ static void read_headers(struct pa_unwind_files *files, struct pa_unwind_file *f
 	for (size_t i = 0; i < nr && i < PN_XNUM; i++) {
 		if (gelf_getphdr(f->elf.elf, (int)i, &ph) && ph.p_type == PT_GNU_EH_FRAME) {
 			read_table(files, f, &ph);
-			break;
+			return;
 		}
 	}
+	make_table(f);
 }
 
 static bool open_file(struct pa_unwind_files *files, struct pa_unwind_file *f, const struct pa_module_ref *ref)

@@ -4,6 +4,7 @@
 #define PA_COLLECTOR_UNWIND_FILE_H
 
 #include "collector/unwind.h"
+#include "collector/unwind_table.h"
 
 struct pa_unwind_file;
 
@@ -18,10 +19,11 @@ int pa_unwind_file_read(struct pa_unwind_files *files, struct pa_unwind_file *fi
 struct pa_unwind_table {
 	uint64_t hdr_vaddr; /* what the entries of the table are relative to */
 	uint64_t table_vaddr;
-	uint64_t nr; /* entries of two 32 bit words */
+	uint64_t nr;                        /* entries of two 32 bit words */
+	const struct pa_unwind_entry *made; /* NULL: the table is in the file at table_vaddr; else this is it, lent */
 };
 
-/* The sorted table of .eh_frame_hdr; false when there is none. */
+/* The sorted table of .eh_frame_hdr, or one that was made of .eh_frame; false when there is neither. */
 bool pa_unwind_file_table(const struct pa_unwind_file *file, struct pa_unwind_table *out);
 
 #endif

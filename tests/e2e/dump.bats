@@ -161,6 +161,26 @@ time.sleep(60)' 3>&- &
 	grep -qE 'nanosleep' <<<"$output"
 }
 
+@test "static programs, also those that are position independent" {
+	local how
+	cat >"$T/static.c" <<-'END'
+		#include <unistd.h>
+		__attribute__((noinline)) int static_inner(void) { return pause() + 1; }
+		__attribute__((noinline)) int static_outer(void) { return static_inner() + 1; }
+		int main(void) { return static_outer(); }
+	END
+	for how in -static -static-pie; do
+		gcc -O1 "$how" -fPIE -o "$T/whole" "$T/static.c"
+		"$T/whole" 3>&- &
+		PA_BACKGROUND+=($!)
+		sleep 0.3
+		dump $!
+		[ "$status" -eq 0 ]
+		names whole | follows static_inner static_outer main __libc_start_call_main
+		run ! grep -q 'ends here' <<<"$output"
+	done
+}
+
 @test "nobody sees EINTR, or wakes early, in 100 dumps" {
 	local i
 	start "$WAITS" every
