@@ -173,8 +173,11 @@ def check_killed(perfagent, recording, path):
 
 
 def estimate(perfagent, recording, path):
-    """Lines NAME INSIDE TRUTH ESTIMATE INTERVAL of the total, the live heap, and each booked function."""
+    """Lines NAME INSIDE TRUTH ESTIMATE INTERVAL of the total, the live heap, and each booked function. Status 3: samples were
+    lost, and the report says so: no estimate of all."""
     memory = memory_of(perfagent, recording)
+    if any(process["lost"] for process in memory["processes"]):
+        return 3 if memory["uncertain"] else 1
     book = json.load(open(path))
     rows = {row["function"]: row for row in memory["top_allocators"]}
     figures = [("total", book["total"]["bytes"], memory["bytes_allocated"], memory["intervals"]["bytes_allocated"]),

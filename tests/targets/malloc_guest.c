@@ -82,7 +82,8 @@ static int mode_heap_threads(int argc, char **argv)
 		target_need(pthread_create(&t, NULL, thread, (void *)(i + 10)) == 0, "pthread_create");
 		pthread_join(t, NULL);
 	}
-	malloc_stats();
+	/* not the bytes: the table of a thread's modules is longer by a library, whoever preloads one */
+	printf("threads have ended\n");
 	return 0;
 }
 
