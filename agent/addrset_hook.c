@@ -33,12 +33,19 @@ int pa_addrset_init(void)
 	return 0;
 }
 
-/* Two buckets an address may be in: with the table half full, one in some thousand finds both of them full. */
-static struct bucket *bucket_of(uintptr_t address, unsigned choice)
+/* Most programs have a few hundred samples alive: these stay on a few pages. When an address finds its buckets full,
+ * more of the table comes into use; what is in it stays where it is, and is looked for at every size the table has had.
+ */
+#define NR_SIZES 3
+static const uint32_t nr_buckets[NR_SIZES] = {UINT32_C(1) << 9, UINT32_C(1) << 13, PA_ADDRSET_BUCKETS};
+static _Atomic uint32_t size_now;
+
+/* Two buckets an address may be in: of two thirds full, one in some thousand finds both of them full. */
+static struct bucket *bucket_of(uintptr_t address, uint32_t size, unsigned choice)
 {
 	uint64_t hash = (address >> 4) * UINT64_C(0x9e3779b97f4a7c15);
 
-	return &buckets[(choice ? hash >> 32 : hash >> 48) & (PA_ADDRSET_BUCKETS - 1)];
+	return &buckets[(choice ? hash >> 32 : hash >> 48) & (nr_buckets[size] - 1)];
 }
 
 static void filter_up(uintptr_t address)
@@ -59,17 +66,24 @@ static void filter_down(uintptr_t address)
 		;
 }
 
-static _Atomic uint64_t *find(uintptr_t address)
+static _Atomic uint64_t *find_in(struct bucket *b, uintptr_t address)
 {
-	for (unsigned choice = 0; choice < 2; choice++) {
-		struct bucket *b = bucket_of(address, choice);
-
-		for (unsigned i = 0; i < PA_ADDRSET_WAYS; i++) {
-			if (pa_load_relaxed(&b->keys[i]) == address)
-				return &b->keys[i];
-		}
+	for (unsigned i = 0; i < PA_ADDRSET_WAYS; i++) {
+		if (pa_load_relaxed(&b->keys[i]) == address)
+			return &b->keys[i];
 	}
 	return NULL;
+}
+
+static _Atomic uint64_t *find(uintptr_t address)
+{
+	_Atomic uint64_t *key = NULL;
+
+	for (uint32_t size = pa_load_acquire(&size_now) + 1; size-- > 0 && !key;) {
+		key = find_in(bucket_of(address, size, 0), address);
+		key = key ? key : find_in(bucket_of(address, size, 1), address);
+	}
+	return key;
 }
 
 static bool put(struct bucket *b, uintptr_t address)
@@ -81,6 +95,17 @@ static bool put(struct bucket *b, uintptr_t address)
 	return false;
 }
 
+static bool put_anywhere(uintptr_t address)
+{
+	for (uint32_t size = pa_load_acquire(&size_now); size < NR_SIZES; size++) {
+		if (put(bucket_of(address, size, 0), address) || put(bucket_of(address, size, 1), address))
+			return true;
+		/* before what goes into the larger one can be looked for */
+		pa_claim_u32(&size_now, size, size + 1 < NR_SIZES ? size + 1 : size);
+	}
+	return false;
+}
+
 int pa_addrset_add_hook(uintptr_t address)
 {
 	/* nobody else adds it: it is the caller's block */
@@ -88,7 +113,7 @@ int pa_addrset_add_hook(uintptr_t address)
 		return -EEXIST;
 	/* the filter first: whoever finds the address has passed it */
 	filter_up(address);
-	if (!put(bucket_of(address, 0), address) && !put(bucket_of(address, 1), address)) {
+	if (!put_anywhere(address)) {
 		filter_down(address);
 		return -ENOSPC;
 	}
@@ -120,6 +145,7 @@ void pa_addrset_clear_hook(void)
 		return;
 	pa_sys(SYS_madvise, pa_addrset_filter, PA_ADDRSET_BYTES, MADV_DONTNEED);
 	pa_store_relaxed(&nr_live, 0);
+	pa_store_relaxed(&size_now, 0);
 }
 
 uint32_t pa_addrset_live_hook(void)
