@@ -13,10 +13,28 @@
 #define LEVELS_MAX      64
 #define JIT_UNNAMED_MAX (1u << 20)
 
+static void store_module(struct pa_recorder *r, uint32_t id, enum pa_symbol_status symbols)
+{
+	const struct pa_modfile *f = pa_modules_get(r->modules, id);
+	struct pa_store_module row = {
+	    .id = id, .path = f->path, .build_id = f->build_id, .build_id_len = f->build_id_len, .symbols = symbols};
+
+	pa_recorder_store(r, pa_store_put_module(r->store, &row));
+}
+
+/* A recording is read while it is written, and after its collector was killed: the modules of its frames are there. */
+static void store_modules(struct pa_recorder *r, uint32_t up_to)
+{
+	while (r->stored_modules < up_to && r->stored_modules < pa_modules_nr(r->modules))
+		store_module(r, ++r->stored_modules, PA_SYMBOLS_UNKNOWN);
+}
+
 static uint32_t store_frame(struct pa_recorder *r, uint32_t key, uint64_t address, bool *is_new)
 {
 	uint32_t id = pa_stacks_frame(r->stacks, key, address, is_new);
 
+	if (*is_new && !(key & JIT_KEY))
+		store_modules(r, key);
 	if (*is_new)
 		pa_recorder_store(r, pa_store_put_frame(r->store, id, key & JIT_KEY ? 0 : key, address, NULL));
 	return id;
@@ -213,17 +231,8 @@ void pa_frames_symbolize(struct pa_recorder *r)
 		if (opened[module])
 			name_frame(r, opened[module], id, module, address);
 	}
-	for (uint32_t id = 1; id <= nr_modules; id++) {
-		const struct pa_modfile *f = pa_modules_get(r->modules, id);
-		struct pa_store_module row = {.id = id,
-					      .path = f->path,
-					      .build_id = f->build_id,
-					      .build_id_len = f->build_id_len,
-					      .symbols = opened[id] ? pa_symmod_status(opened[id])
-								    : PA_SYMBOLS_UNKNOWN};
-
-		pa_recorder_store(r, pa_store_put_module(r->store, &row));
-	}
+	for (uint32_t id = 1; id <= nr_modules; id++)
+		store_module(r, id, opened[id] ? pa_symmod_status(opened[id]) : PA_SYMBOLS_UNKNOWN);
 	free(opened);
 	pa_symbolizer_free(symbolizer);
 }

@@ -45,6 +45,7 @@ struct pa_recorder {
 	struct pa_stacks *stacks;
 	struct pa_stackmemo *memo;
 	struct pa_modules *modules;
+	uint32_t stored_modules; /* the first so many have a row */
 	struct pa_slices *slices;
 	struct pa_drain *drain;
 	struct pa_sample *completed; /* from its slice; room for PA_FRAMES_MAX frames */

@@ -56,15 +56,16 @@ static size_t take(size_t *room, size_t wanted, size_t enough)
 static void fit(struct pa_columns *c)
 {
 	size_t terminal = c->o->width > c->numbers + 24 ? c->o->width : c->numbers + 24;
-	size_t names = c->by == PA_BY_LINE ? terminal / 4 : terminal * 2 / 5;
+	bool places = c->places || c->by == PA_BY_LINE;
+	size_t names = places ? terminal / 4 : terminal * 2 / 5;
 	size_t room = terminal - c->numbers;
 	size_t kept = least(least(c->name, names), room);
 
 	room -= kept;
-	if (c->by == PA_BY_LINE)
+	if (places)
 		c->place = take(&room, least(c->place, room / 2), 12);
 	c->module = take(&room, least(c->module, c->o->width < 120 ? MODULE_MAX * 3 / 4 : MODULE_MAX), 8);
-	if (c->by != PA_BY_LINE)
+	if (!places)
 		c->place = take(&room, c->place, 12);
 	c->name = least(c->name, kept + room);
 }

@@ -11,6 +11,7 @@ struct pa_columns {
 	FILE *out;
 	enum pa_by by;  /* function, line or module */
 	size_t numbers; /* columns taken before the names */
+	bool places;    /* lines matter more than modules, also of functions */
 	struct pa_style style;
 	size_t name, module, place; /* widths */
 };

@@ -112,6 +112,7 @@ static void write_functions(const struct pa_diff *d, const struct pa_style *styl
 static void write_stacks(const struct pa_diff *d, const struct pa_style *style, const struct pa_report_options *o,
 			 size_t limit, FILE *out)
 {
+	const struct pa_stack_style frames = {.indent = 6, .max = o->limit == SIZE_MAX ? 0 : TEXT_FRAMES};
 	char a[PA_QUANTITY_MAX];
 	for (size_t i = 0; i < d->nr_stacks && i < limit && growth(&d->stacks[i]) > 0; i++) {
 		const struct pa_diff_row *row = &d->stacks[i];
@@ -120,7 +121,7 @@ static void write_stacks(const struct pa_diff *d, const struct pa_style *style, 
 			fprintf(out, "\n%sgrowing stacks%s\n", style->bold, style->plain);
 		fprintf(out, "  %s (%.1f %%)\n", pa_change_text(a, growth(row)),
 			pa_percent(positive(growth(row)), positive(d->growth)));
-		pa_stack_text(d->r[side], o, row->stack[side], 6, o->limit == SIZE_MAX ? 0 : TEXT_FRAMES, out);
+		pa_stack_text(d->r[side], o, row->stack[side], &frames, out);
 	}
 }
 

@@ -48,24 +48,42 @@ void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what)
 	to->var_live += what->var_live;
 }
 
+/* Where the qualified name begins in what a demangler wrote: templates come with their return type, and names of
+ * glibc's own calls with a prefix. "void std::f<int>(int)" -> "std::f<int>(int)". */
+static const char *qualified_name(const char *function)
+{
+	const char *name = function;
+	int depth = 0;
+	for (const char *at = function; *at && (*at != '(' || depth || at == name); at++) {
+		depth += *at == '<' || *at == '(';
+		depth -= *at == '>' || *at == ')';
+		if (!depth && !strncmp(at, "operator", 8))
+			break; /* blanks and brackets are part of its name */
+		if (!depth && *at == ' ')
+			name = at + 1;
+	}
+	return strncmp(name, "__GI_", 5) ? name : name + 5;
+}
+
 /* Names that libraries give to functions which allocate for their caller; a * at the end stands for anything. Only
  * names that mean this everywhere: a program's own allocate_something() is what a reader looks for. */
 bool pa_heap_is_wrapper(const char *function)
 {
 	static const char *const names[] = {
-	    "operator new*",     "std::*",           "__gnu_cxx::*",     "void* std::*",      "strdup",
-	    "strndup",           "__strdup",         "__strndup",        "xmalloc",           "xcalloc",
-	    "xrealloc",          "xstrdup",          "xstrndup",         "xmemdup",           "x2nrealloc",
-	    "x2realloc",         "xnmalloc",         "xzalloc",          "ximalloc",          "xicalloc",
-	    "g_malloc*",         "g_realloc*",       "g_try_malloc*",    "g_strdup",          "g_slice_alloc*",
-	    "zmalloc",           "zcalloc",          "zrealloc",         "ztrymalloc*",       "ztrycalloc*",
-	    "ztryrealloc*",      "PyMem_*",          "PyObject_Malloc",  "PyObject_Calloc",   "PyObject_Realloc",
-	    "_PyMem_*",          "_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc", "sqlite3MemMalloc",
-	    "sqlite3MemRealloc", "sqlite3Malloc",    "mallocWithAlarm",  "sqlite3Realloc",
+	    "operator new*",    "std::*",           "__gnu_cxx::*",      "strdup",           "__strdup",
+	    "strndup",          "__strndup",        "xmalloc",           "xcalloc",          "xrealloc",
+	    "xstrdup",          "xstrndup",         "xmemdup",           "xzalloc",          "xnmalloc",
+	    "x2realloc",        "x2nrealloc",       "ximalloc",          "xicalloc",         "g_malloc*",
+	    "g_realloc*",       "g_try_malloc*",    "g_strdup",          "g_slice_alloc*",   "zmalloc",
+	    "zcalloc",          "zrealloc",         "ztrymalloc*",       "ztrycalloc*",      "ztryrealloc*",
+	    "PyMem_*",          "_PyMem_*",         "PyObject_Malloc",   "PyObject_Calloc",  "PyObject_Realloc",
+	    "_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc", "sqlite3MemMalloc", "sqlite3MemRealloc",
+	    "sqlite3Malloc",    "sqlite3Realloc",   "mallocWithAlarm",
 	};
+	const char *name = qualified_name(function);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		size_t len = strlen(names[i]);
-		if (names[i][len - 1] == '*' ? !strncmp(function, names[i], len - 1) : !strcmp(function, names[i]))
+		if (names[i][len - 1] == '*' ? !strncmp(name, names[i], len - 1) : !strcmp(name, names[i]))
 			return true;
 	}
 	return false;
@@ -90,35 +108,51 @@ size_t pa_heap_owner(const struct pa_report *r, uint32_t stack, uint32_t *module
 	return leaf;
 }
 
-uint32_t *pa_stacks_by_name(const struct pa_report *r)
+struct numbering {
+	const struct pa_report *r;
+	struct pa_map nodes, names; /* (parent node, name) and (function, module, file, line), both to numbers */
+	uint32_t nr_nodes, nr_names;
+};
+
+/* The node of a level on a parent; 0: out of memory. */
+static uint32_t node_on(struct numbering *n, uint32_t parent, const struct pa_report_level *l, uint32_t module)
 {
-	uint32_t *number = calloc(r->nr_stacks, sizeof(*number)), next = 1;
-	struct pa_map nodes = {0}, names = {0};
-	uint32_t nr_names = 0;
-	for (size_t i = 1; number && i < r->nr_stacks; i++) {
+	uint32_t *name = pa_map_at(&n->names, pa_pair(l->function, module), pa_pair(l->file, l->line));
+	if (name && !*name)
+		*name = ++n->nr_names;
+	uint32_t *at = name ? pa_map_at(&n->nodes, pa_pair(parent, *name), 0) : NULL;
+	if (at && !*at)
+		*at = ++n->nr_nodes;
+	return at ? *at : 0;
+}
+
+uint32_t *pa_stacks_by_name(const struct pa_report *r, bool askers)
+{
+	struct numbering n = {.r = r};
+	uint32_t *whole = calloc(r->nr_stacks, sizeof(*whole)), *asker = calloc(r->nr_stacks, sizeof(*asker));
+	bool fine = whole && asker;
+
+	/* parents come before their children */
+	for (size_t i = 1; fine && i < r->nr_stacks; i++) {
 		const struct pa_report_frame *f = &r->frames[r->stacks[i].frame];
-		uint32_t node = number[r->stacks[i].parent];
-		for (uint32_t k = f->nr; k--;) {
+		uint32_t node = whole[r->stacks[i].parent];
+		asker[i] = asker[r->stacks[i].parent];
+		for (uint32_t k = f->nr; fine && k--;) {
 			const struct pa_report_level *l = &r->levels[f->first + k];
-			uint32_t *name = pa_map_at(&names, pa_pair(l->function, f->module), pa_pair(l->file, l->line));
-			if (name && !*name)
-				*name = ++nr_names;
-			uint32_t *at = name ? pa_map_at(&nodes, pa_pair(node, *name), 0) : NULL;
-			if (!at) {
-				free(number);
-				number = NULL;
-				goto out;
-			}
-			if (!*at)
-				*at = next++;
-			node = *at;
+			fine = (node = node_on(&n, node, l, f->module)) != 0;
+			if (!pa_heap_is_wrapper(pa_text(r, l->function)))
+				asker[i] = f->module ? node : 0;
 		}
-		number[i] = node;
+		whole[i] = node;
 	}
-out:
-	pa_map_fini(&nodes);
-	pa_map_fini(&names);
-	return number;
+	for (size_t i = 1; fine && askers && i < r->nr_stacks; i++)
+		whole[i] = asker[i] ? asker[i] : whole[i];
+	pa_map_fini(&n.nodes);
+	pa_map_fini(&n.names);
+	free(asker);
+	if (!fine)
+		free(whole);
+	return fine ? whole : NULL;
 }
 
 /* ---- building -------------------------------------------------------------------------------------------------- */
@@ -221,9 +255,9 @@ static int by_thread(const struct pa_report *r, struct pa_heap_table *t)
 	return 0;
 }
 
-static int by_stack(const struct pa_report *r, struct pa_heap_table *t)
+static int by_stack(const struct pa_report *r, bool askers, struct pa_heap_table *t)
 {
-	uint32_t *names = pa_stacks_by_name(r), module;
+	uint32_t *names = pa_stacks_by_name(r, askers), module;
 	struct pa_map map = {0};
 	size_t capacity = 0;
 	int err = names ? 0 : -ENOMEM;
@@ -339,12 +373,23 @@ out:
 int pa_heap_table_build(const struct pa_report *r, enum pa_by by, enum pa_heap_sort sort, struct pa_heap_table *t)
 {
 	*t = (struct pa_heap_table){0};
-	int err = by == PA_BY_THREAD ? by_thread(r, t) : by == PA_BY_STACK ? by_stack(r, t) : build(r, by, t);
+	int err = by == PA_BY_THREAD ? by_thread(r, t) : by == PA_BY_STACK ? by_stack(r, false, t) : build(r, by, t);
 	if (!err)
 		finish(r, sort, t);
 	if (!err && by == PA_BY_FUNCTION)
 		err = best_lines(r, sort, t);
 	if (err)
+		pa_heap_table_fini(t);
+	return err;
+}
+
+int pa_heap_table_askers(const struct pa_report *r, enum pa_heap_sort sort, struct pa_heap_table *t)
+{
+	*t = (struct pa_heap_table){0};
+	int err = by_stack(r, true, t);
+	if (!err)
+		finish(r, sort, t);
+	else
 		pa_heap_table_fini(t);
 	return err;
 }

@@ -37,6 +37,8 @@ struct pa_heap_table {
 
 /* Errors: -ENOMEM. */
 int pa_heap_table_build(const struct pa_report *r, enum pa_by by, enum pa_heap_sort sort, struct pa_heap_table *t);
+/* By stack from who asked for the memory on. */
+int pa_heap_table_askers(const struct pa_report *r, enum pa_heap_sort sort, struct pa_heap_table *t);
 void pa_heap_table_fini(struct pa_heap_table *t);
 
 /* The level (index into r->levels) that an allocation of this stack belongs to; *module is the index of its module. */
@@ -45,8 +47,9 @@ size_t pa_heap_owner(const struct pa_report *r, uint32_t stack, uint32_t *module
 bool pa_heap_is_wrapper(const char *function);
 
 /* Which stacks read the same: number[i] is equal for stacks whose functions, files and lines are, from 1; 0 for [0].
+ * askers: wrappers at the leaf are not looked at, see pa_heap_owner.
  * Shapes: number has r->nr_stacks elements, the caller frees it. Errors: NULL: out of memory. */
-uint32_t *pa_stacks_by_name(const struct pa_report *r);
+uint32_t *pa_stacks_by_name(const struct pa_report *r, bool askers);
 
 void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what);
 

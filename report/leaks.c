@@ -43,7 +43,7 @@ static int order(const void *left, const void *right)
 /* Stacks that read the same are one row, whichever process they are of. */
 static int collect(const struct pa_report *r, const struct pa_leaks_options *o, struct pa_leaks *l)
 {
-	uint32_t *names = pa_stacks_by_name(r);
+	uint32_t *names = pa_stacks_by_name(r, false);
 	struct pa_map map = {0};
 	size_t capacity = 0;
 	int err = names ? 0 : -ENOMEM;

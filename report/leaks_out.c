@@ -37,7 +37,7 @@ static const struct pa_report_process *lost_events(const struct pa_report *r, ui
 }
 
 /* How far the figures can be trusted. */
-static void write_trust(const struct pa_report *r, const struct pa_leaks *l, FILE *out)
+static void write_trust(const struct pa_report *r, const struct pa_leaks *l, bool growth, FILE *out)
 {
 	char interval[PA_QUANTITY_MAX];
 	uint64_t frees;
@@ -49,7 +49,7 @@ static void write_trust(const struct pa_report *r, const struct pa_leaks *l, FIL
 		fprintf(out,
 			"  events were lost (%" PRIu64 " frees among them): blocks shown here may have been freed\n",
 			frees);
-	if (!r->clean)
+	if (!r->clean && !growth)
 		fputs("  the recording has not ended: this is what it holds so far\n", out);
 	if (l->nr_execed)
 		fprintf(out, "  %zu %s became another program: what they held is not counted\n", l->nr_execed,
@@ -75,10 +75,11 @@ static void write_summary(const struct pa_report *r, const struct pa_leaks *l, c
 			l->suppressed_blocks ? " or is suppressed" : "");
 		return;
 	}
-	fprintf(out, "%s%s leaked%s in %" PRIu64 " %s by %zu %s (%.2f %% of %s allocated)\n", style->bold,
-		pa_size_text(size, positive(l->bytes)), style->plain, positive(l->blocks),
-		plural(positive(l->blocks), "block", "blocks"), l->nr_leaking, plural(l->nr_leaking, "stack", "stacks"),
-		pa_percent(positive(l->bytes), r->heap.sum.bytes), pa_size_text(all, r->heap.sum.bytes));
+	fprintf(out, "%s%s %s%s in %" PRIu64 " %s by %zu %s (%.2f %% of %s allocated)\n", style->bold,
+		pa_size_text(size, positive(l->bytes)), r->clean ? "leaked" : "not freed so far", style->plain,
+		positive(l->blocks), plural(positive(l->blocks), "block", "blocks"), l->nr_leaking,
+		plural(l->nr_leaking, "stack", "stacks"), pa_percent(positive(l->bytes), r->heap.sum.bytes),
+		pa_size_text(all, r->heap.sum.bytes));
 }
 
 static void write_leak(const struct pa_report *r, const struct pa_leaks *l, const struct pa_leak *leak,
@@ -93,7 +94,8 @@ static void write_leak(const struct pa_report *r, const struct pa_leaks *l, cons
 		fprintf(out, " \xC2\xB1 %s", pa_size_text(interval, pa_interval(leak->variance)));
 	fprintf(out, " (%.1f %%) in %" PRId64 " %s\n", pa_percent(positive(leak->bytes), positive(l->bytes)),
 		leak->blocks, plural((uint64_t)leak->blocks, "block", "blocks"));
-	pa_stack_text(r, o, leak->stack, 6, o->limit == SIZE_MAX ? 0 : TEXT_FRAMES, out);
+	const struct pa_stack_style frames = {.indent = 6, .max = o->limit == SIZE_MAX ? 0 : TEXT_FRAMES};
+	pa_stack_text(r, o, leak->stack, &frames, out);
 }
 
 static void write_suppressions(const struct pa_leaks *l, const struct pa_suppressions *s,
@@ -133,7 +135,7 @@ int pa_leaks_text(const struct pa_report *r, const struct pa_leaks *l, const str
 
 	pa_style_get(o, &style);
 	write_summary(r, l, v, &style, out);
-	write_trust(r, l, out);
+	write_trust(r, l, v->growth, out);
 	if (v->threshold > 1)
 		fprintf(out, "  %s the threshold of %s\n", v->over ? "over" : "below",
 			pa_size_text(size, v->threshold));

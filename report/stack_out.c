@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "report/escape.h"
+#include "report/heap_table.h"
 #include "report/text.h"
 
 #define FUNCTION_MAX 40
@@ -29,9 +30,25 @@ static const struct pa_report_level *next(struct steps *s, const struct pa_repor
 	return &r->levels[f->first + s->level++];
 }
 
-static size_t count(const struct pa_report *r, uint32_t stack)
+/* At the leaf, or at who asked for the memory. */
+static struct steps begin(const struct pa_report *r, uint32_t stack, bool asker)
 {
 	struct steps s = {.r = r, .stack = stack};
+	uint32_t module;
+	size_t level = asker ? pa_heap_owner(r, stack, &module) : 0;
+	for (uint32_t at = asker ? stack : 0; at; at = r->stacks[at].parent) {
+		const struct pa_report_frame *f = &r->frames[r->stacks[at].frame];
+		if (level >= f->first && level < f->first + f->nr) {
+			s.stack = at;
+			s.level = (uint32_t)(level - f->first);
+			break;
+		}
+	}
+	return s;
+}
+
+static size_t count(struct steps s)
+{
 	const struct pa_report_module *m;
 	size_t nr = 0;
 	while (next(&s, &m))
@@ -66,19 +83,19 @@ static void write_step(const struct pa_report *r, const struct pa_report_options
 }
 
 /* Of a stack that is too long the leaf-most frames and the root are shown. */
-void pa_stack_text(const struct pa_report *r, const struct pa_report_options *o, uint32_t stack, unsigned indent,
-		   size_t max, FILE *out)
+void pa_stack_text(const struct pa_report *r, const struct pa_report_options *o, uint32_t stack,
+		   const struct pa_stack_style *style, FILE *out)
 {
-	struct steps s = {.r = r, .stack = stack};
+	struct steps s = begin(r, stack, style->asker);
 	const struct pa_report_module *m;
 	const struct pa_report_level *l;
-	size_t nr = count(r, stack), at = 0;
+	size_t nr = count(s), at = 0, max = style->max;
 	while ((l = next(&s, &m))) {
-		bool hidden = max && nr > max && at >= max - 1 && at + 1 < nr;
+		bool hidden = max && nr > max && at + 2 > max && at + 1 < nr;
 		if (!hidden)
-			write_step(r, o, indent, l, m, out);
-		else if (at == max - 1)
-			fprintf(out, "%*s... %zu frames ...\n", (int)indent, "", nr - max);
+			write_step(r, o, style->indent, l, m, out);
+		else if (at + 2 == max + 1)
+			fprintf(out, "%*s... %zu frames ...\n", (int)style->indent, "", nr - max);
 		at++;
 	}
 }

@@ -66,17 +66,23 @@ int pa_suppressions_default(struct pa_suppressions *s)
 	static const struct {
 		const char *asker, *caller;
 	} known[] = {
-	    {"^_IO_file_doallocate$", NULL}, /* the buffer of a stream */
-	    {"/libstdc++.so", "/ld-linux"},  /* its constructor: memory to throw bad_alloc with */
-	    {"/ld-linux", NULL},             /* the loader's lists and what dlopen keeps */
-	    {"^_dl_", NULL},                 /* the same, linked statically */
-	    {"^_nl_", NULL},                 /* locales */
-	    {"^setlocale$", NULL},
+	    {"_IO_file_doallocate$", NULL}, /* the buffer of a stream */
+	    {"/libstdc++.so", "/ld-linux"}, /* its constructor: memory to throw bad_alloc with */
+	    {"/ld-linux", NULL},            /* the loader's lists and what dlopen keeps */
+	    {"^_dl_", NULL},                /* the same, linked statically */
+	    {"^_nl_", NULL},                /* locales */
+	    {"setlocale$", NULL},
 	    {"newlocale$", NULL},
-	    {"^__gconv_", NULL},
+	    {"__gconv_", NULL},
 	    {"^tzset_internal$", NULL}, /* the time zone */
-	    {"^__tzfile_read$", NULL},
-	    {"^__tzstring", NULL},
+	    {"__tzfile_read$", NULL},
+	    {"__tzstring", NULL},
+	    {"__nss_", NULL}, /* who answers getpwnam and the like, and the buffers of the latter */
+	    {"^nss_", NULL},
+	    {"^global_state_allocate$", NULL},
+	    {"^getpw*$", NULL},
+	    {"^getgr*$", NULL},
+	    {"^gethostby*$", NULL},
 	};
 	int err = 0;
 	for (size_t i = 0; !err && i < sizeof(known) / sizeof(known[0]); i++) {

@@ -17,6 +17,9 @@
 
 #define SECOND UINT64_C(1000000000)
 
+/* Collectors write every second. */
+#define WRITTEN_WITHIN (3 * SECOND)
+
 #define DURATION_DEFAULT  (3600 * SECOND)
 #define INTERVAL_DEFAULT  (60 * SECOND)
 #define THRESHOLD_LEAKED  1
@@ -70,6 +73,20 @@ struct arguments {
 	pid_t pid;   /* 0: a file */
 	uint32_t id; /* of the process in the recording */
 };
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
+}
+
+static void sleep_until(uint64_t ns)
+{
+	struct timespec t = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+		;
+}
 
 static bool take_format(struct arguments *a)
 {
@@ -148,20 +165,6 @@ static int finished(struct arguments *a, struct pa_report *r)
 
 /* ---- watching -------------------------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * SECOND + (uint64_t)t.tv_nsec;
-}
-
-static void sleep_until(uint64_t ns)
-{
-	struct timespec t = {.tv_sec = (time_t)(ns / SECOND), .tv_nsec = (long)(ns % SECOND)};
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
-		;
-}
-
 static bool still_running(const struct arguments *a, const struct pa_report *r)
 {
 	if (r->clean)
@@ -185,38 +188,42 @@ struct watch {
 	bool done;
 };
 
+static int judge(struct arguments *a, struct watch *w, const struct pa_report *r, bool ended)
+{
+	struct pa_leaks_options growth = {.growth = true};
+	struct pa_leaks l;
+	uint64_t now = now_ns();
+	struct pa_leaks_verdict v = {.growth = true, .watched_ns = now - w->start_ns, .threshold = a->threshold};
+
+	for (uint32_t i = 1; a->id && i < r->nr_processes; i++)
+		if (r->processes[i].id == a->id)
+			growth.process = i;
+	if (pa_leaks_find(r, &growth, &a->known, &l))
+		return pa_fail("leaks", "%s", strerror(ENOMEM)); /* and done */
+	v.over = l.bytes > 0 && (uint64_t)l.bytes >= v.threshold;
+	w->done = v.over || ended || now >= w->end_ns;
+	if (ended)
+		pa_fail(a->read.input, "the %s has ended", a->pid ? "process" : "recording");
+	else
+		progress(a, &l, v.watched_ns);
+	int status = w->done ? print(a, r, &l, &v) : PA_EXIT_OK;
+	pa_leaks_fini(&l);
+	return status;
+}
+
 /* One look. Returns the exit status once done. */
 static int look(struct arguments *a, struct watch *w)
 {
 	struct pa_report *r = pa_reading_load(&a->read);
-	struct pa_leaks l = {0};
-	struct pa_leaks_options growth = {.growth = true};
-	uint64_t now = now_ns();
-	struct pa_leaks_verdict v = {.growth = true, .watched_ns = now - w->start_ns, .threshold = a->threshold};
 	int status = PA_EXIT_ERROR;
 
 	w->done = true;
 	if (!r)
 		return status;
-	for (uint32_t i = 1; a->id && i < r->nr_processes; i++)
-		if (r->processes[i].id == a->id)
-			growth.process = i;
-	if (!pa_reading_wants_heap(&a->read, r)) {
-		pa_report_free(r);
-		return status;
-	}
-	bool ended = !still_running(a, r);
-	if (pa_leaks_find(r, &growth, &a->known, &l)) {
-		status = pa_fail("leaks", "%s", strerror(ENOMEM));
-	} else {
-		v.over = l.bytes > 0 && (uint64_t)l.bytes >= v.threshold;
-		w->done = v.over || ended || now >= w->end_ns;
-		if (ended)
-			pa_fail(a->read.input, "the %s has ended", a->pid ? "process" : "recording");
-		status = w->done ? print(a, r, &l, &v) : PA_EXIT_OK;
-		progress(a, &l, v.watched_ns);
-	}
-	pa_leaks_fini(&l);
+	bool ended = !still_running(a, r), asked = strstr(pa_text(r, r->mode), "memory");
+	/* what has just begun comes into the recording a second later */
+	if ((!ended && asked && now_ns() - w->start_ns < WRITTEN_WITHIN) || pa_reading_wants_heap(&a->read, r))
+		status = judge(a, w, r, ended);
 	pa_report_free(r);
 	return status;
 }
@@ -229,6 +236,7 @@ static int watch(struct arguments *a, const struct pa_report *first)
 	a->duration_ns = a->duration_ns ? a->duration_ns : DURATION_DEFAULT;
 	a->interval_ns = a->interval_ns ? a->interval_ns : INTERVAL_DEFAULT;
 	a->threshold = a->threshold_given ? a->threshold : THRESHOLD_WATCHED;
+	a->read.growing = true;
 	w.end_ns = w.start_ns + a->duration_ns;
 	/* the recording's time, which is the monotonic clock of this machine */
 	a->read.window.from_ns = w.start_ns > first->started_mono_ns ? w.start_ns - first->started_mono_ns : 0;
@@ -249,7 +257,13 @@ static bool find_process(struct arguments *a, const char *text)
 	if (pid <= 0 || pid > INT32_MAX || kill((pid_t)pid, 0) == -1)
 		return pa_fail(text, "there is no such file, and no process of that number"), false;
 	a->pid = (pid_t)pid;
-	char *path = pa_recording_of(a->pid, &a->id);
+	bool some = true;
+	char *path = NULL;
+	for (uint64_t until = now_ns() + WRITTEN_WITHIN; !path && some; sleep_until(now_ns() + SECOND / 4)) {
+		path = pa_recording_of(a->pid, &a->id, &some);
+		if (path || now_ns() > until)
+			break;
+	}
 	if (!path)
 		return pa_fail(text, "this process is not being recorded; start it as `perfagent record -- COMMAND`"),
 		       false;
@@ -270,6 +284,19 @@ static bool choose(struct arguments *a, int argc, char **argv)
 	return true;
 }
 
+/* A recording that has just begun is empty for its first second. */
+static struct pa_report *load(struct arguments *a)
+{
+	struct pa_report *r = pa_reading_load(&a->read);
+	uint64_t until = now_ns() + WRITTEN_WITHIN;
+	while (r && !r->started_mono_ns && now_ns() < until && still_running(a, r)) {
+		pa_report_free(r);
+		sleep_until(now_ns() + SECOND / 4);
+		r = pa_reading_load(&a->read);
+	}
+	return r;
+}
+
 int pa_cmd_leaks(int argc, char **argv)
 {
 	struct arguments a = {.read = {.command = "leaks", .window = {.to_ns = UINT64_MAX}}};
@@ -283,7 +310,7 @@ int pa_cmd_leaks(int argc, char **argv)
 	if (!choose(&a, argc, argv) || !load_suppressions(&a))
 		goto out;
 	pa_reading_fit_terminal(&a.read);
-	struct pa_report *r = pa_reading_load(&a.read);
+	struct pa_report *r = load(&a);
 	if (r && still_running(&a, r))
 		status = watch(&a, r);
 	else if (r && pa_reading_wants_heap(&a.read, r))

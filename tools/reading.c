@@ -76,7 +76,7 @@ struct pa_report *pa_reading_load(struct pa_reading *a)
 		pa_fail(a->input, "%s", err);
 		return NULL;
 	}
-	if (a->window.from_ns && a->window.from_ns >= r->duration_ns) {
+	if (!a->growing && a->window.from_ns && a->window.from_ns >= r->duration_ns) {
 		pa_fail(a->input, "--from is behind the end: the recording is %.3f s long",
 			(double)r->duration_ns / 1e9);
 		pa_report_free(r);

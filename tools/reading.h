@@ -12,6 +12,7 @@ struct pa_reading {
 	const char *input, *output;
 	const struct pa_output *format; /* of report and flame */
 	struct pa_report_window window;
+	bool growing; /* the recording is being written: the window may begin after what is there */
 	struct pa_report_options options;
 };
 

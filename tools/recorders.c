@@ -20,6 +20,7 @@ struct visit {
 	pid_t pid;                 /* a recorded process */
 	uint32_t id;
 	char *found;
+	bool some; /* a collector that records */
 };
 
 static bool is_number(const char *name)
@@ -114,6 +115,7 @@ static bool has_process(struct visit *v, const char *process, const char *link)
 	if (len < 5 || memcmp(path + len - 4, ".pfa", 4) || !is_writable(link) || !is_collector(process))
 		return false;
 	path[len] = 0;
+	v->some = true;
 	if (pa_recording_open(path, &rec, err, sizeof(err)))
 		return false;
 	pa_recording_processes(rec, on_process, &s);
@@ -124,10 +126,11 @@ static bool has_process(struct visit *v, const char *process, const char *link)
 	return true;
 }
 
-char *pa_recording_of(pid_t pid, uint32_t *id)
+char *pa_recording_of(pid_t pid, uint32_t *id, bool *some_collector)
 {
 	struct visit v = {.fn = has_process, .pid = pid};
 	visit(&v);
 	*id = v.id;
+	*some_collector = v.some;
 	return v.found;
 }
