@@ -22,7 +22,7 @@ load malloc
 	run_heaps "$TARGETS/malloc_calls" figures
 }
 
-@test "R48 cfree, free_sized, free_aligned_sized: there or not as without the agent, and working" {
+@test "R48 cfree, free_sized, free_aligned_sized: found by name, they work" {
 	run_heaps "$TARGETS/malloc_calls" names
 }
 
