@@ -71,7 +71,8 @@ static void write_totals(struct pa_json *j, const struct pa_report *r)
 	pa_json_u64(j, "bytes_freed", s->freed);
 	pa_json_i64(j, "bytes_live", s->live);
 	pa_json_i64(j, "blocks_live", s->live_calls);
-	pa_json_u64(j, "temporary", s->temporary);
+	if (pa_heap_knows_temporary(r))
+		pa_json_u64(j, "temporary", s->temporary);
 	pa_json_u64(j, "samples", s->samples);
 	pa_json_row(j, "intervals");
 	pa_json_u64(j, "bytes_allocated", pa_interval(s->var_bytes));
@@ -79,7 +80,7 @@ static void write_totals(struct pa_json *j, const struct pa_report *r)
 	pa_json_end_object(j);
 }
 
-static void write_sum(struct pa_json *j, const struct pa_heap_row *row)
+static void write_sum(struct pa_json *j, const struct pa_heap_row *row, bool temporary)
 {
 	const struct pa_heap_sum *s = &row->self;
 	kib(j, "size_kb", (int64_t)s->bytes);
@@ -88,7 +89,8 @@ static void write_sum(struct pa_json *j, const struct pa_heap_row *row)
 	pa_json_i64(j, "live_count", s->live_calls);
 	kib(j, "peak_kb", (int64_t)s->peak);
 	pa_json_u64(j, "peak_count", s->peak_calls);
-	pa_json_u64(j, "temporary", s->temporary);
+	if (temporary)
+		pa_json_u64(j, "temporary", s->temporary);
 	pa_json_u64(j, "bytes", s->bytes);
 	pa_json_i64(j, "bytes_live", s->live);
 	pa_json_u64(j, "bytes_peak", s->peak);
@@ -111,7 +113,7 @@ static void write_row(struct pa_json *j, const struct pa_report *r, enum pa_by b
 		text_or_null(j, "file", pa_text(r, row->file));
 		pa_json_u64(j, "line", row->line);
 	}
-	write_sum(j, row);
+	write_sum(j, row, pa_heap_knows_temporary(r));
 	if (by == PA_BY_STACK)
 		pa_stack_json(j, "stack", r, row->stack);
 	pa_json_end_object(j);
@@ -266,7 +268,8 @@ static void write_processes(struct pa_json *j, const struct pa_report *r)
 		pa_json_u64(j, "allocations", h->sum.calls);
 		pa_json_u64(j, "frees", h->sum.frees);
 		pa_json_u64(j, "bytes_allocated", h->sum.bytes);
-		pa_json_u64(j, "temporary", h->sum.temporary);
+		if (h->mode == PA_HEAP_EXACT)
+			pa_json_u64(j, "temporary", h->sum.temporary);
 		pa_json_u64(j, "unknown_frees", h->unknown_frees);
 		pa_json_u64(j, "lost", h->lost);
 		pa_json_u64(j, "lost_frees", h->lost_frees);

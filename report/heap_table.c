@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/wire.h"
+
 enum pa_heap_sort pa_heap_sort_find(const char *name)
 {
 	static const char *const names[] = {"bytes", "calls", "live", "peak", "temporary"};
@@ -28,6 +30,14 @@ uint64_t pa_heap_sort_value(const struct pa_heap_sum *sum, enum pa_heap_sort sor
 	default:
 		return sum->bytes;
 	}
+}
+
+bool pa_heap_knows_temporary(const struct pa_report *r)
+{
+	size_t exact = 0;
+	for (size_t i = 0; i < r->heap.nr_processes; i++)
+		exact += r->heap.processes[i].mode == PA_HEAP_EXACT;
+	return exact > 0;
 }
 
 void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what)

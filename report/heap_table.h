@@ -41,6 +41,9 @@ int pa_heap_table_build(const struct pa_report *r, enum pa_by by, enum pa_heap_s
 int pa_heap_table_askers(const struct pa_report *r, enum pa_heap_sort sort, struct pa_heap_table *t);
 void pa_heap_table_fini(struct pa_heap_table *t);
 
+/* Whether temporary allocations were counted: what a thread did next is known in exact mode only. */
+bool pa_heap_knows_temporary(const struct pa_report *r);
+
 /* The level (index into r->levels) that an allocation of this stack belongs to; *module is the index of its module. */
 size_t pa_heap_owner(const struct pa_report *r, uint32_t stack, uint32_t *module);
 /* Whether a function only hands on what its caller asked for. */

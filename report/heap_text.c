@@ -86,7 +86,7 @@ static void write_totals(const struct head *h)
 	label(h, "allocated");
 	fprintf(h->out, "%s in %s calls", pa_size_text(size, s->bytes), pa_count_text(calls, s->calls));
 	fprintf(h->out, ", %s in %s freed", pa_size_text(size, s->freed), pa_count_text(calls, s->frees));
-	if (s->calls)
+	if (s->calls && pa_heap_knows_temporary(h->r))
 		fprintf(h->out, "; %.1f %% temporary (freed by the next heap call)",
 			pa_percent(s->temporary, s->calls));
 	fputc('\n', h->out);

@@ -202,7 +202,8 @@ int pa_heap_text_table(const struct pa_report *r, const struct pa_report_options
 	    .by = by,
 	    .sort = sort_of(by, o->sort),
 	    .names = {.r = r, .o = o, .out = out, .by = by, .numbers = NUMBERS_WIDTH, .places = true},
-	    .temporary = !o->width || o->width >= WIDE_ENOUGH || (o->sort && !strcmp(o->sort, "temporary")),
+	    .temporary = pa_heap_knows_temporary(r) &&
+			 (!o->width || o->width >= WIDE_ENOUGH || (o->sort && !strcmp(o->sort, "temporary"))),
 	};
 	struct pa_heap_table rows;
 	int err = by == PA_BY_BAD || t.sort == PA_HEAP_SORT_BAD ? -EINVAL : pa_heap_table_build(r, by, t.sort, &rows);

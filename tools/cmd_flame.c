@@ -130,7 +130,8 @@ static int run(struct pa_reading *a)
 			 is_heap(a) ? a->options.kind : "", a->format->suffix);
 		path = name;
 	}
-	if (!is_heap(a) || pa_reading_wants_heap(a, r))
+	bool temporary = is_heap(a) && !strcmp(a->options.kind, "temporary");
+	if ((!is_heap(a) || pa_reading_wants_heap(a, r)) && (!temporary || pa_reading_wants_temporary(a, r)))
 		status = write_to(a, r, path);
 	pa_report_free(r);
 	return status;

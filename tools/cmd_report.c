@@ -70,7 +70,9 @@ static int run(struct pa_reading *a)
 
 	if (!r)
 		return status;
-	if ((!a->options.memory_only || pa_reading_wants_heap(a, r)) && pa_outfile_open(&f, a->output))
+	bool temporary = a->options.sort && !strcmp(a->options.sort, "temporary");
+	if ((!a->options.memory_only || pa_reading_wants_heap(a, r)) &&
+	    (!temporary || pa_reading_wants_temporary(a, r)) && pa_outfile_open(&f, a->output))
 		status = pa_outfile_close(&f, a->format->write(r, &a->options, f.stream));
 	pa_report_free(r);
 	return status;

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "report/heap_table.h"
 #include "tools/quantity.h"
 
 #define TERMINAL_WIDTH 100 /* when the terminal does not say */
@@ -93,6 +94,14 @@ bool pa_reading_wants_heap(const struct pa_reading *a, const struct pa_report *r
 		pa_fail(a->input, "no allocations were recorded; `perfagent report` says why in its notes");
 	else
 		pa_fail(a->input, "no allocations in this recording; record with --mode cpu,memory");
+	return false;
+}
+
+bool pa_reading_wants_temporary(const struct pa_reading *a, const struct pa_report *r)
+{
+	if (pa_heap_knows_temporary(r))
+		return true;
+	pa_fail(a->input, "temporary allocations are not known of samples; record with --heap=exact");
 	return false;
 }
 

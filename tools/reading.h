@@ -42,6 +42,9 @@ struct pa_report *pa_reading_load(struct pa_reading *a);
 /* Says that there are no allocations in it and how to have some. Errors: false. */
 bool pa_reading_wants_heap(const struct pa_reading *a, const struct pa_report *r);
 
+/* Says that temporary allocations are counted in exact mode only. Errors: false. */
+bool pa_reading_wants_temporary(const struct pa_reading *a, const struct pa_report *r);
+
 /* Names are cut and headings are bold only where a person reads them: an answer to a terminal. */
 void pa_reading_fit_terminal(struct pa_reading *a);
 

@@ -105,6 +105,14 @@ complains() {
 	grep -q '^  precision  one sample in 512 KiB allocated .*95 %: allocated ± ' "$T/out"
 	grep -q '^  lost       3 events (2 known frees): the totals lack them; live and peak may be too high from 2.000 s on$' "$T/out"
 	grep -q 'its threads waited 0.250 s for the collector; 7 freed blocks were allocated before the recording$' "$T/out"
+	# what a thread did next is not seen in samples
+	if grep -q temporary "$T/out"; then fail "temporary allocations are not known"; fi
+	"$PERFAGENT" report -i "$T/t.pfa" --format json >"$T/json"
+	schema report-1 "$T/json"
+	jq -e '.memory | has("temporary") or (.top_allocators[0] | has("temporary")) | not' "$T/json"
+	complains 2 'not known of samples; record with --heap=exact' "$PERFAGENT" report -i "$T/t.pfa" --sort temporary
+	complains 2 'not known of samples; record with --heap=exact' "$PERFAGENT" flame -i "$T/t.pfa" --kind temporary -o "$T/x.svg"
+	[ ! -e "$T/x.svg" ]
 	"$PERFAGENT" leaks "$T/t.pfa" -t 1GB >"$T/out"
 	grep -q 'estimated from samples' "$T/out"
 	grep -q 'events were lost (2 frees among them): blocks shown here may have been freed' "$T/out"
