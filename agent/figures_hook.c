@@ -78,20 +78,24 @@ static void record(struct pa_block *block, uint64_t now_ns, uint64_t cost_ns, co
 	pa_ring_commit(&block->hook_ring);
 }
 
-void pa_figures_maybe_hook(struct pa_block *block, uint64_t now_ns)
+static __attribute__((noinline)) void ask_and_record(struct pa_block *block, uint64_t now_ns)
 {
-	uint64_t due = pa_load_relaxed(&due_ns), before, cost;
-	struct mallinfo2 info;
+	uint64_t before = pa_now_sig(), cost;
+	struct mallinfo2 info = ask();
 
-	if (!ask || now_ns < due || pa_load_relaxed(&given_up) || !pa_claim_u64(&due_ns, due, now_ns + EVERY_NS) ||
-	    !block->has_slot || !is_outside_handlers(block))
-		return;
-	before = pa_now_sig();
-	info = ask();
 	cost = pa_now_sig() - before;
 	record(block, before, cost, &info);
 	if (cost > EVERY_NS / TIMES_COST)
 		pa_store_relaxed(&due_ns, now_ns + cost * TIMES_COST);
-	if (cost > TOO_LONG_NS && pa_exchange(&given_up, true) == false)
+	if (cost > TOO_LONG_NS && !pa_exchange(&given_up, true))
 		pa_record_note_sig(block, &block->hook_ring, PA_NOTE_HEAP_FIGURES, cost, 0);
+}
+
+void pa_figures_maybe_hook(struct pa_block *block, uint64_t now_ns)
+{
+	uint64_t due = pa_load_relaxed(&due_ns);
+
+	if (ask && now_ns >= due && !pa_load_relaxed(&given_up) && pa_claim_u64(&due_ns, due, now_ns + EVERY_NS) &&
+	    block->has_slot && is_outside_handlers(block))
+		ask_and_record(block, now_ns);
 }
