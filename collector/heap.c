@@ -78,7 +78,7 @@ struct weight {
 	double variance;
 };
 
-static struct weight estimate(const struct pa_heap *h, uint64_t size, uint32_t mean)
+static __attribute__((noinline)) struct weight estimate(const struct pa_heap *h, uint64_t size, uint32_t mean)
 {
 	struct weight w;
 	double calls, bytes, unit = (double)(1u << PA_HEAP_FRACTION_BITS);
@@ -173,28 +173,32 @@ static inline void subtract(struct pa_heap *h, uint32_t row, const struct weight
 /* ---- events ----------------------------------------------------------------------------------------------------- */
 
 /* A block ends at `stamp`. source NULL: nobody said so. */
-static inline void end_block(struct pa_heap *h, struct pa_heap_source *source, const struct pa_live_block *block,
-			     uint64_t stamp)
+static inline __attribute__((always_inline)) void end_block(struct pa_heap *h, struct pa_heap_source *source,
+							    const struct pa_live_block *block, uint64_t stamp)
 {
 	struct weight w = weight_of(h, block->size, block->mean);
 	uint32_t class = pa_heap_clock_class(h->clock, stamp - block->stamp);
+	struct pa_heap_thread *t;
+	uint64_t temporary;
 
 	subtract(h, block->row, &w);
 	h->lifetime_calls[class] += w.calls;
 	h->lifetime_bytes[class] += w.bytes;
 	if (!source)
 		return;
-	h->threads[source->thread].frees += w.calls;
-	h->threads[source->thread].freed += w.bytes;
-	h->threads[source->thread].changed = true;
-	if (source->last_address == block->address && source->last_stamp == block->stamp && h->mode == PA_HEAP_EXACT) {
-		h->rows[block->row].temporary++;
-		h->temporary++;
-	}
+	t = &h->threads[source->thread];
+	t->frees += w.calls;
+	t->freed += w.bytes;
+	t->changed = true;
+	/* no branch: whether it is depends on the program */
+	temporary = (source->last_address == block->address) & (source->last_stamp == block->stamp) &
+		    (h->mode == PA_HEAP_EXACT);
+	h->rows[block->row].temporary += temporary;
+	h->temporary += temporary;
 }
 
 /* Another block appeared where one lives: its end was lost, or has not arrived yet. */
-static void replace(struct pa_heap *h, const struct pa_live_block *old, uint64_t stamp)
+static __attribute__((noinline)) void replace(struct pa_heap *h, const struct pa_live_block *old, uint64_t stamp)
 {
 	struct pa_live_block before;
 
@@ -206,7 +210,7 @@ static void replace(struct pa_heap *h, const struct pa_live_block *old, uint64_t
 }
 
 /* Its free was found before it. */
-static bool was_freed_early(struct pa_heap *h, const struct pa_heap_event *e, uint64_t *stamp)
+static __attribute__((noinline)) bool was_freed_early(struct pa_heap *h, const struct pa_heap_event *e, uint64_t *stamp)
 {
 	struct pa_live *gens[2] = {&h->freed_early.now, &h->freed_early.before};
 
@@ -223,7 +227,7 @@ static bool was_freed_early(struct pa_heap *h, const struct pa_heap_event *e, ui
 }
 
 /* It cannot be remembered: what it allocated counts, and that it lives does not. */
-static void leave_out(struct pa_heap *h, const struct pa_live_block *block)
+static __attribute__((noinline)) void leave_out(struct pa_heap *h, const struct pa_live_block *block)
 {
 	end_block(h, NULL, block, block->stamp);
 	h->untracked++;
@@ -231,7 +235,8 @@ static void leave_out(struct pa_heap *h, const struct pa_live_block *block)
 }
 
 /* An older block than the one that is there: it has gone already. */
-static void came_late(struct pa_heap *h, struct pa_live_block *block, const struct pa_live_block *there)
+static __attribute__((noinline)) void came_late(struct pa_heap *h, struct pa_live_block *block,
+						const struct pa_live_block *there)
 {
 	struct pa_live_block other;
 
@@ -269,10 +274,12 @@ static inline void on_alloc(struct pa_heap *h, struct pa_heap_source *source, co
 }
 
 /* Nothing lives there: the free of a block that was replaced, of one that has not come yet, or of one we never knew. */
-static void free_unmatched(struct pa_heap *h, struct pa_heap_source *source, const struct pa_heap_event *e)
+static __attribute__((noinline)) void free_unmatched(struct pa_heap *h, struct pa_heap_source *source,
+						     const struct pa_heap_event *e)
 {
 	struct pa_live_block block = {.address = e->address, .stamp = e->stamp}, old;
 
+	h->changes++;
 	if (pa_live_nr(&h->replaced.now) && pa_live_take(&h->replaced.now, e->address, e->stamp, &old))
 		return;
 	if (pa_live_nr(&h->replaced.before) && pa_live_take(&h->replaced.before, e->address, e->stamp, &old))
@@ -296,7 +303,6 @@ void pa_heap_play(struct pa_heap *h, struct pa_heap_source *source, const struct
 {
 	if (__builtin_expect(!e->address, 0))
 		return;
-	h->changes++;
 	switch (e->type) {
 	case PA_HR_ALLOC:
 		on_alloc(h, source, e);
@@ -305,10 +311,12 @@ void pa_heap_play(struct pa_heap *h, struct pa_heap_source *source, const struct
 		on_free(h, source, e);
 		break;
 	case PA_HR_MAP:
+		h->changes++;
 		h->mapped_calls++;
 		h->mapped_bytes += e->size;
 		break;
 	case PA_HR_UNMAP:
+		h->changes++;
 		h->unmapped_bytes += e->size;
 		break;
 	}

@@ -108,7 +108,7 @@ struct pa_heap {
 	/* told by others */
 	uint64_t lost, lost_frees, unrecorded, stalled_ns, own_bytes, mean;
 	uint64_t uncertain_ns;
-	uint64_t changes; /* bumped with every event */
+	uint64_t changes; /* bumped with everything but allocations and frees */
 
 	struct {                                           /* as of the last flush */
 		uint64_t ns, changes, peak_nr, peak_bytes; /* ns before the first one: when the heap began */

@@ -55,7 +55,7 @@ struct pa_heap_drain {
 	const struct pa_heap_clock *clock;
 	uint64_t until; /* the clock of this pass */
 	struct ring *rings;
-	uint32_t *queue; /* heap of rings by the stamp of their next event */
+	struct ring **queue; /* heap of rings by the stamp of their next event */
 	uint32_t nr_queue;
 	/* of the pass being made */
 	const struct pa_heap_sink *sink;
@@ -71,7 +71,7 @@ struct pa_heap_drain *pa_heap_drain_new(struct pa_session *s, const struct pa_he
 	d->s = s;
 	d->clock = clock;
 	d->rings = calloc(s->nr_heap_rings, sizeof(*d->rings));
-	d->queue = calloc(s->nr_heap_rings, sizeof(*d->queue));
+	d->queue = calloc(s->nr_heap_rings, sizeof(struct ring *));
 	if (!d->rings || !d->queue) {
 		pa_heap_drain_free(d);
 		return NULL;
@@ -391,7 +391,7 @@ static bool decode(struct pa_heap_drain *d, struct ring *r)
 
 static inline uint64_t next_stamp(const struct pa_heap_drain *d, uint32_t place)
 {
-	const struct ring *r = &d->rings[d->queue[place]];
+	const struct ring *r = d->queue[place];
 
 	return r->work->events[r->next].stamp;
 }
@@ -399,7 +399,8 @@ static inline uint64_t next_stamp(const struct pa_heap_drain *d, uint32_t place)
 static void sift_down(struct pa_heap_drain *d, uint32_t place)
 {
 	for (;;) {
-		uint32_t least = place, left = 2 * place + 1, swap;
+		uint32_t least = place, left = 2 * place + 1;
+		struct ring *swap;
 
 		if (left < d->nr_queue && next_stamp(d, left) < next_stamp(d, least))
 			least = left;
@@ -432,6 +433,32 @@ static bool play_until(struct pa_heap_drain *d, struct ring *r, uint64_t stamp)
 	return false;
 }
 
+/* Two rings, which is what two processors keep busy: whose turn it is can be foretold by nobody, so it is no branch. */
+static void play_two(struct pa_heap_drain *d)
+{
+	struct ring *ring[2] = {d->queue[0], d->queue[1]};
+
+	do {
+		struct pa_heap_event *e[2] = {ring[0]->work->events + ring[0]->next,
+					      ring[1]->work->events + ring[1]->next};
+		const struct pa_heap_event *end[2] = {ring[0]->work->events + ring[0]->nr,
+						      ring[1]->work->events + ring[1]->nr};
+
+		while (e[0] < end[0] && e[1] < end[1]) {
+			uint32_t which = e[1]->stamp < e[0]->stamp;
+
+			pa_heap_play(ring[which]->writer.heap, &ring[which]->source, e[which]++);
+		}
+		for (int i = 0; i < 2; i++) {
+			d->result->events += (uint64_t)(e[i] - (ring[i]->work->events + ring[i]->next));
+			ring[i]->next = (uint32_t)(e[i] - ring[i]->work->events);
+		}
+	} while ((ring[0]->next < ring[0]->nr || decode(d, ring[0])) &&
+		 (ring[1]->next < ring[1]->nr || decode(d, ring[1])));
+	d->queue[0] = ring[0]->next < ring[0]->nr ? ring[0] : ring[1];
+	d->nr_queue = 1;
+}
+
 static void play_all(struct pa_heap_drain *d)
 {
 	for (uint32_t i = d->nr_queue / 2; i-- > 0;)
@@ -439,11 +466,13 @@ static void play_all(struct pa_heap_drain *d)
 	while (d->nr_queue) {
 		uint64_t until = UINT64_MAX;
 
+		if (d->nr_queue == 2)
+			play_two(d);
 		if (d->nr_queue > 1)
 			until = next_stamp(d, 1);
 		if (d->nr_queue > 2 && next_stamp(d, 2) < until)
 			until = next_stamp(d, 2);
-		if (!play_until(d, &d->rings[d->queue[0]], until))
+		if (!play_until(d, d->queue[0], until))
 			d->queue[0] = d->queue[--d->nr_queue];
 		sift_down(d, 0);
 	}
@@ -496,7 +525,7 @@ void pa_heap_drain_play(struct pa_heap_drain *d, const struct pa_heap_sink *sink
 	for (uint32_t i = 0; i < d->s->nr_heap_rings; i++) {
 		result->owned += d->rings[i].pid != 0;
 		if (begin_ring(d, &d->rings[i]))
-			d->queue[d->nr_queue++] = i;
+			d->queue[d->nr_queue++] = &d->rings[i];
 	}
 	play_all(d);
 	for (uint32_t i = 0; i < d->s->nr_heap_rings; i++)

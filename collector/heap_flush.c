@@ -163,9 +163,10 @@ static int put_threads(struct pa_heap *h, struct pa_store *store)
 
 int pa_heap_flush(struct pa_heap *h, struct pa_store *store, uint32_t process, uint64_t last_ns, bool at_end)
 {
+	uint64_t changes = h->changes + h->calls + h->frees;
 	int err;
 
-	if (h->changes == h->flushed.changes && !at_end)
+	if (changes == h->flushed.changes && !at_end)
 		return 0;
 	if (last_ns < h->flushed.ns)
 		last_ns = h->flushed.ns;
@@ -179,7 +180,7 @@ int pa_heap_flush(struct pa_heap *h, struct pa_store *store, uint32_t process, u
 	if (!err)
 		err = put_threads(h, store);
 	if (!err)
-		h->flushed.changes = h->changes;
+		h->flushed.changes = changes;
 	return err;
 }
 

@@ -53,18 +53,7 @@ static bool make_table(struct pa_live_table *t, size_t size)
 	return true;
 }
 
-/* The slot an address is in, or the free one where it would be. */
-static size_t slot_of(const struct pa_live *l, const struct pa_live_table *t, uint64_t address)
-{
-	size_t at = pa_live_hash(l, address) >> t->shift;
-
-	while (t->slots[at].address != address && t->slots[at].address)
-		at = (at + 1) & (t->size - 1);
-	return at;
-}
-
-/* Frees a slot and moves up what could not stand there: afterwards no search meets a gap that was not there before. */
-static void remove_slot(const struct pa_live *l, struct pa_live_table *t, size_t gap)
+void pa_live_remove(const struct pa_live *l, struct pa_live_table *t, size_t gap)
 {
 	size_t mask = t->size - 1;
 
@@ -109,7 +98,7 @@ static void sweep(struct pa_live *l)
 				break;
 			continue;
 		}
-		l->now.slots[slot_of(l, &l->now, from->address)] = *from;
+		l->now.slots[pa_live_slot(l, &l->now, from->address)] = *from;
 		l->now.nr++;
 		from->address = 0;
 		l->old.nr--;
@@ -132,6 +121,7 @@ static bool grow(struct pa_live *l)
 		return false;
 	l->old = l->now;
 	l->now = larger;
+	l->limit = 0;
 	l->swept = l->first = l->returned = 0;
 	while (l->old.slots && l->old.slots[l->first].address)
 		l->first++;
@@ -140,59 +130,49 @@ static bool grow(struct pa_live *l)
 	return true;
 }
 
-/* Room for one more: 5/8 full grows, 7/8 is the end where it cannot. */
+/* How many blocks a table takes before it grows. */
+static size_t grows_at(const struct pa_live *l, const struct pa_live_table *t)
+{
+	if (t->size >= l->max_slots)
+		return t->size / 8 * 7;
+	return t->size / 8 * 5;
+}
+
+/* Room for one more in a table that is as full as it should be. */
 static bool make_room(struct pa_live *l)
 {
 	size_t nr = pa_live_nr(l);
 
-	if (nr < l->now.size / 8 * 5)
+	if (nr < grows_at(l, &l->now) || (l->now.size < l->max_slots && grow(l)))
 		return true;
-	if (l->now.size < l->max_slots && grow(l))
-		return true;
+	/* no memory for a larger one */
 	return nr < l->now.size / 8 * 7;
 }
 
-/* ---- use -------------------------------------------------------------------------------------------------------- */
-
-enum pa_live_put pa_live_put(struct pa_live *l, const struct pa_live_block *block, struct pa_live_block *old)
+enum pa_live_put pa_live_put_slow(struct pa_live *l, const struct pa_live_block *block, struct pa_live_block *old)
 {
-	size_t at;
+	bool room = make_room(l), was_there;
 
-	if (__builtin_expect(!make_room(l), 0)) {
-		if (!pa_live_take(l, block->address, UINT64_MAX, old))
-			return PA_LIVE_FULL;
-		l->now.slots[slot_of(l, &l->now, block->address)] = *block;
-		l->now.nr++;
-		return PA_LIVE_REPLACED;
-	}
-	if (__builtin_expect(l->old.slots != NULL, 0)) {
+	if (l->old.slots)
 		sweep(l);
-		if (pa_live_take(l, block->address, UINT64_MAX, old)) {
-			l->now.slots[slot_of(l, &l->now, block->address)] = *block;
-			l->now.nr++;
-			return PA_LIVE_REPLACED;
-		}
-	}
-	at = slot_of(l, &l->now, block->address);
-	if (__builtin_expect(l->now.slots[at].address != 0, 0)) {
-		*old = l->now.slots[at];
-		l->now.slots[at] = *block;
-		return PA_LIVE_REPLACED;
-	}
-	l->now.slots[at] = *block;
+	was_there = pa_live_take_slow(l, block->address, UINT64_MAX, old);
+	if (!room && !was_there)
+		return PA_LIVE_FULL;
+	l->now.slots[pa_live_slot(l, &l->now, block->address)] = *block;
 	l->now.nr++;
-	return PA_LIVE_NEW;
+	l->limit = l->old.slots ? 0 : grows_at(l, &l->now);
+	return was_there ? PA_LIVE_REPLACED : PA_LIVE_NEW;
 }
 
 static struct pa_live_table *table_with(struct pa_live *l, uint64_t address, size_t *at)
 {
 	if (l->now.nr) {
-		*at = slot_of(l, &l->now, address);
+		*at = pa_live_slot(l, &l->now, address);
 		if (l->now.slots[*at].address)
 			return &l->now;
 	}
 	if (l->old.nr) {
-		*at = slot_of(l, &l->old, address);
+		*at = pa_live_slot(l, &l->old, address);
 		if (l->old.slots[*at].address)
 			return &l->old;
 	}
@@ -207,7 +187,7 @@ const struct pa_live_block *pa_live_find(const struct pa_live *l, uint64_t addre
 	return t ? &t->slots[at] : NULL;
 }
 
-bool pa_live_take(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa_live_block *out)
+bool pa_live_take_slow(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa_live_block *out)
 {
 	size_t at;
 	struct pa_live_table *t = table_with(l, address, &at);
@@ -215,7 +195,7 @@ bool pa_live_take(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa
 	if (!t || t->slots[at].stamp > stamp)
 		return false;
 	*out = t->slots[at];
-	remove_slot(l, t, at);
+	pa_live_remove(l, t, at);
 	return true;
 }
 
@@ -241,4 +221,5 @@ void pa_live_clear(struct pa_live *l)
 	if (l->now.nr)
 		memset(l->now.slots, 0, l->now.size * sizeof(*l->now.slots));
 	l->now.nr = 0;
+	l->limit = grows_at(l, &l->now);
 }

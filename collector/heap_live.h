@@ -31,6 +31,7 @@ struct pa_live {
 	size_t swept;             /* slots of old that were looked at, from `first` on */
 	size_t first;             /* a free slot of old: no cluster crosses it */
 	size_t returned;          /* bytes of old given back to the system */
+	size_t limit;             /* blocks in now from which on a put has more to do; 0 while there is an old table */
 	size_t max_slots;
 	uint64_t factor; /* odd */
 };
@@ -42,7 +43,8 @@ enum pa_live_put {
 };
 
 /* Shapes: max_slots a power of two >= 64 of 32 bytes each; up to 7/8 of them can be used. Memory comes with the first
- * block. */
+ * block: small tables are kept nearly empty, because most of the time goes into branches that depend on whether a slot
+ * is free; large ones fuller, because there it goes into memory. */
 void pa_live_init(struct pa_live *l, size_t max_slots);
 void pa_live_fini(struct pa_live *l);
 
@@ -67,12 +69,64 @@ static inline void pa_live_prefetch(const struct pa_live *l, uint64_t address)
 		__builtin_prefetch(&l->now.slots[pa_live_hash(l, address) >> l->now.shift], 1);
 }
 
+/* The slot an address is in, or the free one where it would be. */
+static inline size_t pa_live_slot(const struct pa_live *l, const struct pa_live_table *t, uint64_t address)
+{
+	size_t at = pa_live_hash(l, address) >> t->shift;
+
+	while (t->slots[at].address != address && t->slots[at].address)
+		at = (at + 1) & (t->size - 1);
+	return at;
+}
+
+enum pa_live_put pa_live_put_slow(struct pa_live *l, const struct pa_live_block *block, struct pa_live_block *old);
+bool pa_live_take_slow(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa_live_block *out);
+/* Frees a slot and moves up what could not stand there: afterwards no search meets a gap that was not there before. */
+void pa_live_remove(const struct pa_live *l, struct pa_live_table *t, size_t gap);
+
 /* Remembers a block (address not 0). */
-enum pa_live_put pa_live_put(struct pa_live *l, const struct pa_live_block *block, struct pa_live_block *old);
+static inline enum pa_live_put pa_live_put(struct pa_live *l, const struct pa_live_block *block,
+					   struct pa_live_block *old)
+{
+	size_t at;
+
+	if (__builtin_expect(l->now.nr >= l->limit, 0))
+		return pa_live_put_slow(l, block, old);
+	at = pa_live_slot(l, &l->now, block->address);
+	if (__builtin_expect(l->now.slots[at].address != 0, 0)) {
+		*old = l->now.slots[at];
+		l->now.slots[at] = *block;
+		return PA_LIVE_REPLACED;
+	}
+	l->now.slots[at] = *block;
+	l->now.nr++;
+	return PA_LIVE_NEW;
+}
+
 /* The block at an address, NULL: none. Lent until the next call. */
 const struct pa_live_block *pa_live_find(const struct pa_live *l, uint64_t address);
+
 /* Takes the block at an address out if its stamp is not later than `stamp`. False: there is none such. */
-bool pa_live_take(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa_live_block *out);
+static inline bool pa_live_take(struct pa_live *l, uint64_t address, uint64_t stamp, struct pa_live_block *out)
+{
+	size_t at;
+
+	/* no table, or two of them */
+	if (__builtin_expect(l->limit == 0, 0))
+		return pa_live_take_slow(l, address, stamp, out);
+	at = pa_live_slot(l, &l->now, address);
+	if (__builtin_expect(!l->now.slots[at].address || l->now.slots[at].stamp > stamp, 0))
+		return false;
+	*out = l->now.slots[at];
+	if (l->now.slots[(at + 1) & (l->now.size - 1)].address) {
+		pa_live_remove(l, &l->now, at);
+	} else {
+		l->now.slots[at].address = 0;
+		l->now.nr--;
+	}
+	return true;
+}
+
 /* Visits all, in no order. */
 void pa_live_each(const struct pa_live *l, void (*fn)(void *arg, const struct pa_live_block *block), void *arg);
 /* Forgets all; a table that had grown large gives its memory back. */

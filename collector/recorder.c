@@ -13,12 +13,14 @@
 #include "collector/recorder_impl.h"
 #include "common/atomics.h"
 
-#define MS        1000000u
-#define BUSY_NS   (1 * MS)
-#define IDLE_NS   (250u * MS)
-#define POLL_NS   (250u * MS)
-#define EXACT_NS  (5 * MS) /* a thread that does nothing but allocate fills its ring in a few times that */
-#define COMMIT_NS 1000000000u
+#define MS       1000000u
+#define BUSY_NS  (1 * MS)
+#define IDLE_NS  (250u * MS)
+#define POLL_NS  (250u * MS)
+#define EXACT_NS (5 * MS) /* a thread that does nothing but allocate fills its ring in a few times that */
+/* of a burst of 4 GB/s, samples of 64 KiB fill half a hook ring in that time: 600 records of a stack of 6 frames */
+#define SAMPLED_NS (10 * MS)
+#define COMMIT_NS  1000000000u
 /* A session without a live process stays that long before /proc is searched for children nobody has seen yet. */
 #define LINGER_NS 1000000000u
 #define SILENT_NS 2000000000u
@@ -90,6 +92,8 @@ static struct pa_geometry usual_geometry(const struct pa_recorder *r)
 	g.heap_mean = r->options.heap_mean;
 	if (g.heap_mode == PA_HEAP_EXACT)
 		memcpy(g.heap_classes, classes, sizeof(classes));
+	else
+		g.hook_ring_bytes = PA_SESSION_SAMPLE_RING;
 	return g;
 }
 
@@ -310,8 +314,10 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 	uint64_t record = sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t);
 	uint64_t wait = PA_SESSION_SIGNAL_RING / 2 / record * r->period_ns;
 
-	if (pa_heaps_wanted(r) && r->options.heap_mode == PA_HEAP_EXACT && wait > EXACT_NS)
-		wait = EXACT_NS;
+	uint64_t heap = r->options.heap_mode == PA_HEAP_EXACT ? EXACT_NS : SAMPLED_NS;
+
+	if (pa_heaps_wanted(r) && wait > heap)
+		wait = heap;
 	return wait > IDLE_NS ? IDLE_NS : wait < BUSY_NS ? BUSY_NS : wait;
 }
 

@@ -47,7 +47,8 @@ static void apply(struct pa_session *s, const struct change *c)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct pa_geometry geometry = {SLOTS, 4096, 4096, 1000000};
+	struct pa_geometry geometry = {
+	    .nr_slots = SLOTS, .signal_ring_bytes = 4096, .hook_ring_bytes = 4096, .period_ns = 1000000};
 	struct pa_drain_sink sink = {0};
 	struct pa_drain_result result;
 	struct pa_drain *d = pa_drain_new();

@@ -73,7 +73,8 @@ static void on_bad(void *arg, const struct pa_drain_origin *from, const char *wh
 
 static int setup(void **state)
 {
-	struct pa_geometry geometry = {64, 16384, 8192, 10000000};
+	struct pa_geometry geometry = {
+	    .nr_slots = 64, .signal_ring_bytes = 16384, .hook_ring_bytes = 8192, .period_ns = 10000000};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	assert_non_null(f);

@@ -20,7 +20,10 @@
 #include "collector/session.h"
 #include "tests/unit/fake_agent.h"
 
-static const struct pa_geometry geometry = {PA_SESSION_SLOTS, PA_SESSION_SIGNAL_RING, PA_SESSION_HOOK_RING, 10101010};
+static const struct pa_geometry geometry = {.nr_slots = PA_SESSION_SLOTS,
+					    .signal_ring_bytes = PA_SESSION_SIGNAL_RING,
+					    .hook_ring_bytes = PA_SESSION_HOOK_RING,
+					    .period_ns = 10101010};
 
 static int setup(void **state)
 {
