@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -28,7 +27,6 @@
 #define CALL_LIMIT_NS 2000000000u
 #define PAUSE_MIN_NS  200000u
 #define PAUSE_MAX_NS  5000000u
-#define SLACK_NS      1000
 #define CODE_CHUNK    (256u << 10)
 
 struct attempt {
@@ -302,7 +300,7 @@ static void *attempts(void *arg)
 	uint64_t limit = a->in->limit_ns ? a->in->limit_ns : PA_INJECT_LIMIT_NS, begin = pa_now_ns();
 	char where[256];
 
-	prctl(PR_SET_TIMERSLACK, SLACK_NS, 0, 0, 0);
+	pa_stop_hurry();
 	for (;;) {
 		a->error = try_once(a);
 		if (a->error != -EAGAIN)

@@ -6,13 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "collector/proc.h"
 
 #define STACK_MIN (16u << 10)
-#define SLACK_NS  1000 /* the shorter our sleeps, the shorter the target is stopped */
 
 static void read_wchan(pid_t pid, pid_t tid, char *out, size_t size)
 {
@@ -77,7 +75,7 @@ static struct pa_snapshot_thread *entry_of(struct pa_snapshot *s, size_t nr_sort
 	return t;
 }
 
-static int copy_thread(struct pa_snapshot_thread *t, pid_t pid, const struct pa_stopped *stopped, size_t max)
+static int copy_thread(struct pa_snapshot_thread *t, const struct pa_stopped *stopped, size_t max)
 {
 	t->hold = stopped->hold;
 	t->error = stopped->error;
@@ -85,7 +83,8 @@ static int copy_thread(struct pa_snapshot_thread *t, pid_t pid, const struct pa_
 		return 0;
 	t->registers = stopped->registers;
 	t->syscall = pa_registers_syscall(&stopped->registers);
-	return pa_stack_copy(&t->stack, pid, pa_registers_sp(&stopped->registers), max);
+	/* by the thread's number: the memory of a process whose main thread has ended is not found by that one's */
+	return pa_stack_copy(&t->stack, t->tid, pa_registers_sp(&stopped->registers), max);
 }
 
 struct job {
@@ -100,14 +99,14 @@ static void *take(void *arg)
 	size_t nr_sorted = s->nr, max;
 	struct pa_stopping stop;
 
-	prctl(PR_SET_TIMERSLACK, SLACK_NS, 0, 0, 0);
+	pa_stop_hurry();
 	job->error = pa_stop_all(&stop, s->pid, PA_STOP_LIMIT_NS);
 	max = stop.nr ? PA_SNAPSHOT_TOTAL / stop.nr : 0;
 	max = max > PA_SNAPSHOT_STACK ? PA_SNAPSHOT_STACK : max < STACK_MIN ? STACK_MIN : max;
 	for (size_t i = 0; !job->error && i < stop.nr; i++) {
 		struct pa_snapshot_thread *t = entry_of(s, nr_sorted, stop.threads[i].tid);
 
-		job->error = t ? copy_thread(t, s->pid, &stop.threads[i], max) : -ENOMEM;
+		job->error = t ? copy_thread(t, &stop.threads[i], max) : -ENOMEM;
 	}
 	pa_stop_resume(&stop);
 	s->stopped_ns = stop.ended_ns > stop.began_ns ? stop.ended_ns - stop.began_ns : 0;

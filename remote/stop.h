@@ -39,6 +39,9 @@ struct pa_stopping {
 	uint64_t ended_ns; /* after the last one was let go */
 };
 
+/* Makes the calling thread, the tracer, as quick as it may be: while it waits for a processor, the target stands. */
+void pa_stop_hurry(void);
+
 /* Stops all threads, those that appear meanwhile included.
  * Shapes: s is overwritten; pa_stop_release is due afterwards, whatever the result. Units: limit_ns for the threads
  * that can run; those in uninterruptible sleep are given up after PA_STOP_ASLEEP_NS. An answer of EINTR that only the

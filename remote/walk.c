@@ -15,7 +15,7 @@
 #define IOVECS     64
 
 struct pa_walker {
-	pid_t pid;
+	pid_t pid; /* of its main thread, or of another one that lives */
 	struct pa_modules *modules;
 	struct pa_maps maps;
 	struct pa_unwind_files *files;
@@ -127,6 +127,18 @@ int pa_walker_modules(struct pa_walker *w, int (*fn)(void *arg, const struct pa_
 	return ret;
 }
 
+/* A main thread that has ended has no memory and no mappings any more, the others of its process do. */
+static int find_alive(void *arg, uint32_t tid)
+{
+	struct pa_proc_status status;
+	pid_t *pid = arg;
+
+	if (pa_proc_status(tid, &status) || status.state == 'Z' || status.state == 'X')
+		return 0;
+	*pid = (pid_t)tid;
+	return 1;
+}
+
 struct pa_walker *pa_walker_new(pid_t pid, bool with_names)
 {
 	struct pa_walker *w = calloc(1, sizeof(*w));
@@ -135,6 +147,7 @@ struct pa_walker *pa_walker_new(pid_t pid, bool with_names)
 	if (!w)
 		return NULL;
 	w->pid = pid;
+	pa_proc_threads((uint32_t)pid, find_alive, &w->pid);
 	w->modules = pa_modules_new();
 	w->files = pa_unwind_files_new();
 	w->unwinder = w->files ? pa_unwinder_new(w->files) : NULL;
@@ -201,10 +214,11 @@ void pa_walker_place(struct pa_walker *w, uint64_t frame, struct pa_place *out)
 /* The runtime names its code by the process id that it sees itself, in its own /tmp. */
 static const char *jit_name(struct pa_walker *w, uint64_t pc)
 {
-	struct pa_proc_status status;
+	struct pa_proc_status of_thread, status;
 	char path[96];
 
-	if (!w->perfmap_tried && !pa_proc_status((uint32_t)w->pid, &status)) {
+	if (!w->perfmap_tried && !pa_proc_status((uint32_t)w->pid, &of_thread) &&
+	    !pa_proc_status(of_thread.pid, &status)) {
 		snprintf(path, sizeof(path), "/proc/%d/root/tmp/perf-%u.map", (int)w->pid, status.inner_pid);
 		w->perfmap = pa_perfmap_open(path, status.uid);
 	}
