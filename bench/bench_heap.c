@@ -154,7 +154,7 @@ static void measure(const char *directory, int nr_writers)
 	struct pa_grant grant = {.memfd = -1};
 	struct pa_loop *loop = pa_loop_new();
 	struct fake_agent agent;
-	struct pa_recorder *r;
+	struct pa_recorder *r = NULL;
 
 	snprintf(path, sizeof(path), "%s/bench_heap.%d.pfa", directory, (int)getpid());
 	if (!loop || pa_recorder_open(loop, &options, &r, err, sizeof(err)))

@@ -75,11 +75,12 @@ static void test_the_control_page_says_where_everything_is(void **state)
 
 static void test_refuses_geometry_that_cannot_work(void **state)
 {
-	static const struct pa_geometry wrong[] = {{0, 65536, 32768, 1},
-						   {1, 65535, 32768, 1},
-						   {1, 65536, 2048, 1},
-						   {1, 65536, 32768, 0},
-						   {1u << 20, 65536, 32768, 1}};
+	static const struct pa_geometry wrong[] = {
+	    {.nr_slots = 0, .signal_ring_bytes = 65536, .hook_ring_bytes = 32768, .period_ns = 1},
+	    {.nr_slots = 1, .signal_ring_bytes = 65535, .hook_ring_bytes = 32768, .period_ns = 1},
+	    {.nr_slots = 1, .signal_ring_bytes = 65536, .hook_ring_bytes = 2048, .period_ns = 1},
+	    {.nr_slots = 1, .signal_ring_bytes = 65536, .hook_ring_bytes = 32768, .period_ns = 0},
+	    {.nr_slots = 1u << 20, .signal_ring_bytes = 65536, .hook_ring_bytes = 32768, .period_ns = 1}};
 	struct pa_session *s = NULL;
 
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
