@@ -26,7 +26,13 @@ extern struct pa_heap_area pa_heap_area;
 
 #define PA_HEAP_TICKS_MAX (UINT64_C(1) << 31) /* between two TIME records */
 #define PA_HEAP_STALL_NS  10000000u	      /* the longest wait in one go */
-#define PA_HEAP_STALL_PART 20		      /* 1 / 20 of the time since the ring was claimed, in all */
+#define PA_HEAP_PACE_NS	 1000000u  /* and for each eighth that the second half of the ring is full, on the way there */
+/* As long as the reader does not move it is waited for so long in all, then not again until it has. */
+#define PA_HEAP_PATIENCE_NS 25000000u
+/* In all at most three quarters of the time since the ring was claimed: a reader that is behind has to be waited for. It
+ * takes 70 ns for an event, and two threads on two processors write one every 40. */
+#define PA_HEAP_STALL_OF   3
+#define PA_HEAP_STALL_PART 4
 
 /* The writer's view of a ring, in its own memory.
  * Invariant: while a ring is claimed head <= free_to, or no record but one of a free may be written. All zero: none is
@@ -43,6 +49,8 @@ struct pa_heap_ring {
 	uint64_t drop_tail;
 	uint64_t claimed_ns;
 	uint64_t stalled_ns; /* in all, since then */
+	uint64_t still_tail; /* the tail after the last stall */
+	uint64_t still_ns;   /* stalled since it stands there */
 };
 
 /* The clock of all heap rings of the session. */
@@ -93,9 +101,16 @@ static inline void pa_heap_head_set(void *record, uint32_t bytes, enum pa_heap_t
 /* TIME: the clock is set anew to `now`. False: no room. */
 bool pa_heap_ring_time_hook(struct pa_heap_ring *ring, uint64_t now);
 
-/* Waits for the collector to make half the ring free: at most PA_HEAP_STALL_NS, and 1 / PA_HEAP_STALL_PART of the time
- * since the ring was claimed in all. errno stays. Returns whether it waited. */
-bool pa_heap_ring_stall_hook(struct pa_heap_ring *ring);
+/* How far the reader is behind, in eighths of the second half of the ring: 0: not so much, or nothing is written. */
+uint64_t pa_heap_ring_behind_hook(const struct pa_heap_ring *ring);
+
+/* Gives the processor to a reader that waits for its turn. Where nobody does this is a system call and no more; nothing
+ * is waited for. */
+void pa_heap_ring_yield_hook(struct pa_heap_ring *ring);
+
+/* Waits for the reader to make half the ring free: at most most_ns, and the part above of all the time. errno stays.
+ * Returns whether it waited. */
+bool pa_heap_ring_stall_hook(struct pa_heap_ring *ring, uint64_t most_ns);
 
 /* An event found no room and is gone: so are the allocations after it, until the tail has moved half a ring. */
 void pa_heap_ring_lost_hook(struct pa_heap_ring *ring, bool free);

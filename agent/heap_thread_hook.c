@@ -188,13 +188,32 @@ static bool may_wait(struct pa_heap_thread *t, enum pa_calm calm)
 	return true;
 }
 
+/* The reader falls behind: it gets the processor, and then time, the more of it the fuller the ring is. With two threads
+ * whose events have to be put in order the reader may have all of the other's to play first, longer than one stall.
+ * Source: two threads at full speed on 2 processors that 16 other processes want: without yields 60 000 to 310 000 of 4
+ * million events lost in two of three runs; with yields and one stall at the end 0 to 560 000 of 24 million where the
+ * processors were ours. */
+static void pace(struct pa_heap_thread *t, enum pa_calm calm)
+{
+	uint64_t behind;
+
+	if (!pa_heap_ring_behind_hook(&t->ring))
+		return;
+	pa_heap_ring_yield_hook(&t->ring);
+	behind = pa_heap_ring_behind_hook(&t->ring);
+	if (behind && may_wait(t, calm))
+		pa_heap_ring_stall_hook(&t->ring, behind * PA_HEAP_PACE_NS);
+}
+
 __attribute__((noinline)) void *pa_heap_thread_room_hook(struct pa_heap_thread *t, uint32_t bytes, bool free,
 							 enum pa_calm calm)
 {
-	void *record = NULL;
+	void *record;
 
-	if (!t->ring.dropping && may_wait(t, calm) && pa_heap_ring_stall_hook(&t->ring))
-		record = pa_heap_ring_reserve(&t->ring, bytes, free);
+	pace(t, calm);
+	record = pa_heap_ring_reserve_hook(&t->ring, bytes, free);
+	if (!record && !t->ring.dropping && may_wait(t, calm) && pa_heap_ring_stall_hook(&t->ring, PA_HEAP_STALL_NS))
+		record = pa_heap_ring_reserve_hook(&t->ring, bytes, free);
 	if (!record)
 		pa_heap_ring_lost_hook(&t->ring, free);
 	return record;

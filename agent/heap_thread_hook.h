@@ -81,9 +81,9 @@ void *pa_heap_thread_room_hook(struct pa_heap_thread *t, uint32_t bytes, bool fr
 
 static inline void *pa_heap_thread_room(struct pa_heap_thread *t, uint32_t bytes, bool free, enum pa_calm calm)
 {
-	void *record = pa_heap_ring_reserve(&t->ring, bytes, free);
-
-	return __builtin_expect(record != NULL, 1) ? record : pa_heap_thread_room_hook(t, bytes, free, calm);
+	if (__builtin_expect(t->ring.head + bytes <= t->ring.free_to, 1))
+		return t->ring.data + (t->ring.head & t->ring.mask);
+	return pa_heap_thread_room_hook(t, bytes, free, calm);
 }
 
 /* Commits an event's record: the last store before the call goes on. */

@@ -19,6 +19,7 @@ struct pa_heap_area pa_heap_area;
 
 static struct pa_control area_control;
 static uint64_t area_ticks; /* the clock, when it is not the TSC's turn */
+static uint64_t area_step;  /* by which it goes on each time it is asked */
 static bool area_is_mine = true;
 
 void pa_session_adopt_hook(void)
@@ -40,7 +41,7 @@ void pa_announce_walk_sig(struct pa_block *block, const struct pa_walk_info *inf
 /* Without PA_HEAP_TSC rings are stamped with this. It also stands for nanoseconds. */
 uint64_t pa_now_sig(void)
 {
-	return area_ticks;
+	return area_ticks += area_step;
 }
 
 static inline void area_make(uint32_t nr, uint32_t bytes)

@@ -173,18 +173,37 @@ static void a_stall_needs_credit_and_leaves_errno(void **state)
 {
 	fill(24, false);
 	errno = 77;
-	assert_false(pa_heap_ring_stall_hook(&ring)); /* just claimed */
-	area_ticks += 1000000;			      /* 1 ms: 50 us of credit are less than a slice */
-	assert_false(pa_heap_ring_stall_hook(&ring));
+	assert_false(pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS)); /* just claimed */
+	area_ticks += 100000;			      /* 75 us of credit are less than a slice */
+	assert_false(pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS));
 	pa_heap_ring_lost_hook(&ring, false);
 	area_ticks += 1000000000;
-	assert_false(pa_heap_ring_stall_hook(&ring)); /* while it drops it does not wait */
+	assert_false(pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS)); /* while it drops it does not wait */
 	assert_int_equal(pa_load_relaxed(&ring.line->out.ticks), 0);
 	drain();
 	assert_true(put(24, false));
-	assert_true(pa_heap_ring_stall_hook(&ring)); /* there is room: one slice */
+	assert_true(pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS)); /* there is room: one slice */
 	assert_int_equal(pa_load_relaxed(&ring.line->out.ticks), 1);
 	assert_int_equal(errno, 77);
+}
+
+/* The collector is stopped, or dead: it is waited for a little, once. The test's clock moves on by itself. */
+static void a_reader_that_stands_still_is_given_up(void **state)
+{
+	unsigned waited = 0;
+
+	fill(24, false);
+	area_ticks += 1000000000;
+	area_step = 2000000;
+	assert_int_equal(pa_heap_ring_behind_hook(&ring), 6);
+	for (int i = 0; i < 100; i++)
+		waited += pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS);
+	assert_true(waited >= 2 && waited <= 4);
+	assert_int_equal(pa_heap_ring_behind_hook(&ring), 0);
+	area_read(0); /* it lives */
+	assert_int_equal(pa_heap_ring_behind_hook(&ring), 6);
+	assert_true(pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS));
+	area_step = 0;
 }
 
 static void time_sets_the_clock(void **state)
@@ -214,6 +233,7 @@ int main(void)
 	    CASE(after_a_loss_half_a_ring_has_to_be_read),
 	    CASE(a_tail_that_is_nonsense_makes_no_room_outside),
 	    CASE(a_stall_needs_credit_and_leaves_errno),
+	    CASE(a_reader_that_stands_still_is_given_up),
 	    CASE(time_sets_the_clock),
 	};
 
