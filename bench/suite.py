@@ -13,6 +13,8 @@ import sys
 import tempfile
 import time
 
+import malloc_rows
+
 BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "build"
 PERFAGENT = BUILD + "/perfagent"
 TARGETS = BUILD + "/tests/targets/"
@@ -42,7 +44,7 @@ int f@(int n)
 
 
 def say(row, figure, bar, met):
-    print("%-52s %-34s %-22s %s" % (row, figure, bar, "met" if met else "MISSED"), flush=True)
+    print("%-52s %-34s %-22s %s" % (row, figure, bar, "" if not bar else "met" if met else "MISSED"), flush=True)
 
 
 def run(argv, cwd=None, env=None):
@@ -218,7 +220,8 @@ def row_memory():
 
 
 ROWS = {"walk": row_walk, "handler": row_handler, "overhead": row_overhead, "split": row_split,
-        "accounting": row_accounting, "start": row_start, "memory": row_memory, "drain": row_drain, "symbols": row_symbols}
+        "accounting": row_accounting, "start": row_start, "memory": row_memory, "drain": row_drain, "symbols": row_symbols,
+        **malloc_rows.rows(BUILD, say)}
 
 
 def main():

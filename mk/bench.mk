@@ -3,7 +3,7 @@ BENCH_SRC ?= $(wildcard bench/bench_*.c)
 BENCH_BIN := $(patsubst bench/%.c,$(O)/bench/%,$(BENCH_SRC))
 
 # the walker as the agent has it: its flags decide what a frame costs
-WALK_BENCH_OBJ := $(call objects,agent,$(filter-out agent/ring_sig.c,$(AGENT_UNITS)))
+WALK_BENCH_OBJ := $(call objects,agent,$(filter agent/walk% agent/cfi% agent/rules_sig.c agent/probe_sig.c agent/real.c agent/arch/%,$(AGENT_UNITS)))
 
 $(O)/bench/bench_walk: bench/bench_walk.c $(WALK_BENCH_OBJ)
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) -fno-optimize-sibling-calls $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(WALK_BENCH_OBJ)
@@ -11,8 +11,15 @@ $(O)/bench/bench_walk: bench/bench_walk.c $(WALK_BENCH_OBJ)
 $(O)/bench/%: bench/%.c $(UNIT_LINK)
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_CFLAGS) $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(UNIT_LINK) $(PLAIN_LDFLAGS) $(PLAIN_LIBS)
 
+# a target like any other, and the least a hook on malloc can cost
+$(O)/bench/pairs: bench/malloc/pairs.c
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(BASE) -pthread -MF $@.d -o $@ $<
+
+$(O)/bench/forward.so: bench/malloc/forward.c
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(BASE) -fPIC -shared -MF $@.d -o $@ $<
+
 .PHONY: bench-programs $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC))
-bench-programs: $(BENCH_BIN)
+bench-programs: $(BENCH_BIN) $(O)/bench/pairs $(O)/bench/forward.so
 
 $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC)): bench-%: $(O)/bench/bench_%
 	@$<

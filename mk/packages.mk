@@ -12,7 +12,7 @@ PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 jq sqlite3 proc
 # allocators the heap engine has to get along with, and an independent judge of its figures
 PACKAGES_TEST  += libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 valgrind fakeroot faketime
 # more programs that bench and oracle compare on
-PACKAGES_BENCH := ffmpeg openssl
+PACKAGES_BENCH := ffmpeg openssl heaptrack libjemalloc2 libgoogle-perftools-dev
 PACKAGES_FORMAT := clang-format
 
 TEST_GOALS   := check check-% unittest unit-programs test-targets fuzz fuzz-%
