@@ -313,7 +313,6 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 {
 	uint64_t record = sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t);
 	uint64_t wait = PA_SESSION_SIGNAL_RING / 2 / record * r->period_ns;
-
 	uint64_t heap = r->options.heap_mode == PA_HEAP_EXACT ? EXACT_NS : SAMPLED_NS;
 
 	if (pa_heaps_wanted(r) && wait > heap)
