@@ -14,7 +14,7 @@
 #include "collector/loop.h"
 
 #define LOOK_NS        20000u
-#define SMALL_LIMIT_NS 500000000u /* for what the kernel does at once */
+#define SMALL_LIMIT_NS UINT64_C(5000000000) /* for what the kernel does at once, on a crowded machine */
 #define SYSCALL_STOP   (SIGTRAP | 0x80)
 
 /* Of the call in progress. */

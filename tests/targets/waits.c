@@ -3,7 +3,7 @@
  *   waits crowd N          N threads, all in crowd_wait called by crowd_middle, until stdin ends
  *   waits every            a thread in each kind of wait, until stdin ends; prints how often each one answered EINTR
  *   waits allocate N       N threads of malloc, realloc, free with contents checked, again and again the same, until
- * stdin ends; prints whether every turn had the same result. With 1 it is the main thread itself waits compute the same
+ * stdin ends; prints whether every turn had the same result. The main thread is one of them waits compute the same
  * with arithmetic in all kinds of registers waits pause            until stdin ends (the main thread reads it, another
  * pauses) waits deep N           N frames of deep_frame above a wait, each with a kilobyte of stack waits altstack
  * waits in a handler on an alternate signal stack
@@ -216,9 +216,9 @@ static int every(int argc, char **argv)
 
 /* ---- allocation with contents that tell of any damage */
 
-#define BLOCKS 64
+#define BLOCKS 512
 
-#define ROUNDS 20000
+#define ROUNDS 50000
 
 static TARGET_NOINLINE uint64_t allocate_rounds(uint64_t seed)
 {
@@ -230,7 +230,7 @@ static TARGET_NOINLINE uint64_t allocate_rounds(uint64_t seed)
 		unsigned k;
 
 		x = x * 6364136223846793005u + 1442695040888963407u;
-		k = (unsigned)(x >> 58) % BLOCKS;
+		k = (unsigned)(x >> 48) % BLOCKS;
 		if (blocks[k]) {
 			if (blocks[k][0] != (unsigned char)k || blocks[k][sizes[k] - 1] != (unsigned char)sizes[k])
 				abort();
@@ -240,7 +240,9 @@ static TARGET_NOINLINE uint64_t allocate_rounds(uint64_t seed)
 			free(blocks[k]);
 			blocks[k] = NULL;
 		}
-		sizes[k] = (x >> 20) % (x >> 32 & 63 ? 500 : 200000) + 2;
+		/* mostly too large for the thread's own cache: the arena's lists are what an intruder would find half
+		 * done */
+		sizes[k] = (x >> 20) % (x >> 32 & 1023 ? 5000 : 200000) + 2;
 		blocks[k] = realloc(blocks[k], sizes[k]);
 		if (!blocks[k])
 			abort();
@@ -289,12 +291,12 @@ static int allocate(int argc, char **argv)
 
 	printf("ready\n");
 	fflush(stdout);
-	if (nr == 1)
-		take_turns(allocate_rounds);
-	for (unsigned i = 0; nr > 1 && i < nr; i++)
+	for (unsigned i = 1; i < nr; i++)
 		if (nr > 64 || pthread_create(&threads[i], NULL, take_turns, allocate_rounds))
 			return 99;
-	for (unsigned i = 0; nr > 1 && i < nr; i++)
+	/* the main thread, too: none of them waits where it could be made to call */
+	take_turns(allocate_rounds);
+	for (unsigned i = 1; i < nr; i++)
 		pthread_join(threads[i], NULL);
 	return say_turns("allocate");
 }
