@@ -18,6 +18,7 @@
 #define STACK_ROWS     10
 #define STACK_FRAMES   16
 #define LARGEST_STACKS 3
+#define LARGEST_LEAST  1 /* percent, but for the first */
 #define LARGEST_FRAMES 8
 
 struct table {
@@ -164,6 +165,8 @@ static int write_largest(const struct table *t)
 		t->names.style.plain, t->names.style.dim, t->names.style.plain);
 	for (size_t i = 0; i < rows.nr && i < LARGEST_STACKS; i++) {
 		const struct pa_heap_sum *s = &rows.rows[i].self;
+		if (i && pa_percent(pa_heap_sort_value(s, t->sort), t->all) < LARGEST_LEAST)
+			break;
 		bool live = t->sort == PA_HEAP_SORT_LIVE, peak = t->sort == PA_HEAP_SORT_PEAK;
 		uint64_t nr = live ? positive(s->live_calls) : peak ? s->peak_calls : s->calls;
 		fprintf(t->out, "  %5.1f %%  %s in %s %s%s\n", pa_percent(pa_heap_sort_value(s, t->sort), t->all),

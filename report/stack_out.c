@@ -91,7 +91,7 @@ void pa_stack_text(const struct pa_report *r, const struct pa_report_options *o,
 	const struct pa_report_level *l;
 	size_t nr = count(s), at = 0, max = style->max;
 	while ((l = next(&s, &m))) {
-		bool hidden = max && nr > max && at + 2 > max && at + 1 < nr;
+		bool hidden = max && nr > max + 1 && at + 2 > max && at + 1 < nr;
 		if (!hidden)
 			write_step(r, o, style->indent, l, m, out);
 		else if (at + 2 == max + 1)

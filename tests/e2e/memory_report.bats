@@ -58,13 +58,6 @@ complains() {
 	      cache_add                                 /src/cache.c:12
 	      handle                                    /src/shop.c:30
 	      main                                      /src/main.c:10
-	    0.2 %  14.6 KiB in 15 calls
-	      make_buffer                               /src/buf.c:77
-	      handle                                    /src/shop.c:30
-	      main                                      /src/main.c:10
-	    0.0 %  1.00 KiB in 1 call
-	      _IO_file_doallocate                       libc.so.6
-	      main                                      /src/main.c:10
 	END
 }
 
