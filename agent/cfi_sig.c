@@ -3,12 +3,14 @@
 
 #include "agent/arch/arch.h"
 #include "agent/cursor_sig.h"
+#include "common/atomics.h"
 
 #define PE_OMIT     0xff
 #define PE_FORMAT   0x0f
 #define PE_RELATIVE 0x70
 #define PE_PCREL    0x10
 #define PE_INDIRECT 0x80
+#define PAIR_BYTES  8
 #define PE_TABLE    0x3b /* datarel | sdata4: what every linker writes, and all a binary search can use */
 
 /* An entry longer than this is taken for damage: it bounds the work in a handler. */
@@ -55,6 +57,64 @@ static uint64_t encoded(struct pa_cursor *c, uint8_t encoding)
 	return base + (uint64_t)(encoding & 0x08 ? pa_cursor_s(c, size) : (int64_t)pa_cursor_u(c, size));
 }
 
+/* The search table: pairs of a function's start and its FDE, both relative to the header. */
+struct table {
+	const uint8_t *at;
+	uint64_t nr;
+	int64_t pc; /* relative, too */
+};
+
+static bool starts_behind(const struct table *t, uint64_t i)
+{
+	int32_t start;
+
+	__builtin_memcpy(&start, t->at + i * PAIR_BYTES, sizeof(start));
+	return start > t->pc;
+}
+
+/* Narrows low..high about an index where a pc nearby was found, in growing steps: a few lines of one page, where
+ * halving the whole table of a large module touches a page at nearly every step. */
+static void narrow(const struct table *t, uint64_t from, uint64_t *low, uint64_t *high)
+{
+	uint64_t step = 4;
+
+	if (from >= t->nr)
+		return;
+	if (starts_behind(t, from)) {
+		*high = from;
+		for (; *high - *low > step && starts_behind(t, *high - step); step *= 2)
+			*high -= step;
+		if (*high - *low > step)
+			*low = *high - step + 1;
+	} else {
+		*low = from + 1;
+		for (; *high - *low > step && !starts_behind(t, *low + step); step *= 2)
+			*low += step + 1;
+		if (*high - *low > step)
+			*high = *low + step;
+	}
+}
+
+/* The first entry that starts behind pc. */
+static uint64_t first_behind(const struct table *t, _Atomic uint32_t *hint)
+{
+	uint64_t low = 0, high = t->nr;
+
+	if (hint)
+		narrow(t, pa_load_relaxed(hint), &low, &high);
+	while (low < high) {
+		uint64_t mid = low + (high - low) / 2;
+
+		if (starts_behind(t, mid))
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	if (hint && low)
+		pa_store_relaxed(hint, (uint32_t)(low - 1));
+	return low;
+}
+
 /* The FDE that the sorted table names for a pc; NULL: none, or a table of another form. */
 static const uint8_t *search(const struct pa_cfi_image *image, uint64_t pc)
 {
@@ -64,8 +124,9 @@ static const uint8_t *search(const struct pa_cfi_image *image, uint64_t pc)
 	uint8_t frame_enc = (uint8_t)pa_cursor_u(&c, 1);
 	uint8_t count_enc = (uint8_t)pa_cursor_u(&c, 1);
 	uint8_t table_enc = (uint8_t)pa_cursor_u(&c, 1);
-	uint64_t low = 0, high, offset;
-	int32_t entry[2];
+	struct table t = {.pc = (int64_t)(pc - base)};
+	uint64_t i, offset;
+	int32_t fde;
 
 	if (c.bad || version != 1 || table_enc != PE_TABLE || count_enc & ~PE_FORMAT || !encoded_size(count_enc))
 		return NULL;
@@ -74,24 +135,17 @@ static const uint8_t *search(const struct pa_cfi_image *image, uint64_t pc)
 			return NULL;
 		pa_cursor_skip(&c, encoded_size(frame_enc));
 	}
-	high = pa_cursor_u(&c, encoded_size(count_enc));
-	if (c.bad || !high || high > pa_cursor_left(&c) / sizeof(entry))
+	t.nr = pa_cursor_u(&c, encoded_size(count_enc));
+	t.at = c.at;
+	if (c.bad || !t.nr || t.nr > pa_cursor_left(&c) / PAIR_BYTES)
 		return NULL;
-	if (image->guessed && !readable(image, c.at + (high - 1) * sizeof(entry), sizeof(entry)))
+	if (image->guessed && !readable(image, t.at + (t.nr - 1) * PAIR_BYTES, PAIR_BYTES))
 		return NULL;
-	while (low < high) { /* the first entry that starts behind pc */
-		uint64_t mid = low + (high - low) / 2;
-
-		__builtin_memcpy(entry, c.at + mid * sizeof(entry), sizeof(entry));
-		if (base + (uint64_t)(int64_t)entry[0] <= pc)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (!low)
+	i = first_behind(&t, image->hint);
+	if (!i)
 		return NULL;
-	__builtin_memcpy(entry, c.at + (low - 1) * sizeof(entry), sizeof(entry));
-	offset = base + (uint64_t)(int64_t)entry[1] - (uint64_t)(uintptr_t)image->lo;
+	__builtin_memcpy(&fde, t.at + (i - 1) * PAIR_BYTES + sizeof(fde), sizeof(fde));
+	offset = base + (uint64_t)(int64_t)fde - (uint64_t)(uintptr_t)image->lo;
 	if (offset >= (uint64_t)(image->hi - image->lo))
 		return NULL;
 	return image->lo + offset;

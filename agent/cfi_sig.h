@@ -20,6 +20,7 @@ struct pa_cfi_image {
 	/* whether the bytes can be read now, asked once per entry; NULL: all of lo..hi can */
 	bool (*readable)(void *ctx, const void *at, size_t len);
 	void *ctx;
+	_Atomic uint32_t *hint; /* NULL, or where in the search table to begin; left where it ended. Anything may stand there */
 	uint64_t *range; /* NULL, or two words for the pcs the rule holds for: range[0] <= pc < range[1]; equal: pc only */
 };
 

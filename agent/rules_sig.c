@@ -156,6 +156,11 @@ static void store_all(const struct pa_rules *rules, uint64_t lookup, const struc
 		store(rules, lookup, bits);
 }
 
+/* By stretches of 16 KiB of code: the index in its module's search table where a pc of it was found last. */
+#define HINT_SHIFT 14
+
+_Atomic uint32_t pa_rules_hints[PA_RULES_HINTS];
+
 #define REACH (UINT64_C(1) << 31) /* of the signed offsets in the tables */
 
 /* The rule of a pc in the module found last. A module whose segments lie apart is known by one segment only, and its
@@ -170,6 +175,7 @@ static inline __attribute__((always_inline)) void read_tables(struct pa_rules *r
 	    .readable = readable,
 	    .ctx = &rules->pages,
 	    .follow = follow,
+	    .hint = &pa_rules_hints[pc >> HINT_SHIFT & (PA_RULES_HINTS - 1)],
 	    .range = rules->range,
 	};
 	uint64_t hdr = (uint64_t)(uintptr_t)rules->hdr;

@@ -34,6 +34,10 @@ extern _Atomic uint64_t pa_rules_large[1u << PA_RULES_LARGE_BITS];
 extern _Atomic uint64_t pa_rules_table[PA_RULES_WORDS];
 extern _Atomic uint32_t pa_rules_flushes;
 
+/* Where searches of the modules' tables begin. Only hints: any value is right. */
+#define PA_RULES_HINTS 8192u
+extern _Atomic uint32_t pa_rules_hints[PA_RULES_HINTS];
+
 /* What a walk keeps between its lookups. */
 struct pa_rules {
 	uint64_t generation; /* 1..255, read before the first lookup: a rule found later is never stored as newer */

@@ -200,8 +200,9 @@ static inline void note_simple(struct pa_memo *memo, uint64_t pc, uint64_t sp, u
 
 /* Most frames of most stacks: a cached rule of sp or fp plus something, its caller's registers in memory that can be
  * read: of the known stack, or of the pages of a foreign one that were asked for. Goes on as far as that holds and
- * checks what step() checks; whatever does not hold is left to step(). */
-static PA_RAW_READ size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_t n, size_t max)
+ * checks what step() checks; whatever does not hold is left to step(). Out of line: its variables would lie on the
+ * interrupted thread's stack below those of the tables' reader. */
+static PA_RAW_READ __attribute__((noinline)) size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_t n, size_t max)
 {
 	struct pa_memo *memo = w->memo;
 	const uint64_t lo = w->free_hi ? w->free_lo : w->pages.lo, generation = w->rules.generation;

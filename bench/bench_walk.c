@@ -21,7 +21,7 @@
 extern void *__libc_stack_end;
 
 static uint64_t frames[PA_FRAMES_LEAF];
-static struct pa_memo memo; /* as a thread's block has one */
+static uint64_t memo[4096 / sizeof(uint64_t)]; /* a page, as each thread has one */
 static struct pa_walk_info info;
 static volatile int sink;
 static void (*work)(void);
@@ -172,7 +172,7 @@ static void handlers(void)
 	double empty = with_handler(on_empty, 29), walk, foreign;
 
 	bounds = known();
-	info.memo = &memo; /* as in the agent */
+	info.memo = (struct pa_memo *)memo; /* as in the agent */
 	walk = with_handler(on_walk, 29);
 	info.memo = NULL;
 	printf("empty handler                          %8.0f ns\n", empty);
@@ -218,7 +218,7 @@ int main(void)
 		bounds = known();
 		warm = run(walk_loop, depths[i]);
 		cold = run(cold_loop, depths[i]);
-		info.memo = &memo;
+		info.memo = (struct pa_memo *)memo;
 		warm_memo = run(walk_loop, depths[i]);
 		cold_memo = run(cold_loop, depths[i]);
 		info.memo = NULL;

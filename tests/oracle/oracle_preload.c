@@ -110,7 +110,8 @@ static bool is_stray(const uint64_t *theirs, int at, int nr)
 static void compare(ucontext_t *uc)
 {
 	static uint64_t ours[FRAMES], theirs[FRAMES];
-	static struct pa_walk_info info;
+	static uint64_t page[4096 / sizeof(uint64_t)]; /* the walk before this one, as the agent remembers it */
+	static struct pa_walk_info info = {.memo = (struct pa_memo *)page};
 	struct pa_stack_bounds bounds = {(uint64_t)uc->uc_mcontext.gregs[REG_RSP], stack_hi};
 	int n, m, i, end = 0, verdict = SAME;
 

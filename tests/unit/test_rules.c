@@ -102,11 +102,39 @@ static void a_flush_forgets_blocks(void **state)
 	assert_false(pa_rules_cached_sig(pc, pa_rules_generation_sig(), &bits));
 }
 
+/* A search that begins anywhere ends where one from the middle does. */
+static void hints_change_no_answer(void **state)
+{
+	uint32_t plain, hinted;
+	bool has_plain;
+
+	(void)state;
+	assert_int_equal(pa_walk_init(), 0);
+	seed = 4;
+	for (int i = 0; i < PCS / 20; i++) {
+		uint64_t pc = random_pc();
+
+		for (uint32_t k = 0; k < PA_RULES_HINTS; k++)
+			pa_store_relaxed(&pa_rules_hints[k], UINT32_MAX); /* behind the end: no hint */
+		has_plain = work_out(pc, &plain);
+		for (int k = 0; k < 4; k++) {
+			seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+			for (uint32_t n = 0; n < PA_RULES_HINTS; n++)
+				pa_store_relaxed(&pa_rules_hints[n], (uint32_t)(seed >> 40) >> k * 4);
+			assert_int_equal(work_out(pc, &hinted), has_plain);
+			assert_true(!has_plain || hinted == plain);
+			assert_int_equal(work_out(pc, &hinted), has_plain); /* and from where it ended */
+			assert_true(!has_plain || hinted == plain);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(cached_rules_are_those_of_the_tables),
 	    cmocka_unit_test(a_flush_forgets_blocks),
+	    cmocka_unit_test(hints_change_no_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
