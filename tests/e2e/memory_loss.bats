@@ -20,8 +20,9 @@ wait_timed() {
 	. "$T/recorded.cwd/timed.txt" || fail "the target did not end"
 }
 
-# unheld: a pair takes at most 10 ms because of us, and all of them together 5 % of the time. What the machine took from
-# the program (another program ran) cannot be told apart: the same program alone just before says how much that was
+# unheld: a pair takes at most 10 ms because of us, and all of them together 5 % of the time. What a thread waited for a
+# processor is left out by the target; what the hypervisor took is not, and the same program alone just before says how
+# much that was
 unheld() {
 	local held=$held_ns longest=$longest_ns wall=$wall_ns
 	. "$T/alone.cwd/timed.txt"
