@@ -114,13 +114,16 @@ static void write_stacks(const struct pa_diff *d, const struct pa_style *style, 
 {
 	const struct pa_stack_style frames = {.indent = 6, .max = o->limit == SIZE_MAX ? 0 : TEXT_FRAMES};
 	char a[PA_QUANTITY_MAX];
+	uint64_t all = 0; /* what others shrank by is no share of it */
+	for (size_t i = 0; i < d->nr_stacks; i++)
+		all += positive(growth(&d->stacks[i]));
 	for (size_t i = 0; i < d->nr_stacks && i < limit && growth(&d->stacks[i]) > 0; i++) {
 		const struct pa_diff_row *row = &d->stacks[i];
 		int side = row->stack[1] ? 1 : 0;
 		if (!i)
-			fprintf(out, "\n%sgrowing stacks%s\n", style->bold, style->plain);
+			fprintf(out, "\n%sgrowing stacks%s (shares of all that grew)\n", style->bold, style->plain);
 		fprintf(out, "  %s (%.1f %%)\n", pa_change_text(a, growth(row)),
-			pa_percent(positive(growth(row)), positive(d->growth)));
+			pa_percent(positive(growth(row)), all));
 		pa_stack_text(d->r[side], o, row->stack[side], &frames, out);
 	}
 }

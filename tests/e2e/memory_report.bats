@@ -334,7 +334,7 @@ complains() {
 	    -1000 B     1000 B        0 B           1.5          0.0  make_buffer  shop
 	  -1.00 KiB   1.00 KiB        0 B           0.1          0.0  _IO_file_doallocate  libc.so.6
 
-	growing stacks
+	growing stacks (shares of all that grew)
 	  +8.00 MiB (100.0 %)
 	      cache_add                                 /src/cache.c:19
 	      handle                                    /src/shop.c:31
