@@ -12,7 +12,7 @@ __asm__(".symver dlsym,dlsym@GLIBC_2.17");
 #endif
 extern __typeof__(dlsym) dlsym __attribute__((weak));
 
-_Atomic(void *) pa_real_table[PA_REAL_NR];
+_Atomic(void *) pa_real_table[PA_REAL_NR] PA_HOT;
 
 static const char *const names[PA_REAL_NR] = {
 #define X(name) [PA_REAL_##name] = #name,
