@@ -194,6 +194,7 @@ static inline __attribute__((always_inline)) void end_block(struct pa_heap *h, s
 	temporary = (source->last_address == block->address) & (source->last_stamp == block->stamp) &
 		    (h->mode == PA_HEAP_EXACT);
 	h->rows[block->row].temporary += temporary;
+	h->temporary_bytes[block->row] += w.bytes & -temporary;
 	h->temporary += temporary;
 }
 

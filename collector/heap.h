@@ -35,7 +35,7 @@ struct pa_heap_row {
 /* The rest of a row: as it was at the last flush. */
 struct pa_heap_cold {
 	uint32_t stack;
-	uint64_t calls, bytes, frees, freed, temporary;
+	uint64_t calls, bytes, frees, freed, temporary, temporary_bytes;
 	uint64_t samples; /* since the last flush, like the variances */
 	double var_bytes, var_freed;
 };
@@ -79,6 +79,7 @@ struct pa_heap {
 
 	struct pa_heap_row *rows; /* 0: [other] */
 	struct pa_heap_cold *cold;
+	uint64_t *temporary_bytes; /* of each row: its line is full */
 	uint32_t nr_rows, max_rows;
 	uint32_t *by_stack; /* open addressing: row + 1, 0 free */
 	uint32_t by_stack_size;

@@ -28,6 +28,7 @@ static bool delta_of(const struct pa_heap *h, uint32_t row, struct pa_store_heap
 	    .frees = difference(h, r->frees, c->frees),
 	    .freed = difference(h, r->freed, c->freed),
 	    .temporary = r->temporary - c->temporary,
+	    .temporary_bytes = h->temporary_bytes[row] - c->temporary_bytes,
 	    .samples = c->samples,
 	    .var_bytes = c->var_bytes,
 	    .var_freed = c->var_freed,
@@ -46,7 +47,8 @@ static void forget_changes(struct pa_heap *h)
 					   .bytes = r->bytes,
 					   .frees = r->frees,
 					   .freed = r->freed,
-					   .temporary = r->temporary};
+					   .temporary = r->temporary,
+					   .temporary_bytes = h->temporary_bytes[h->changed[i]]};
 		r->seen &= ~CHANGED;
 	}
 	h->nr_changed = 0;

@@ -32,6 +32,7 @@ static int grow_rows(struct pa_heap *h)
 	uint32_t max = h->max_rows ? h->max_rows * 2 : FIRST_ROWS;
 	struct pa_heap_row *rows;
 	struct pa_heap_cold *cold;
+	uint64_t *bytes;
 	uint32_t *list, *table;
 
 	if (max > PA_HEAP_ROWS_MAX)
@@ -39,10 +40,12 @@ static int grow_rows(struct pa_heap *h)
 	rows = aligned_alloc(64, max * sizeof(*rows));
 	cold = realloc(h->cold, max * sizeof(*cold));
 	h->cold = cold ? cold : h->cold;
+	bytes = realloc(h->temporary_bytes, max * sizeof(*bytes));
+	h->temporary_bytes = bytes ? bytes : h->temporary_bytes;
 	list = realloc(h->changed, max * sizeof(*list));
 	h->changed = list ? list : h->changed;
 	table = calloc(max * 2, sizeof(*table));
-	if (!rows || !cold || !list || !table) {
+	if (!rows || !cold || !bytes || !list || !table) {
 		free(rows);
 		free(table);
 		return -ENOMEM;
@@ -75,6 +78,7 @@ uint32_t pa_heap_row(struct pa_heap *h, uint32_t stack)
 	}
 	h->rows[h->nr_rows] = (struct pa_heap_row){0};
 	h->cold[h->nr_rows] = (struct pa_heap_cold){.stack = stack};
+	h->temporary_bytes[h->nr_rows] = 0;
 	h->by_stack[at] = h->nr_rows + 1;
 	return h->nr_rows++;
 }
@@ -136,6 +140,7 @@ void pa_heap_rows_fini(struct pa_heap *h)
 {
 	free(h->rows);
 	free(h->cold);
+	free(h->temporary_bytes);
 	free(h->changed);
 	free(h->by_stack);
 	free(h->threads);

@@ -42,8 +42,9 @@ static unsigned mask_of(const struct pa_store_heap_delta *d)
 		mask |= PA_HC_ALL_FREED;
 	else if (d->frees || d->freed)
 		mask |= PA_HC_FREED;
-	if (d->temporary)
-		mask |= d->temporary == d->frees ? PA_HC_ALL_TEMPORARY : PA_HC_TEMPORARY;
+	if (d->temporary || d->temporary_bytes)
+		mask |= d->temporary == d->frees && d->temporary_bytes == d->freed ? PA_HC_ALL_TEMPORARY
+										   : PA_HC_TEMPORARY;
 	if (d->samples)
 		mask |= PA_HC_SAMPLES;
 	if (d->var_bytes > 0)
@@ -67,8 +68,10 @@ static size_t put_delta(uint8_t *out, const struct pa_store_heap_delta *d)
 		n += pa_varint_put(out + n, d->frees);
 		n += pa_varint_put(out + n, d->freed);
 	}
-	if (mask & PA_HC_TEMPORARY)
+	if (mask & PA_HC_TEMPORARY) {
 		n += pa_varint_put(out + n, d->temporary);
+		n += pa_varint_put(out + n, d->temporary_bytes);
+	}
 	if (mask & PA_HC_SAMPLES)
 		n += pa_varint_put(out + n, d->samples);
 	if (mask & PA_HC_VAR_BYTES)
@@ -177,9 +180,11 @@ static int get_delta(struct pa_cursor *c, struct pa_store_heap_delta *d)
 		d->frees = d->calls;
 		d->freed = d->bytes;
 	}
-	if (mask & PA_HC_ALL_TEMPORARY)
+	if (mask & PA_HC_ALL_TEMPORARY) {
 		d->temporary = d->frees;
-	if ((mask & PA_HC_TEMPORARY && pa_varint_get(c, UINT64_MAX, &d->temporary)) ||
+		d->temporary_bytes = d->freed;
+	}
+	if ((mask & PA_HC_TEMPORARY && get_pair(c, &d->temporary, &d->temporary_bytes)) ||
 	    (mask & PA_HC_SAMPLES && pa_varint_get(c, UINT64_MAX, &d->samples)) ||
 	    (mask & PA_HC_VAR_BYTES && get_float(c, &d->var_bytes)) ||
 	    (mask & PA_HC_VAR_FREED && get_float(c, &d->var_freed)))

@@ -11,7 +11,7 @@
  *       u8 mask                         PA_HC_*: what follows, in this order
  *       varint calls, varint bytes      PA_HC_ALLOCATED
  *       varint frees, varint freed      PA_HC_FREED; with PA_HC_ALL_FREED they are calls and bytes
- *       varint temporary                PA_HC_TEMPORARY; with PA_HC_ALL_TEMPORARY it is frees
+ *       varint temporary, varint bytes  PA_HC_TEMPORARY; with PA_HC_ALL_TEMPORARY they are frees and freed
  *       varint samples                  PA_HC_SAMPLES
  *       f32 var_bytes                   PA_HC_VAR_BYTES
  *       f32 var_freed                   PA_HC_VAR_FREED
@@ -41,7 +41,7 @@
 #define PA_HC_VAR_FREED     0x80u
 
 #define PA_HEAPCHUNK_HEAD      (1 + 2)
-#define PA_HEAPCHUNK_DELTA_MAX (5 + 1 + 6 * PA_VARINT_MAX + 2 * 4)
+#define PA_HEAPCHUNK_DELTA_MAX (5 + 1 + 7 * PA_VARINT_MAX + 2 * 4)
 #define PA_HEAPCHUNK_BYTES_MAX (PA_HEAPCHUNK_HEAD + PA_HEAPCHUNK_STACKS * PA_HEAPCHUNK_DELTA_MAX)
 
 /* Packs deltas. A variance becomes the next smaller or larger float; one above FLT_MAX becomes that.

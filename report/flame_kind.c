@@ -26,7 +26,7 @@ int pa_flame_init(const struct pa_report *r, const struct pa_report_options *o, 
 		return o->unit ? -EINVAL : 0;
 	f->heap = true;
 	f->kind = pa_heap_kind_find(o->kind);
-	bool calls = o->unit ? !strcmp(o->unit, "calls") : f->kind == PA_HEAP_TEMPORARY;
+	bool calls = o->unit && !strcmp(o->unit, "calls");
 	if (f->kind == PA_HEAP_KINDS || (o->unit && !calls && strcmp(o->unit, "bytes")))
 		return -EINVAL;
 	if (!r->heap.recorded)

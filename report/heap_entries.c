@@ -25,7 +25,7 @@ int64_t pa_heap_value(const struct pa_heap_sum *sum, enum pa_heap_kind kind, enu
 	case PA_HEAP_PEAK:
 		return (int64_t)(bytes ? sum->peak : sum->peak_calls);
 	case PA_HEAP_TEMPORARY:
-		return bytes ? 0 : (int64_t)sum->temporary;
+		return (int64_t)(bytes ? sum->temporary_bytes : sum->temporary);
 	case PA_HEAP_GROWTH:
 		return bytes ? sum->live - sum->before : sum->live_calls - sum->before_calls;
 	case PA_HEAP_FREED:
@@ -43,7 +43,7 @@ int pa_heap_entries(const struct pa_report *r, enum pa_heap_kind kind, enum pa_h
 
 	*entries = NULL;
 	*nr = 0;
-	if (kind >= PA_HEAP_KINDS || (kind == PA_HEAP_TEMPORARY && unit == PA_HEAP_BYTES))
+	if (kind >= PA_HEAP_KINDS)
 		return -EINVAL;
 	list = calloc(h->nr_held + 1, sizeof(*list));
 	if (!list)

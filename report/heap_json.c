@@ -71,8 +71,10 @@ static void write_totals(struct pa_json *j, const struct pa_report *r)
 	pa_json_u64(j, "bytes_freed", s->freed);
 	pa_json_i64(j, "bytes_live", s->live);
 	pa_json_i64(j, "blocks_live", s->live_calls);
-	if (pa_heap_knows_temporary(r))
+	if (pa_heap_knows_temporary(r)) {
 		pa_json_u64(j, "temporary", s->temporary);
+		pa_json_u64(j, "bytes_temporary", s->temporary_bytes);
+	}
 	pa_json_u64(j, "samples", s->samples);
 	pa_json_row(j, "intervals");
 	pa_json_u64(j, "bytes_allocated", pa_interval(s->var_bytes));
@@ -89,8 +91,10 @@ static void write_sum(struct pa_json *j, const struct pa_heap_row *row, bool tem
 	pa_json_i64(j, "live_count", s->live_calls);
 	kib(j, "peak_kb", (int64_t)s->peak);
 	pa_json_u64(j, "peak_count", s->peak_calls);
-	if (temporary)
+	if (temporary) {
 		pa_json_u64(j, "temporary", s->temporary);
+		pa_json_u64(j, "bytes_temporary", s->temporary_bytes);
+	}
 	pa_json_u64(j, "bytes", s->bytes);
 	pa_json_i64(j, "bytes_live", s->live);
 	pa_json_u64(j, "bytes_peak", s->peak);

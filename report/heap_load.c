@@ -165,6 +165,7 @@ static void add_delta(struct pa_heap_sum *to, const struct pa_store_heap_delta *
 	to->frees += d->frees;
 	to->freed += d->freed;
 	to->temporary += d->temporary;
+	to->temporary_bytes += d->temporary_bytes;
 	to->samples += d->samples;
 	to->var_bytes += d->var_bytes;
 }
@@ -317,6 +318,7 @@ static void add_sum(struct pa_heap_sum *to, const struct pa_heap_sum *what)
 	to->frees += what->frees;
 	to->freed += what->freed;
 	to->temporary += what->temporary;
+	to->temporary_bytes += what->temporary_bytes;
 	to->live_calls = (int64_t)((uint64_t)to->live_calls + (uint64_t)what->live_calls);
 	to->live = (int64_t)((uint64_t)to->live + (uint64_t)what->live);
 	to->before_calls = (int64_t)((uint64_t)to->before_calls + (uint64_t)what->before_calls);

@@ -47,6 +47,7 @@ void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what)
 	to->frees += what->frees;
 	to->freed += what->freed;
 	to->temporary += what->temporary;
+	to->temporary_bytes += what->temporary_bytes;
 	to->live_calls += what->live_calls;
 	to->live += what->live;
 	to->before_calls += what->before_calls;

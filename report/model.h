@@ -118,7 +118,7 @@ struct pa_report_note {
 struct pa_heap_sum {
 	uint64_t calls, bytes; /* allocated in the window */
 	uint64_t frees, freed; /* of blocks of this stack */
-	uint64_t temporary;
+	uint64_t temporary, temporary_bytes;
 	int64_t live_calls, live;     /* at the end of the window */
 	int64_t before_calls, before; /* live at its start */
 	uint64_t peak_calls, peak;    /* at the moment of the process's highest heap */
@@ -218,7 +218,7 @@ enum pa_heap_kind {
 	PA_HEAP_ALLOC,	   /* allocated in the window */
 	PA_HEAP_LIVE,	   /* live at its end: of a program that has ended, leaked */
 	PA_HEAP_PEAK,	   /* live at the process's highest heap */
-	PA_HEAP_TEMPORARY, /* calls only: freed by the next heap call of their thread */
+	PA_HEAP_TEMPORARY, /* freed by the next heap call of their thread */
 	PA_HEAP_GROWTH,	   /* live at its end beyond what was at its start */
 	PA_HEAP_FREED,	   /* freed in the window, by the stacks that allocated */
 	PA_HEAP_KINDS
@@ -228,7 +228,7 @@ enum pa_heap_unit { PA_HEAP_BYTES, PA_HEAP_CALLS };
 
 /* The (process, stack) pairs whose value of that kind is above 0, in the order of r->heap.held; to be freed. Stacks that
  * shrank do not count against PA_HEAP_GROWTH.
- * Errors: -ENOMEM; -EINVAL: temporary allocations are counted, their bytes are not known. */
+ * Errors: -ENOMEM; -EINVAL: no such kind. */
 int pa_heap_entries(const struct pa_report *r, enum pa_heap_kind kind, enum pa_heap_unit unit,
 		    struct pa_report_entry **entries, size_t *nr);
 /* One stack's value; 0 for the combination above. May be negative for PA_HEAP_LIVE and PA_HEAP_GROWTH. */

@@ -13,7 +13,7 @@ static const char help[] =
     "  -i, --input FILE   the recording; without it the newest *.pfa of this directory\n"
     "  -k, --kind KIND    what the widths mean: cpu (default, time on a CPU); memory that was allocated (alloc), is\n"
     "                     live at the end (live), was live at the highest heap (peak); temporary allocations\n"
-    "  -u, --unit UNIT    of memory: bytes (default) or calls; temporary allocations are calls\n"
+    "  -u, --unit UNIT    of memory: bytes (default) or calls\n"
     "  -f, --format FMT   svg (default: a page for a browser, NAME.svg) or folded (one line per stack, standard "
     "output)\n"
     "      --invert       the leaf is at the bottom, its callers above it\n"
@@ -93,10 +93,6 @@ static bool check(const struct pa_reading *a)
 {
 	if (a->options.unit && !is_heap(a)) {
 		pa_fail("flame", "--unit is for memory: choose a --kind of it");
-		return false;
-	}
-	if (a->options.unit && !strcmp(a->options.kind, "temporary") && strcmp(a->options.unit, "calls")) {
-		pa_fail("flame", "temporary allocations are counted in calls, their bytes are not known");
 		return false;
 	}
 	return pa_reading_check(a);

@@ -261,8 +261,8 @@ static void add_heap_chunk(char *w[])
 	char *list = w[3];
 	size_t nr = 0;
 	for (char *word; nr < LIST_MAX && (word = next_word(&list)); nr++) {
-		double f[9] = {0};
-		if (fields(word, f, 9) < 5)
+		double f[10] = {0};
+		if (fields(word, f, 10) < 5)
 			die(word, EINVAL);
 		deltas[nr] = (struct pa_store_heap_delta){.stack = (uint32_t)f[0],
 							  .calls = (uint64_t)f[1],
@@ -272,7 +272,8 @@ static void add_heap_chunk(char *w[])
 							  .temporary = (uint64_t)f[5],
 							  .samples = (uint64_t)f[6],
 							  .var_bytes = f[7],
-							  .var_freed = f[8]};
+							  .var_freed = f[8],
+							  .temporary_bytes = (uint64_t)f[9]};
 	}
 	must("heapchunk", pa_store_add_heap_chunk(store, small(w[0]), number(w[1]), number(w[2]), deltas, nr));
 }

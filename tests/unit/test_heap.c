@@ -58,7 +58,7 @@ struct books {
 		uint32_t stack; /* 0: free */
 		int thread;
 	} blocks[BLOCKS];
-	uint64_t calls[STACKS], bytes[STACKS], frees[STACKS], freed[STACKS], temporary[STACKS];
+	uint64_t calls[STACKS], bytes[STACKS], frees[STACKS], freed[STACKS], temporary[STACKS], temporary_bytes[STACKS];
 	uint64_t live, peak, peak_stamp, peak_bytes[STACKS], peak_calls[STACKS];
 	uint64_t lifetimes[PA_HEAP_LIFETIMES];
 	int last[2]; /* block a thread allocated with its latest call, -1 */
@@ -97,6 +97,7 @@ static void books_free(struct books *b, int thread, int i, uint64_t stamp)
 	b->frees[b->blocks[i].stack]++;
 	b->freed[b->blocks[i].stack] += b->blocks[i].size;
 	b->temporary[b->blocks[i].stack] += b->last[thread] == i;
+	b->temporary_bytes[b->blocks[i].stack] += b->last[thread] == i ? b->blocks[i].size : 0;
 	b->live -= b->blocks[i].size;
 	b->blocks[i].stack = 0;
 	b->last[thread] = -1;
@@ -140,6 +141,7 @@ static void test_agrees_with_books(void **unused)
 		assert_int_equal(h->rows[rows[i]].frees, b.frees[i]);
 		assert_int_equal(h->rows[rows[i]].freed, b.freed[i]);
 		assert_int_equal(h->rows[rows[i]].temporary, b.temporary[i]);
+		assert_int_equal(h->temporary_bytes[rows[i]], b.temporary_bytes[i]);
 		pa_heap_held(h, rows[i], &calls, &bytes);
 		assert_int_equal(calls, b.peak_calls[i]);
 		assert_int_equal(bytes, b.peak_bytes[i]);

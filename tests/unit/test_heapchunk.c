@@ -41,6 +41,7 @@ static void assert_same(const struct pa_store_heap_delta *a, const struct pa_sto
 		assert_int_equal(a[i].frees, b[i].frees);
 		assert_int_equal(a[i].freed, b[i].freed);
 		assert_int_equal(a[i].temporary, b[i].temporary);
+		assert_int_equal(a[i].temporary_bytes, b[i].temporary_bytes);
 		assert_int_equal(a[i].samples, b[i].samples);
 		assert_true((float)a[i].var_bytes == (float)b[i].var_bytes);
 		assert_true((float)a[i].var_freed == (float)b[i].var_freed);
@@ -68,7 +69,8 @@ static struct pa_store_heap_delta delta(uint32_t stack, uint64_t calls, uint64_t
 					uint64_t temporary)
 {
 	return (struct pa_store_heap_delta){
-	    .stack = stack, .calls = calls, .bytes = bytes, .frees = frees, .freed = freed, .temporary = temporary};
+	    .stack = stack, .calls = calls, .bytes = bytes, .frees = frees, .freed = freed, .temporary = temporary,
+	    .temporary_bytes = temporary ? freed : 0};
 }
 
 static void extreme_values_survive(void **state)
@@ -107,6 +109,7 @@ static void every_mask_survives(void **state)
 
 		*d = delta(i * 3, i & 1 ? 7 : 0, i & 2 ? 700 : 0, i & 4 ? 7 : 0, i & 8 ? 700 : 0, i & 16 ? 7 : 0);
 		d->temporary += i & 32 ? 5 : 0;
+		d->temporary_bytes = (i & 16 ? 700u : 0u) + (i & 32 ? 1u : 0u);
 		d->samples = i & 64 ? 3 : 0;
 		d->var_bytes = i & 128 ? 0.5 : 0;
 		d->var_freed = i & 256 ? 1e20 : 0;
