@@ -138,7 +138,7 @@ void pa_heap_drain_look(struct pa_heap_drain *d)
 		/* before the head: once it says that the thread has ended, the head read after it is its last */
 		uint64_t owner = pa_load_acquire(&r->line->in.owner);
 
-		r->leaving = owner && !(uint32_t)owner;
+		r->leaving = !(uint32_t)owner;
 		if (owner) {
 			r->pid = (uint32_t)(owner >> 32);
 			r->tid = (uint32_t)owner ? (uint32_t)owner : r->tid;
@@ -502,7 +502,7 @@ static bool begin_ring(struct pa_heap_drain *d, struct ring *r)
 
 static void end_ring(struct pa_heap_drain *d, struct ring *r)
 {
-	uint64_t owner = PA_OWNER(r->pid, 0);
+	uint64_t owner;
 
 	if (!r->pid)
 		return;
@@ -510,10 +510,14 @@ static void end_ring(struct pa_heap_drain *d, struct ring *r)
 	/* all of an ended thread's records are out: the ring is free, unless another thread took it meanwhile */
 	if (!r->leaving || r->bad || r->tail != r->head || r->at != r->end)
 		return;
-	if (pa_claim_u64(&r->line->in.owner, owner, 0)) {
-		r->pid = r->tid = 0;
-		let_go(r);
-	}
+	owner = pa_load_acquire(&r->line->in.owner);
+	if ((uint32_t)owner || (owner && !pa_claim_u64(&r->line->in.owner, owner, 0)))
+		return;
+	/* ... or another one has come and gone since: its records are the next pass's */
+	if (pa_load_acquire(&r->line->out.head) != r->tail)
+		return;
+	r->pid = r->tid = 0;
+	let_go(r);
 }
 
 void pa_heap_drain_play(struct pa_heap_drain *d, const struct pa_heap_sink *sink, struct pa_heap_drain_result *result)

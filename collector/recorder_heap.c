@@ -140,6 +140,15 @@ void pa_heaps_on_figures(void *arg, const struct pa_drain_origin *from, const st
 	p->heap->libc.unused = f->unused;
 }
 
+/* Nearly all records of a hook ring are samples of the heap, where there are any. */
+void pa_heaps_hook_lost(struct pa_process *p, uint64_t records)
+{
+	if (!records || !p->heap || p->heap->mode != PA_HEAP_SAMPLED)
+		return;
+	p->heap->lost += records;
+	pa_heap_mark_uncertain(p->heap, p->session->heap_ns);
+}
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 int pa_heaps_init(struct pa_recorder *r)

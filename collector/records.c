@@ -302,6 +302,7 @@ static void on_counters(void *arg, const struct pa_drain_origin *from, const str
 	p->agent_ns += delta->self_ns;
 	if (from->hook) {
 		pa_records_loss(p, "hook ring full", delta->lost_full);
+		pa_heaps_hook_lost(p, delta->lost_full);
 		return;
 	}
 	pa_records_loss(p, "ring full", delta->lost_weight);

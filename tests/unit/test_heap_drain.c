@@ -343,6 +343,37 @@ static void test_a_left_ring_is_free_and_the_next_thread_starts_anew(void **stat
 	assert_int_equal(f->heap->threads[pa_heap_thread(f->heap, 71)].freed, 10);
 }
 
+/* Whoever comes and goes between the reading of the head and the release leaves the same owner word behind. */
+static void come_and_go(void *arg, struct pa_heap *heap, uint32_t pid, const struct pa_ring_counters *delta)
+{
+	struct fixture *f = arg;
+	struct fake_heap w;
+
+	f->sink.counters = NULL;
+	assert_true(fake_heap_claim(&f->agent, &w, 0, 7, 71, f->now + 10));
+	fake_heap_alloc(&w, f->now + 11, 32, 20, 0);
+	fake_heap_leave(&w, 7);
+}
+
+static void test_a_thread_that_comes_and_goes_during_a_pass_is_not_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct fake_heap w;
+
+	assert_true(fake_heap_claim(&f->agent, &w, 0, 7, 70, f->now));
+	fake_heap_alloc(&w, f->now, 16, 10, 0);
+	pa_store_relaxed(&w.line->out.records, 1);
+	fake_heap_leave(&w, 7);
+	f->sink.counters = come_and_go;
+	pass(f);
+	assert_int_equal(live(f), 10);
+	pass(f);
+	assert_int_equal(live(f), 30);
+	/* and then it is free */
+	pass(f);
+	assert_int_equal(pa_heap_drain_touched(f->d, 7), 0);
+}
+
 static void test_two_owners_in_one_pass_have_their_own_events(void **state)
 {
 	struct fixture *f = *state;
@@ -410,6 +441,7 @@ int main(void)
 	    TEST(test_ring_without_an_owner_record_is_given_up),
 	    TEST(test_goes_round_the_ring_many_times),
 	    TEST(test_a_left_ring_is_free_and_the_next_thread_starts_anew),
+	    TEST(test_a_thread_that_comes_and_goes_during_a_pass_is_not_forgotten),
 	    TEST(test_two_owners_in_one_pass_have_their_own_events),
 	    TEST(test_a_dead_process_leaves_its_rings_to_others),
 	    TEST(test_counters_are_told_as_differences),
