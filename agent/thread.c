@@ -59,23 +59,6 @@ static void arm(struct pa_block *block)
 		refused(block, err);
 }
 
-void pa_thread_enter_hook(struct pa_block *block)
-{
-	if (!block)
-		block = pa_arena_take_sig();
-	if (!block) {
-		if (pa_mapping.control)
-			pa_add_relaxed(&pa_mapping.control->lost_no_slot, 1);
-		return;
-	}
-	block->pid = (uint32_t)pa_sys(SYS_getpid);
-	block->tid = (uint32_t)pa_sys(SYS_gettid);
-	memcpy(pa_tls.host_blocks, block->inherit_blocks, sizeof(pa_tls.host_blocks));
-	pa_tls.block = block;
-	pa_signal_thread_arm_hook();
-	arm(block);
-}
-
 /* The block of a thread that ended without telling us: its timer would stay for ever. */
 static void reap_raw(struct pa_block *block, void *arg)
 {
@@ -89,11 +72,73 @@ static void reap_raw(struct pa_block *block, void *arg)
 	pa_arena_put_sig(block);
 }
 
+/* Blocks armed from the collector's list, ever: while there are none, nobody looks for them. */
+static _Atomic uint32_t nr_raw;
+
+struct search {
+	uint32_t pid;
+	uint32_t tid;
+	bool found;
+};
+
+static void match(struct pa_block *block, void *arg)
+{
+	struct search *s = arg;
+
+	s->found |= pa_load_relaxed(&block->state) != PA_BLOCK_FREE && pa_load_relaxed(&block->timer_id) >= 0 &&
+		    block->pid == s->pid && block->tid == s->tid;
+}
+
+/* On a crowded machine a thread may be listed that only had no turn yet: it has entered by now, or was listed twice. A
+ * second timer would count its time twice. */
+static bool has_timer(uint32_t tid)
+{
+	struct search s = {.pid = (uint32_t)pa_sys(SYS_getpid), .tid = tid};
+
+	pa_arena_each_sig(match, &s);
+	return s.found;
+}
+
+/* The same the other way round: the thread enters, and was armed from the list before. */
+static void replace_raw(struct pa_block *block, void *arg)
+{
+	const struct pa_block *own = arg;
+
+	if (block == own || pa_load_relaxed(&block->state) != PA_BLOCK_LIVE || !block->raw || block->pid != own->pid ||
+	    block->tid != own->tid || !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
+		return;
+	pa_timer_disarm_sig(block);
+	pa_session_release_slot_hook(block);
+	pa_arena_put_sig(block);
+}
+
+void pa_thread_enter_hook(struct pa_block *block)
+{
+	if (!block)
+		block = pa_arena_take_sig();
+	if (!block) {
+		if (pa_mapping.control)
+			pa_add_relaxed(&pa_mapping.control->lost_no_slot, 1);
+		return;
+	}
+	block->pid = (uint32_t)pa_sys(SYS_getpid);
+	block->tid = (uint32_t)pa_sys(SYS_gettid);
+	memcpy(pa_tls.host_blocks, block->inherit_blocks, sizeof(pa_tls.host_blocks));
+	pa_tls.block = block;
+	if (pa_load_relaxed(&nr_raw))
+		pa_arena_each_sig(replace_raw, block);
+	pa_signal_thread_arm_hook();
+	arm(block);
+}
+
 bool pa_thread_arm_other_sig(uint32_t tid)
 {
 	struct pa_block *block;
 
 	pa_arena_each_sig(reap_raw, NULL);
+	if (has_timer(tid))
+		return true;
+	pa_fetch_add_relaxed(&nr_raw, 1);
 	block = pa_arena_take_sig();
 	if (!block)
 		return false;
