@@ -15,6 +15,7 @@ load malloc
 as_often() {
 	local heap
 	PA_ENV=(LD_PRELOAD="$TARGETS/lib_countheap.so" PA_COUNTHEAP=malloc_guest=count.bin)
+	rm -rf "$T/plain.cwd" "$T/dormant.cwd" # whose counts would go on
 	run_plain "$TARGETS/malloc_guest" "$1" || return 1
 	[ "$(od -A n -t u8 -N 8 "$T/plain.cwd/count.bin")" -gt 100000 ] || return 1
 	for heap in "${HEAPS[@]}"; do
