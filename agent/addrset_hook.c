@@ -134,7 +134,8 @@ bool pa_addrset_remove_hook(uintptr_t address)
 
 void pa_addrset_pass_hook(uintptr_t start, size_t bytes)
 {
-	for (uintptr_t at = start; at < start + bytes; at += 16)
+	for (uintptr_t at = start >> PA_ADDRSET_SHIFT << PA_ADDRSET_SHIFT; at < start + bytes;
+	     at += 1 << PA_ADDRSET_SHIFT)
 		pa_store_relaxed(&pa_addrset_filter[pa_addrset_slot(at)], PA_ADDRSET_STUCK);
 }
 

@@ -20,12 +20,15 @@
 
 extern _Atomic uint8_t *pa_addrset_filter PA_NEAR; /* not NULL while pa_heap_mode is SAMPLED */
 
-/* Neighbours in the heap are neighbours here: the filter's cache lines and pages are as hot as the heap's, at 1/16 of
- * their number. Nothing is mixed: how many addresses pass depends on how many are sampled, not on where they lie,
- * except for large blocks at multiples of something, and of those nearly all are sampled. */
+#define PA_ADDRSET_SHIFT 8 /* a byte stands for so much of the heap, and for what lies a multiple of 256 MiB away */
+
+/* Neighbours in the heap share a byte, or a line, so that the filter is in the cache: of half a megabyte one block is
+ * sampled, and its few neighbours that pass for nothing cost less than more lines would. Nothing is mixed: how many
+ * pass depends on how many are sampled, not on where they lie, except for large blocks at multiples of something, and
+ * of those nearly all are sampled. */
 static inline uint32_t pa_addrset_slot(uintptr_t address)
 {
-	return (uint32_t)address >> 4 & (PA_ADDRSET_FILTER - 1);
+	return (uint32_t)address >> PA_ADDRSET_SHIFT & (PA_ADDRSET_FILTER - 1);
 }
 
 /* False: it is not in the set. */

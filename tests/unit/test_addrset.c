@@ -69,7 +69,7 @@ static void test_add_remove(void **state)
 /* The i-th address whose filter byte is that of 0x1000. */
 static uintptr_t same_slot(uint64_t i)
 {
-	return (uintptr_t)((i + 1) << 24 | 0x1000);
+	return (uintptr_t)((i + 1) << 28 | 0x1000);
 }
 
 static void test_filter_counts(void **state)
@@ -177,13 +177,14 @@ static void test_threads(void **state)
 
 static void test_pass(void **state)
 {
-	pa_addrset_pass_hook(0x500010, 64);
-	assert_true(may_hold(0x500010));
-	assert_true(may_hold(0x500040));
-	assert_false(may_hold(0x500050));
-	assert_int_equal(pa_addrset_add_hook(0x500010), 0);
-	assert_true(pa_addrset_remove_hook(0x500010));
-	assert_true(may_hold(0x500010));
+	pa_addrset_pass_hook(0x5000f0, 0x120);
+	assert_true(may_hold(0x5000f0));
+	assert_true(may_hold(0x500200));
+	assert_false(may_hold(0x4ffff0));
+	assert_false(may_hold(0x500300));
+	assert_int_equal(pa_addrset_add_hook(0x5000f0), 0);
+	assert_true(pa_addrset_remove_hook(0x5000f0));
+	assert_true(may_hold(0x5000f0));
 }
 
 /* A forked child forgets; its parent does not. */
