@@ -203,8 +203,9 @@ def check_samples(perfagent, recording, path):
     return 0 if mean == 524288 and abs(memory["samples"] - expected) < 4 * sd + 0.01 * expected else 1
 
 
-def least_inside(runs, share=0.95, risk=0.001):
-    """The largest k with P(X < k) <= risk for X ~ Binomial(runs, share): fewer inside is not chance. 400: 366 or so."""
+def least_inside(runs, share=0.95, risk=0.0001):
+    """The largest k with P(X < k) <= risk for X ~ Binomial(runs, share): fewer inside is not chance. 40 runs: 31. There are
+    seven figures, so that chance alone fails one test in a thousand."""
     below = 0.0
     for k in range(runs + 1):
         below += math.comb(runs, k) * share**k * (1 - share) ** (runs - k)
