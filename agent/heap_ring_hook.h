@@ -26,9 +26,9 @@ extern struct pa_heap_area pa_heap_area;
 
 #define PA_HEAP_TICKS_MAX (UINT64_C(1) << 31) /* between two TIME records */
 #define PA_HEAP_STALL_NS  10000000u	      /* the longest wait in one go */
-#define PA_HEAP_PACE_NS	 1000000u  /* and for each eighth that the second half of the ring is full, on the way there */
+#define PA_HEAP_PACE_NS 5000000u /* once the second half begins to fill */
 /* As long as the reader does not move it is waited for so long in all, then not again until it has. */
-#define PA_HEAP_PATIENCE_NS 25000000u
+#define PA_HEAP_PATIENCE_NS 100000000u
 /* In all at most three quarters of the time since the ring was claimed: a reader that is behind has to be waited for. It
  * takes 70 ns for an event, and two threads on two processors write one every 40. */
 #define PA_HEAP_STALL_OF   3

@@ -26,30 +26,29 @@ static bool new_epoch(struct pa_heap_thread *t, uint32_t reason)
 	return true;
 }
 
-/* The node of a frame on a parent. */
-static inline enum found node_of(struct pa_heap_thread *t, uint32_t parent, uint64_t frame, uint32_t *id)
+static __attribute__((noinline)) enum found define(struct pa_heap_thread *t, uint32_t parent, uint64_t frame, uint32_t *id)
 {
-	struct pa_stackdict_entry *e = pa_stackdict_find(&t->dict, parent, frame);
 	struct pa_heap_node *node;
 
-	*id = pa_stackdict_id(&t->dict, e);
-	if (*id)
-		return FOUND;
-	if (pa_stackdict_full(&t->dict)) {
-		if (!pa_stackdict_grow_hook(&t->dict))
-			return FULL;
-		e = pa_stackdict_find(&t->dict, parent, frame);
-	}
+	if (pa_stackdict_full(&t->dict) && !pa_stackdict_grow_hook(&t->dict))
+		return FULL;
 	node = pa_heap_thread_room(t, sizeof(*node), false, t->calm);
 	if (!node)
 		return NO_ROOM;
-	*id = pa_stackdict_put(&t->dict, e, parent, frame);
+	*id = pa_stackdict_put_hook(&t->dict, parent, frame);
 	pa_heap_head_set(node, sizeof(*node), PA_HR_NODE, 0);
 	node->id = *id;
 	node->parent = parent;
 	node->frame = frame;
 	pa_heap_ring_commit(&t->ring, sizeof(*node));
 	return FOUND;
+}
+
+/* The node of a frame on a parent. */
+static inline enum found node_of(struct pa_heap_thread *t, uint32_t parent, uint64_t frame, uint32_t *id)
+{
+	*id = pa_stackdict_get(&t->dict, parent, frame);
+	return *id ? FOUND : define(t, parent, frame, id);
 }
 
 /* What stands below a walk that did not reach the root. */

@@ -335,9 +335,7 @@ static void a_full_dictionary_begins_anew(void **state)
 	/* other stacks by the thousand, as a parser that recurses would have */
 	while (seen.epochs == 0 && made < 2 * PA_STACKDICT_MOST) {
 		while (!pa_stackdict_full(&t->dict)) {
-			struct pa_stackdict_entry *e = pa_stackdict_find(&t->dict, 1, 0x600000 + made);
-
-			seen.nr = pa_stackdict_put(&t->dict, e, 1, 0x600000 + made++);
+			seen.nr = pa_stackdict_put_hook(&t->dict, 1, 0x600000 + made++);
 		}
 		deep(rand() % 40 + 1);
 	}
