@@ -133,6 +133,10 @@ def row_drain():
     print(subprocess.run([BUILD + "/bench/bench_drain"], stdout=subprocess.PIPE, check=True).stdout.decode(), end="")
 
 
+def row_heap_drain():
+    print(subprocess.run([BUILD + "/bench/bench_heap"], stdout=subprocess.PIPE, check=True).stdout.decode(), end="")
+
+
 def row_symbols():
     """A program with 100 MB of DWARF, made here: instantiations of what the library has, linked in as many copies."""
     with tempfile.TemporaryDirectory() as tmp:
@@ -220,7 +224,8 @@ def row_memory():
 
 
 ROWS = {"walk": row_walk, "handler": row_handler, "overhead": row_overhead, "split": row_split,
-        "accounting": row_accounting, "start": row_start, "memory": row_memory, "drain": row_drain, "symbols": row_symbols,
+        "accounting": row_accounting, "start": row_start, "memory": row_memory, "drain": row_drain, "heap drain": row_heap_drain,
+        "symbols": row_symbols,
         **malloc_rows.rows(BUILD, say)}
 
 

@@ -58,8 +58,11 @@ size_t pa_live_bytes(const struct pa_live *l);
 
 static inline uint64_t pa_live_hash(const struct pa_live *l, uint64_t address)
 {
-	/* allocators align to 16: those bits carry nothing */
-	return (address >> 4 ^ address << 60) * l->factor;
+	/* allocators align to 16: those bits carry nothing. Twice: one multiplication maps some distances between
+	 * blocks to neighbouring slots, whatever the factor */
+	uint64_t hash = (address >> 4 ^ address << 60) * l->factor;
+
+	return (hash ^ hash >> 32) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /* Brings the slot of an address into the cache. */
