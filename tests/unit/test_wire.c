@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "common/heapwire.h"
 #include "common/wire.h"
 
 static union {
@@ -116,6 +117,9 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 	    [PA_REC_PROCESS_END] = sizeof(struct pa_process_end),
 	    [PA_REC_NOTE] = sizeof(struct pa_note),
 	    [PA_REC_SLICE] = sizeof(struct pa_slice),
+	    [PA_REC_HEAP_SAMPLE] = sizeof(struct pa_heap_sample),
+	    [PA_REC_HEAP_FREE] = sizeof(struct pa_heap_free),
+	    [PA_REC_HEAP_FIGURES] = sizeof(struct pa_heap_figures),
 	};
 
 	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
@@ -184,6 +188,30 @@ static struct pa_hello good_hello(void)
 	return hello;
 }
 
+/* Records of heap rings: each by its least size, fillers stepped over, others returned. */
+static void test_heap_records_are_checked(void **state)
+{
+	for (uint16_t type = 0; type < PA_HR_TYPES + 2; type++) {
+		uint16_t least = type < PA_HR_TYPES && pa_heapwire_bytes[type] ? pa_heapwire_bytes[type] : 8;
+
+		for (uint16_t size = 0; size <= 80; size++) {
+			struct pa_heap_head heads[11] = {{.size = size, .type = type}};
+			bool sound = size >= least && size % 8 == 0 && size <= PA_HEAP_RECORD_MAX;
+			size_t offset = 0;
+
+			assert_int_equal(pa_heapwire_next(heads, sizeof(heads), &offset) == heads,
+					 sound && type != PA_HR_FILLER);
+			if (sound && type != PA_HR_FILLER)
+				assert_int_equal(offset, size);
+			/* cut short it is none, and nothing is stepped over */
+			offset = 0;
+			if (size > 8)
+				assert_null(pa_heapwire_next(heads, size - 8u, &offset));
+			assert_true(offset == 0 || type == PA_HR_FILLER);
+		}
+	}
+}
+
 static void test_hello_is_checked(void **state)
 {
 	struct pa_hello hello = good_hello();
@@ -233,6 +261,7 @@ int main(void)
 	    cmocka_unit_test(test_refuses_sizes_that_cannot_be),
 	    cmocka_unit_test(test_refuses_records_shorter_than_their_type),
 	    cmocka_unit_test(test_refuses_counts_that_leave_the_record),
+	    cmocka_unit_test(test_heap_records_are_checked),
 	    cmocka_unit_test(test_hello_is_checked),
 	    cmocka_unit_test(test_another_major_is_refused_whatever_its_size),
 	};
