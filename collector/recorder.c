@@ -343,8 +343,10 @@ static void on_drain(struct pa_timer *timer)
 		r->drain_ns = longest_wait(r);
 	if (r->drain_ns < BUSY_NS)
 		r->drain_ns = BUSY_NS;
+	/* a heap ring that was a quarter full would be full after a few milliseconds: its thread waits then */
 	if (r->sessions)
-		pa_loop_arm(r->loop, &r->drain_timer, r->drain_ns);
+		pa_loop_arm(r->loop, &r->drain_timer,
+			    fill > 250 && r->options.heap_mode == PA_HEAP_EXACT ? 0 : r->drain_ns);
 }
 
 /* A process that left by exec for a program without the agent, or one without a pidfd that is gone. */
