@@ -2,6 +2,7 @@
  * clock, the comparison of the stack, three words, the head. World: hook. */
 #include "agent/heap_hook.h"
 
+#include "agent/figures_hook.h"
 #include "agent/heap_thread_hook.h"
 #include "agent/rules_sig.h"
 #include "agent/walk_state_sig.h"
@@ -58,6 +59,14 @@ static __attribute__((noinline)) void large(struct pa_heap_thread *t, uint64_t n
 	pa_heap_thread_commit(t, sizeof(*r), now);
 }
 
+/* After a TIME record, with the first allocation that may: libc's figures of its heap. */
+static __attribute__((noinline)) void ask_figures(struct pa_heap_thread *t)
+{
+	t->figures_due = false;
+	if (pa_tls.block)
+		pa_figures_maybe_hook(pa_tls.block, pa_now_sig());
+}
+
 void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *caller)
 {
 	struct pa_heap_thread *t;
@@ -82,6 +91,9 @@ void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *cal
 	r->address = (uint64_t)(uintptr_t)p;
 	pa_heap_word_set(r, offsetof(struct pa_heap_alloc, size), size | (uint64_t)node << 32);
 	pa_heap_thread_commit(t, sizeof(*r), now);
+	/* plain frames up to the root: no signal handler, and so no arena is locked further down */
+	if (__builtin_expect(size > PA_FIGURES_SIZE && t->figures_due && calm == PA_CALM, 0))
+		ask_figures(t);
 }
 
 static inline void record_free(struct pa_heap_thread *t, uint64_t now, const void *p)

@@ -91,6 +91,7 @@ static bool begin(struct pa_heap_thread *t, uint32_t pid, uint32_t tid)
 	t->memo.flushes = t->flushes = pa_load_relaxed(&pa_rules_flushes);
 	t->nr_root = t->nr_frames = 0;
 	t->leaf.pc = 0;
+	t->figures_due = true;
 	set_bounds(t);
 	return pa_heap_ring_claim_hook(&t->ring, pid, tid);
 }
@@ -166,7 +167,10 @@ struct pa_heap_thread *pa_heap_thread_ready_hook(uint64_t *now, bool free)
 		return t;
 	if (!t->stack.hi)
 		set_bounds(t);
-	return write_time(t, *now, free) ? t : NULL;
+	if (!write_time(t, *now, free))
+		return NULL;
+	t->figures_due = true;
+	return t;
 }
 
 static bool may_wait(struct pa_heap_thread *t, enum pa_calm calm)

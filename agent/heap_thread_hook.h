@@ -42,6 +42,7 @@ struct pa_heap_thread {
 	uint32_t leaf_node;
 	uint32_t first_slot; /* multiple of PA_HEAP_ABREAST */
 	struct pa_stack_bounds stack; /* 0, 0: unknown */
+	bool figures_due; /* a TIME record was written */
 	uint32_t valid;
 	uint32_t flushes; /* pa_rules_flushes when the epoch began */
 	struct pa_stackdict dict;

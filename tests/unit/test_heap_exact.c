@@ -311,6 +311,20 @@ static void long_pauses_are_bridged_by_a_time_record(void **state)
 	assert_int_equal(seen.times, 3);
 }
 
+static void figures_are_asked_for_once_a_time_record(void **state)
+{
+	area_figures = 0;
+	for (int i = 0; i < 3; i++) {
+		alloc_here((void *)0x1000, 100); /* from the thread's cache, perhaps: not at such a time */
+		assert_int_equal(area_figures, i);
+		alloc_here((void *)0x1000, 5000);
+		alloc_here((void *)0x1000, 5000);
+		alloc_here((void *)0x1000, 5000);
+		assert_int_equal(area_figures, i + 1);
+		area_ticks += UINT64_C(1) << 31;
+	}
+}
+
 static void a_clock_that_goes_back_stands_still(void **state)
 {
 	const struct pa_heap_freed *r;
@@ -451,6 +465,7 @@ int main(void)
 	    CASE(a_stack_too_deep_is_cut_in_the_middle),
 	    CASE(sizes_of_4_gib_and_more_are_exact),
 	    CASE(long_pauses_are_bridged_by_a_time_record),
+	    CASE(figures_are_asked_for_once_a_time_record),
 	    CASE(a_clock_that_goes_back_stands_still),
 	    CASE(a_full_dictionary_begins_anew),
 	    CASE(lost_definitions_are_made_up_for),
