@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 
-import malloc_rows
+sys.dont_write_bytecode = True  # this folder is the source's
+import malloc_rows  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "build"
 PERFAGENT = BUILD + "/perfagent"
