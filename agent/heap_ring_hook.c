@@ -209,7 +209,7 @@ bool pa_heap_ring_stall_hook(struct pa_heap_ring *ring, uint64_t most_ns)
 {
 	const struct timespec slice = { .tv_nsec = SLICE_NS };
 	uint64_t begin = pa_now_sig(), now = begin, tail = pa_load_relaxed(&ring->line->in.tail);
-	uint64_t credit = (begin - ring->claimed_ns) / PA_HEAP_STALL_PART * PA_HEAP_STALL_OF;
+	uint64_t credit = (begin - ring->claimed_ns) / PA_HEAP_STALL_PART;
 
 	credit = credit > ring->stalled_ns ? credit - ring->stalled_ns : 0;
 	if (ring->dropping || credit < SLICE_NS || is_hopeless(ring, tail))

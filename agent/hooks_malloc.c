@@ -23,7 +23,7 @@ static PA_COLD void *malloc_early(size_t size)
 	return real ? real(size) : pa_bootstrap_alloc_hook(0, size);
 }
 
-static PA_COLD void *malloc_on(size_t size)
+static PA_ASIDE void *malloc_on(size_t size)
 {
 	PA_HEAP_CALLER(caller);
 	struct pa_alloc_call call;
@@ -84,7 +84,7 @@ static PA_COLD void free_sampled(void *p)
 	PA_NEXT(free)(p);
 }
 
-static PA_COLD void free_exact(void *p)
+static PA_ASIDE void free_exact(void *p)
 {
 	if (pa_bootstrap_owns_hook(p)) {
 		pa_bootstrap_free_hook(p);
@@ -154,7 +154,7 @@ static void *calloc_early(size_t nr, size_t each)
 	return __builtin_mul_overflow(nr, each, &size) ? NULL : pa_bootstrap_alloc_hook(0, size);
 }
 
-static PA_COLD void *calloc_on(size_t nr, size_t each)
+static PA_ASIDE void *calloc_on(size_t nr, size_t each)
 {
 	PA_HEAP_CALLER(caller);
 	struct pa_alloc_call call;
@@ -253,7 +253,7 @@ static void renew_end(const struct pa_alloc_call *call, const void *old, const s
 	pa_alloc_count(call, p, size, caller);
 }
 
-static PA_COLD void *realloc_on(void *old, size_t size)
+static PA_ASIDE void *realloc_on(void *old, size_t size)
 {
 	PA_HEAP_CALLER(caller);
 	struct pa_alloc_call call;
