@@ -54,8 +54,10 @@ static void known(struct pa_json *j, const char *key, uint64_t value)
 static void write_overhead(struct pa_json *j, const struct pa_report *r, const struct pa_figures *f)
 {
 	pa_json_object(j, "overhead");
-	pa_json_seconds(j, "agent_cpu_s", f->agent_ns);
-	pa_json_real(j, "agent_cpu_pct", pa_percent(f->agent_ns, f->kernel_ns), 4);
+	if (pa_report_has_cpu(r)) {
+		pa_json_seconds(j, "agent_cpu_s", f->agent_ns);
+		pa_json_real(j, "agent_cpu_pct", pa_percent(f->agent_ns, f->kernel_ns), 4);
+	}
 	pa_json_seconds(j, "collector_cpu_s", r->collector_ns);
 	known(j, "target_rss_kib", r->cost.target_rss_kib);
 	known(j, "handler_p50_ns", r->cost.handler_p50_ns);
@@ -264,7 +266,7 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 	write_loss(&j, r, &f);
 	write_symbols(&j, r);
 	write_notes(&j, r);
-	err = write_cpu(&j, r, o, &f);
+	err = pa_report_has_cpu(r) ? write_cpu(&j, r, o, &f) : 0;
 	if (!err && r->heap.recorded)
 		err = pa_heap_json(&j, r, o, o->limit ? o->limit : JSON_ROWS);
 	pa_json_end_object(&j);

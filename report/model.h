@@ -254,6 +254,9 @@ struct pa_figures {
 };
 void pa_figures_get(const struct pa_report *r, struct pa_figures *f);
 
+/* Whether CPU time was asked for: of a recording of memory alone nothing is known about it but the kernel's figure. */
+bool pa_report_has_cpu(const struct pa_report *r);
+
 /* Whether a reason in the loss table means that a sample is missing: "truncated", "blocked" and the like only describe
  * samples that are there. */
 bool pa_loss_is_sample(const char *reason);

@@ -155,6 +155,11 @@ bool pa_module_is_poor(const struct pa_report_module *m)
 	return m->frames && m->symbols != PA_SYMBOLS_FULL && m->symbols != PA_SYMBOLS_SYMTAB;
 }
 
+bool pa_report_has_cpu(const struct pa_report *r)
+{
+	return !r->mode || !*pa_text(r, r->mode) || strstr(pa_text(r, r->mode), "cpu");
+}
+
 /* By samples: hooks do not read a clock twice a call to say how long they took. */
 static uint64_t hook_ns(const struct pa_report *r)
 {
@@ -188,7 +193,7 @@ void pa_figures_get(const struct pa_report *r, struct pa_figures *f)
 	}
 	f->whole = !r->window.from_ns && r->window.to_ns == UINT64_MAX;
 	f->accounted_ns = r->sum.ns;
-	f->expected = r->period_ns ? (f->kernel_ns + r->period_ns / 2) / r->period_ns : 0;
+	f->expected = r->period_ns && pa_report_has_cpu(r) ? (f->kernel_ns + r->period_ns / 2) / r->period_ns : 0;
 	f->delivered = r->sum.weight - r->unsampled.weight;
 	f->signals = r->sum.signals;
 	f->unsampled = r->unsampled.weight;

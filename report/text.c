@@ -180,6 +180,14 @@ static void write_time(const struct head *h)
 {
 	const struct pa_figures *f = &h->f;
 	const struct pa_cost *cost = &h->r->cost;
+	if (!pa_report_has_cpu(h->r)) {
+		label(h, "CPU time");
+		fprintf(h->out, "%.3f s by the kernel; not sampled, so that the agent's part of it is not known\n",
+			seconds(f->kernel_ns));
+		label(h, "overhead");
+		fprintf(h->out, "collector %.3f s\n", seconds(h->r->collector_ns));
+		return;
+	}
 	label(h, "CPU time");
 	fprintf(h->out, "%.3f s accounted for", seconds(f->accounted_ns));
 	if (f->kernel_ns && f->whole)
@@ -367,13 +375,14 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 	words(&h, "command", pa_text(r, r->command));
 	write_when(&h);
 	if (!o->memory_only) {
-		write_samples(&h);
+		if (pa_report_has_cpu(r))
+			write_samples(&h);
 		write_time(&h);
 		if (r->heap.recorded)
 			pa_heap_text_line(r, o, out);
 	}
 	write_no_memory(&h);
-	if ((err = write_symbols(&h)) || (err = write_notes(&h)) || (!o->memory_only && (err = write_cpu(&h))))
+	if ((err = write_symbols(&h)) || (err = write_notes(&h)) || (!o->memory_only && pa_report_has_cpu(r) && (err = write_cpu(&h))))
 		return err;
 	if (r->heap.recorded) {
 		fputc('\n', out);

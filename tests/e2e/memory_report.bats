@@ -469,3 +469,14 @@ program() {
 	echo "$output" "$stderr"
 	grep -q 'live.pfa: the process has ended' <<<"$stderr"
 }
+
+@test "memory: without CPU mode nothing is said about CPU samples" {
+	"$PERFAGENT" record -q --mode memory --heap=exact -o "$T/t.pfa" -- python3 -c 'print(sum(range(100000)))'
+	"$PERFAGENT" report -i "$T/t.pfa" >"$T/out"
+	cat "$T/out"
+	grep -q '^  CPU time   [0-9.]* s by the kernel; not sampled' "$T/out"
+	if grep -qE 'expected|agent [0-9]|no samples' "$T/out"; then fail "samples were not asked for"; fi
+	"$PERFAGENT" report -i "$T/t.pfa" --format json >"$T/json"
+	schema report-1 "$T/json"
+	jq -e '(has("cpu") or (.overhead | has("agent_cpu_s")) | not) and .loss.cpu_expected == 0 and .memory.allocations > 1000' "$T/json"
+}
