@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "agent/addrset_hook.h"
+#include "agent/arch/arch.h"
 
-/* libc has them since 2.43, or has them no more */
-void free_sized(void *p, size_t size);
-void free_aligned_sized(void *p, size_t align, size_t size);
-void cfree(void *p);
+/* libc has these since 2.43, or for old programs only: hidden versions (arch/<cpu>/exports.map), which no dlsym and no
+ * weak reference finds where libc has none. */
+void pa_hook_free_sized(void *p, size_t size);
+void pa_hook_free_aligned_sized(void *p, size_t align, size_t size);
+void pa_hook_cfree(void *p);
+#define EXPORT_VERSION(hook, version) __asm__(".symver " #hook ", " version ", remove")
 
 /* ---- malloc ----------------------------------------------------------------------------------------------------- */
 
@@ -127,20 +130,24 @@ PA_EXPORT void free(void *p)
 }
 
 /* What is known of the block is a hint: free does the same. */
-PA_EXPORT void free_sized(void *p, size_t size)
+PA_EXPORT void pa_hook_free_sized(void *p, size_t size)
 {
 	free_any(p);
 }
 
-PA_EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
+PA_EXPORT void pa_hook_free_aligned_sized(void *p, size_t align, size_t size)
 {
 	free_any(p);
 }
 
-PA_EXPORT void cfree(void *p)
+PA_EXPORT void pa_hook_cfree(void *p)
 {
 	free_any(p);
 }
+
+EXPORT_VERSION(pa_hook_free_sized, "free_sized@GLIBC_2.43");
+EXPORT_VERSION(pa_hook_free_aligned_sized, "free_aligned_sized@GLIBC_2.43");
+EXPORT_VERSION(pa_hook_cfree, "cfree@" PA_ARCH_LIBC_FIRST);
 
 /* ---- calloc ----------------------------------------------------------------------------------------------------- */
 
@@ -287,22 +294,23 @@ static PA_COLD void *reallocarray_on(void *old, size_t nr, size_t each)
 	__typeof__(&reallocarray) real = (__typeof__(&reallocarray))pa_bootstrap_real_hook(PA_REAL_reallocarray);
 	struct pa_alloc_call call;
 	struct renewed r;
+	size_t size;
 	void *p;
+	bool fits = !__builtin_mul_overflow(nr, each, &size);
 
 	if (!real || (old && pa_bootstrap_owns_hook(old))) {
-		size_t size;
-
-		if (!__builtin_mul_overflow(nr, each, &size))
+		if (fits)
 			return realloc_on(old, size);
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (!pa_alloc_enter(&call))
+	/* a product of 2^64 is not the 0 bytes that free the old block */
+	if (!fits || !pa_alloc_enter(&call))
 		return real(old, nr, each);
 	renew_begin(&call, old, &r);
 	p = real(old, nr, each);
 	pa_alloc_leave(&call);
-	renew_end(&call, old, &r, p, nr * each, &caller);
+	renew_end(&call, old, &r, p, size, &caller);
 	return p;
 }
 

@@ -126,7 +126,11 @@ static TARGET_NOINLINE void chain_zero(struct block *b)
 /* Fails: nothing has happened. */
 static TARGET_NOINLINE void chain_fail(struct block *b, volatile size_t size)
 {
+	volatile size_t wide = (size_t)1 << 32;
+
 	target_need(realloc(b->p, size) == NULL && reallocarray(b->p, size, 3) == NULL, "an absurd realloc succeeded");
+	/* a product that is 0 in 64 bits */
+	target_need(reallocarray(b->p, wide, wide) == NULL, "an absurd reallocarray succeeded");
 	b->p[0]++;
 }
 
