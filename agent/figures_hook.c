@@ -18,8 +18,10 @@
 typedef struct mallinfo2 mallinfo2_fn(void);
 
 static mallinfo2_fn *ask;
+static const char *single_threaded; /* libc's __libc_single_threaded */
 static _Atomic uint64_t due_ns;
 static _Atomic bool given_up;
+static _Atomic bool locked; /* arenas may be, by a thread that is not here and will never unlock them */
 
 /* 2.33 brought mallinfo2; a look-up of what is not there would allocate. */
 static bool has_mallinfo2(void)
@@ -42,6 +44,8 @@ void pa_figures_init(void)
 	if (fn && pa_walk_module_at_sig((uint64_t)fn, &start, &end) &&
 	    pa_walk_module_at_sig((uint64_t)pa_real_get(PA_REAL_malloc), &start_next, &end_next) && start == start_next)
 		ask = (mallinfo2_fn *)fn;
+	/* 2.32 brought it */
+	single_threaded = ask ? pa_real_lookup("__libc_single_threaded") : NULL;
 }
 
 /* Whether the stack is known up to its end and has no signal handler on it. The room of a record that is never
@@ -91,11 +95,16 @@ static __attribute__((noinline)) void ask_and_record(struct pa_block *block, uin
 		pa_record_note_sig(block, &block->hook_ring, PA_NOTE_HEAP_FIGURES, cost, 0);
 }
 
+void pa_figures_forked_hook(bool unlocked)
+{
+	pa_store_relaxed(&locked, !unlocked && !(single_threaded && *single_threaded));
+}
+
 void pa_figures_maybe_hook(struct pa_block *block, uint64_t now_ns)
 {
 	uint64_t due = pa_load_relaxed(&due_ns);
 
-	if (ask && now_ns >= due && !pa_load_relaxed(&given_up) && pa_claim_u64(&due_ns, due, now_ns + EVERY_NS) &&
-	    block->has_slot && is_outside_handlers(block))
+	if (ask && now_ns >= due && !pa_load_relaxed(&locked) && !pa_load_relaxed(&given_up) &&
+	    pa_claim_u64(&due_ns, due, now_ns + EVERY_NS) && block->has_slot && is_outside_handlers(block))
 		ask_and_record(block, now_ns);
 }

@@ -4,6 +4,7 @@
 #ifndef PA_AGENT_FIGURES_HOOK_H
 #define PA_AGENT_FIGURES_HOOK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,5 +20,9 @@ void pa_figures_init(void);
  * the time. The caller holds pa_tls.in_hook, and a real allocation of more than PA_FIGURES_SIZE bytes has just
  * returned. */
 void pa_figures_maybe_hook(struct pa_block *block, uint64_t now_ns);
+
+/* In a forked child. unlocked: libc's fork made it, which leaves no arena locked. Any other way may have copied locks that
+ * another thread held, and with them nothing is asked. World: hook. */
+void pa_figures_forked_hook(bool unlocked);
 
 #endif

@@ -74,6 +74,7 @@ void pa_heap_after_fork_hook(void)
 {
 	uint32_t mode = pa_load_relaxed(&pa_heap_mode);
 
+	pa_figures_forked_hook(false);
 	if (mode == PA_HEAP_SAMPLED)
 		pa_sampled_forget_hook();
 	else if (mode == PA_HEAP_EXACT)

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/figures_hook.h"
 #include "agent/hooks_process.h"
 #include "agent/real.h"
 #include "agent/session.h"
@@ -47,7 +48,11 @@ pid_t pa_process_fork_hook(pid_t (*real)(void))
 
 PA_EXPORT pid_t fork(void)
 {
-	return pa_process_fork_hook(PA_REAL(fork));
+	pid_t pid = pa_process_fork_hook(PA_REAL(fork));
+
+	if (pid == 0)
+		pa_figures_forked_hook(true);
+	return pid;
 }
 
 PA_EXPORT pid_t _Fork(void)

@@ -22,7 +22,7 @@ load malloc
 	run_heaps "$TARGETS/malloc_calls" figures
 }
 
-@test "R48 cfree, free_sized, free_aligned_sized: found by name, they work" {
+@test "R48 cfree, free_sized, free_aligned_sized: found where the C library has them, they work" {
 	run_heaps "$TARGETS/malloc_calls" names
 }
 
@@ -50,6 +50,10 @@ load malloc
 
 @test "R32 fork, vfork and posix_spawn children that allocate, free what they inherited, and fail to exec" {
 	run_heaps "$TARGETS/malloc_storm" fork
+}
+
+@test "R32 children by the bare system call, beside threads that hold arenas locked" {
+	run_heaps "$TARGETS/malloc_odd" locked
 }
 
 @test "R3 an allocation storm while libraries are loaded and unloaded" {
