@@ -154,6 +154,17 @@ bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t t
 	return false;
 }
 
+void pa_heap_ring_sweep_hook(uint32_t pid)
+{
+	for (uint32_t i = pa_heap_area.first; i < pa_heap_area.nr; i++) {
+		_Atomic uint64_t *at = &pa_heap_area.lines[i].in.owner;
+		uint64_t owner = pa_load_relaxed(at);
+
+		if (owner >> 32 == pid && (uint32_t)owner && pa_thread_is_gone_hook(pid, (uint32_t)owner))
+			pa_claim_u64(at, owner, PA_OWNER(pid, 0));
+	}
+}
+
 void pa_heap_ring_release_hook(struct pa_heap_ring *ring)
 {
 	struct pa_heap_line *line = ring->line;

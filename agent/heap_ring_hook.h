@@ -63,6 +63,9 @@ static inline uint64_t pa_heap_ticks(void)
  * Errors: false: there is none with room.   World: hook. */
 bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t tid);
 
+/* Rings of threads of this process that ended and did not say so are for others, as if they had been released. */
+void pa_heap_ring_sweep_hook(uint32_t pid);
+
 /* The ring is for another thread of this process, or for the collector to free. Idempotent. */
 void pa_heap_ring_release_hook(struct pa_heap_ring *ring);
 

@@ -9,7 +9,6 @@
 
 #define NR_PLACES 512
 #define RETRY_NS  10000000u /* after there was no ring or no memory */
-#define ESRCH_NR  3
 
 /* The threads' memory. Not wiped in a child, which takes over what the parent's threads had: their owner has another
  * pid. Invariant: memory and dict belong to whoever is the owner. */
@@ -33,9 +32,10 @@ static void sweep(uint32_t pid)
 	for (uint32_t i = 0; i < NR_PLACES; i++) {
 		uint64_t owner = pa_load_relaxed(&places[i].owner);
 
-		if (owner >> 32 == pid && pa_sys(SYS_tgkill, pid, (uint32_t)owner, 0) == -ESRCH_NR)
+		if (owner >> 32 == pid && pa_thread_is_gone_hook(pid, (uint32_t)owner))
 			pa_claim_u64(&places[i].owner, owner, 0);
 	}
+	pa_heap_ring_sweep_hook(pid);
 }
 
 /* A place, one that has memory if possible. */
@@ -104,21 +104,27 @@ static void give_back(struct pa_heap_thread *t)
 	pa_store_release(&place->owner, 0);
 }
 
-/* This thread's first event, or its first one after it left. NULL: nothing to be had. */
-static struct pa_heap_thread *enter(void)
+static struct pa_heap_thread *try(uint32_t pid, uint32_t tid)
 {
-	uint32_t pid = (uint32_t)pa_sys(SYS_getpid), tid = (uint32_t)pa_sys(SYS_gettid);
 	struct pa_heap_thread *t = take_memory(pid, tid);
 
-	if (!t) {
-		sweep(pid);
-		t = take_memory(pid, tid);
-	}
 	if (t && begin(t, pid, tid))
 		return t;
 	if (t)
 		give_back(t);
 	return NULL;
+}
+
+/* This thread's first event, or its first one after it left. NULL: nothing to be had. */
+static struct pa_heap_thread *enter(void)
+{
+	uint32_t pid = (uint32_t)pa_sys(SYS_getpid), tid = (uint32_t)pa_sys(SYS_gettid);
+	struct pa_heap_thread *t = try(pid, tid);
+
+	if (t)
+		return t;
+	sweep(pid);
+	return try(pid, tid);
 }
 
 static struct pa_heap_thread *enter_now_and_then(void)

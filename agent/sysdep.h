@@ -2,6 +2,7 @@
 #ifndef PA_AGENT_SYSDEP_H
 #define PA_AGENT_SYSDEP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
@@ -18,5 +19,11 @@
 #define pa_sys5(n, a, b, c, d, e) pa_arch_syscall((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 #define pa_sys6(n, a, b, c, d, e, f)                                                                                   \
 	pa_arch_syscall((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/* Whether no thread of this process, which is pid, has that id. World: hook. */
+static inline bool pa_thread_is_gone_hook(uint32_t pid, uint32_t tid)
+{
+	return pa_sys(SYS_tgkill, pid, tid, 0) == -3; /* ESRCH */
+}
 
 #endif

@@ -64,7 +64,7 @@ static void reap_raw(struct pa_block *block, void *arg)
 {
 	(void)arg;
 	if (pa_load_relaxed(&block->state) != PA_BLOCK_LIVE || !block->raw ||
-	    pa_sys(SYS_tgkill, block->pid, block->tid, 0) != -3 /* ESRCH */ ||
+	    !pa_thread_is_gone_hook(block->pid, block->tid) ||
 	    !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
 		return;
 	pa_timer_disarm_sig(block);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -169,6 +170,23 @@ static void a_tail_that_is_nonsense_makes_no_room_outside(void **state)
 	}
 }
 
+/* Threads of libc's own end without a word. Process 10 is another than this one: nothing is known of its threads. */
+static void rings_of_threads_that_are_gone_are_swept(void **state)
+{
+	uint32_t pid = (uint32_t)getpid(), no_thread = INT32_MAX;
+	struct pa_heap_ring here, gone, next;
+
+	assert_true(pa_heap_ring_claim_hook(&here, pid, pid));
+	assert_true(pa_heap_ring_claim_hook(&gone, pid, no_thread));
+	assert_false(pa_heap_ring_claim_hook(&next, pid, 14));
+	pa_heap_ring_sweep_hook(pid);
+	assert_int_equal(pa_load_relaxed(&pa_heap_area.lines[0].in.owner), PA_OWNER(10, 11));
+	assert_int_equal(pa_load_relaxed(&pa_heap_area.lines[1].in.owner), PA_OWNER(pid, pid));
+	assert_int_equal(pa_load_relaxed(&pa_heap_area.lines[2].in.owner), PA_OWNER(pid, 0));
+	assert_true(pa_heap_ring_claim_hook(&next, pid, 14));
+	assert_ptr_equal(next.line, &pa_heap_area.lines[2]);
+}
+
 static void a_stall_needs_credit_and_leaves_errno(void **state)
 {
 	fill(24, false);
@@ -232,6 +250,7 @@ int main(void)
 	    CASE(every_record_comes_through_many_laps),
 	    CASE(after_a_loss_half_a_ring_has_to_be_read),
 	    CASE(a_tail_that_is_nonsense_makes_no_room_outside),
+	    CASE(rings_of_threads_that_are_gone_are_swept),
 	    CASE(a_stall_needs_credit_and_leaves_errno),
 	    CASE(a_reader_that_stands_still_is_given_up),
 	    CASE(time_sets_the_clock),
