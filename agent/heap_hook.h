@@ -19,6 +19,8 @@
 #include "agent/hot.h"
 #include "common/wire.h"
 
+struct pa_heap_thread;
+
 /* What hooks do at present, enum pa_heap_mode or PA_HEAP_EARLY: this process's own copy on the page of hot words, so that
  * a hook touches no shared memory while nothing is recorded. */
 extern _Atomic uint32_t pa_heap_mode PA_NEAR;
@@ -96,6 +98,10 @@ void pa_exact_unmap_hook(const void *p, size_t size);
 void pa_exact_leave_hook(void);
 /* In a forked child (pa_heap_after_fork_hook): the ring and what this thread knows are the parent's. */
 void pa_exact_forget_hook(void);
+/* Around a fork. A signal handler may fork in the middle of an event, and the child return from it: what the event uses is
+ * kept for the child, and leads nowhere there. begin returns what end is given: NULL: nothing of the kind. */
+struct pa_heap_thread *pa_exact_fork_begin_hook(void);
+void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child);
 /* Whether the session brought heap rings that could be mapped; else exact mode is declined. World: plain. */
 bool pa_exact_has_rings(void);
 

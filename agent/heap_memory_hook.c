@@ -9,6 +9,7 @@
 
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
+#define MADV_KEEPONFORK 19
 #endif
 
 /* What this process has mapped; a child inherits the mappings with the figure. */
@@ -43,4 +44,9 @@ void pa_heap_unmap_hook(void *at, size_t bytes)
 	pa_sys(SYS_munmap, at, bytes);
 	pa_add_relaxed(&mapped_bytes, -(uint64_t)bytes);
 	count(-(uint64_t)bytes);
+}
+
+void pa_heap_keep_hook(void *at, size_t bytes, bool keep)
+{
+	pa_sys(SYS_madvise, at, bytes, keep ? MADV_KEEPONFORK : MADV_WIPEONFORK);
 }

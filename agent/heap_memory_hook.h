@@ -4,6 +4,7 @@
 #ifndef PA_AGENT_HEAP_MEMORY_HOOK_H
 #define PA_AGENT_HEAP_MEMORY_HOOK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,5 +13,8 @@
 /* Zeroed pages. Errors: NULL: the budget or the address space is used up. */
 void *pa_heap_map_hook(size_t bytes);
 void pa_heap_unmap_hook(void *at, size_t bytes);
+
+/* Whether a child finds this memory as it was. */
+void pa_heap_keep_hook(void *at, size_t bytes, bool keep);
 
 #endif

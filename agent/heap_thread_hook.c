@@ -8,6 +8,7 @@
 #include "agent/sysdep.h"
 
 #define NR_PLACES 512
+#define NOWHERE_BYTES 4096u
 #define RETRY_NS  10000000u /* after there was no ring or no memory */
 
 /* The threads' memory. Not wiped in a child, which takes over what the parent's threads had: their owner has another
@@ -241,5 +242,42 @@ void pa_exact_leave_hook(void)
 
 void pa_exact_forget_hook(void)
 {
+	pa_tls.heap = NULL;
+}
+
+static void keep(struct pa_heap_thread *t, bool on)
+{
+	pa_heap_keep_hook(t, PA_HEAP_THREAD_BYTES, on);
+	if (t->dict.slots)
+		pa_heap_keep_hook(t->dict.nodes, pa_stackdict_bytes(t->dict.slots), on);
+}
+
+struct pa_heap_thread *pa_exact_fork_begin_hook(void)
+{
+	struct pa_heap_thread *t = pa_tls.heap;
+
+	if (!(pa_tls.in_hook & (PA_HOOK_IN_REAL - 1)) || !t || !t->ring.line || !pa_session_is_mine_hook())
+		return NULL;
+	keep(t, true);
+	return t;
+}
+
+/* The event goes on in the child, and may write whatever it likes into a ring that nobody reads. Its memory is the child's
+ * from now on, but no thread's: the next event takes some of its own. */
+void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child)
+{
+	static struct pa_heap_line nobody;
+	static uint64_t nowhere[(NOWHERE_BYTES + PA_HEAP_RECORD_MAX) / 8];
+
+	if (!t)
+		return;
+	keep(t, false);
+	if (!is_child)
+		return;
+	pa_store_release(&places[t->place].owner,
+			 PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
+	t->ring = (struct pa_heap_ring){ .data = (uint8_t *)nowhere, .mask = NOWHERE_BYTES - 1, .line = &nobody,
+					 .last = t->ring.last, .time_due = t->ring.time_due,
+					 .stalled_ns = UINT64_MAX };
 	pa_tls.heap = NULL;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "agent/figures_hook.h"
+#include "agent/heap_hook.h"
 #include "agent/hooks_process.h"
 #include "agent/real.h"
 #include "agent/session.h"
@@ -29,6 +30,7 @@ void pa_process_forked_hook(void)
 
 pid_t pa_process_fork_hook(pid_t (*real)(void))
 {
+	struct pa_heap_thread *interrupted;
 	uint64_t held;
 	pid_t pid;
 
@@ -39,7 +41,9 @@ pid_t pa_process_fork_hook(pid_t (*real)(void))
 	pa_session_adopt_hook();
 	/* fork starts over when a signal is pending: with a big address space and a fast tick it would never end */
 	pa_signal_hold_hook(&held);
+	interrupted = pa_exact_fork_begin_hook();
 	pid = real();
+	pa_exact_fork_end_hook(interrupted, pid == 0);
 	if (pid == 0)
 		pa_process_forked_hook();
 	pa_signal_release_hook(held);

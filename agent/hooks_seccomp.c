@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent/heap_hook.h"
 #include "agent/hooks_process.h"
 #include "agent/probe_sig.h"
 #include "agent/real.h"
@@ -53,12 +54,15 @@ PA_EXPORT int pa_hook_prctl(int option, unsigned long a, unsigned long b, unsign
 /* fork and clone take no more than five arguments. */
 static long forking_syscall(long number, long a, long b, long c, long d, long e)
 {
+	struct pa_heap_thread *interrupted;
 	uint64_t held;
 	long pid;
 
 	pa_session_adopt_hook();
 	pa_signal_hold_hook(&held);
+	interrupted = pa_exact_fork_begin_hook();
 	pid = ((syscall_fn *)PA_REAL(syscall))(number, a, b, c, d, e);
+	pa_exact_fork_end_hook(interrupted, pid == 0);
 	if (pid == 0)
 		pa_process_forked_hook();
 	pa_signal_release_hook(held);

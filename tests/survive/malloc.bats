@@ -56,6 +56,10 @@ load malloc
 	run_heaps "$TARGETS/malloc_odd" locked
 }
 
+@test "R25 R32 a handler that forks in the middle of an allocation, and children that go on from there" {
+	run_heaps "$TARGETS/malloc_odd" handler
+}
+
 @test "R3 an allocation storm while libraries are loaded and unloaded" {
 	run_heaps "$TARGETS/malloc_storm" loader 600
 }
