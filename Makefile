@@ -33,8 +33,8 @@ PROGRAMS += $(if $(TOOLS_SRC),$(O)/perfagent) $(if $(wildcard collector/main.c),
 
 all: $(PROGRAMS) ## build the agent, the collector and the tools
 
-$(O)/libperfagent.so: $(AGENT_OBJ) agent/exports.map $(O)/flags-link
-	$(call quiet,LD)$(CC) $(AGENT_LDFLAGS) -Wl,--version-script=agent/exports.map -o $@ $(AGENT_OBJ) $(AGENT_LIBS)
+$(O)/libperfagent.so: $(AGENT_OBJ) agent/arch/$(ARCH)/exports.map $(O)/flags-link
+	$(call quiet,LD)$(CC) $(AGENT_LDFLAGS) -Wl,--version-script=agent/arch/$(ARCH)/exports.map -o $@ $(AGENT_OBJ) $(AGENT_LIBS)
 
 .PHONY: agent-objects
 agent-objects: $(AGENT_OBJ)

@@ -1,7 +1,7 @@
 /* The real functions behind the names the agent interposes: found by dlsym(RTLD_NEXT) at first use or in the
  * constructor, so that another preloaded library keeps working. A successful dlsym allocates nothing (glibc 2.36).
  *
- * To add a hook: a row here, the function in hooks_<area>.c, the name in exports.map. World: hook. */
+ * To add a hook: a row here, the function in hooks_<area>.c, the name in tests/worlds/exports.list. World: hook. */
 #ifndef PA_AGENT_REAL_H
 #define PA_AGENT_REAL_H
 
@@ -77,7 +77,7 @@
 	X(brk)                                                                                                         \
 	X(sbrk)
 
-/* On every interposed function, beside its line in exports.map. */
+/* On every interposed function, and on nothing else: what has it is exported. */
 #define PA_EXPORT __attribute__((visibility("default")))
 
 enum pa_real_name {

@@ -11,6 +11,11 @@
 
 #define ERRNO_BEFORE 1234
 #define NR(a)        (sizeof(a) / sizeof *(a))
+#ifdef __aarch64__
+#define FIRST_VERSION "GLIBC_2.17"
+#else
+#define FIRST_VERSION "GLIBC_2.2.5"
+#endif
 
 static const size_t sizes[] = {0,   1,    7,    8,    16,   23,    24,     25,     40,     64,
 			       100, 1000, 1024, 1032, 4096, 65536, 131071, 131072, 1999993};
@@ -231,17 +236,21 @@ static int mode_figures(int argc, char **argv)
 	return 0;
 }
 
-/* Names that some C libraries have and others do not (where one lacks them the agent brings them:
- * tests/worlds/exports.list): found by name, they must do what the newer C library's do. */
+/* Names that some C libraries have and others do not: whether they are found must not depend on the agent, which has them
+ * all. Found by name, they must do what the C library's do. */
+extern void cfree(void *p) __attribute__((weak));
+extern void free_sized(void *p, size_t size) __attribute__((weak));
+extern void free_aligned_sized(void *p, size_t align, size_t size) __attribute__((weak));
+
 static int mode_names(int argc, char **argv)
 {
 	static const char *const names[] = {
 	    "malloc",        "calloc",   "realloc", "free",    "reallocarray",       "posix_memalign",
 	    "aligned_alloc", "memalign", "valloc",  "pvalloc", "malloc_usable_size", "mallinfo2",
 	    "malloc_trim"};
-	void (*cfree)(void *) = (void (*)(void *))dlsym(RTLD_DEFAULT, "cfree");
-	void (*free_sized)(void *, size_t) = (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
-	void (*free_aligned)(void *, size_t, size_t) =
+	void (*old)(void *) = (void (*)(void *))dlsym(RTLD_DEFAULT, "cfree");
+	void (*sized)(void *, size_t) = (void (*)(void *, size_t))dlsym(RTLD_DEFAULT, "free_sized");
+	void (*aligned)(void *, size_t, size_t) =
 	    (void (*)(void *, size_t, size_t))dlsym(RTLD_DEFAULT, "free_aligned_sized");
 
 	for (size_t i = 0; i < NR(names); i++)
@@ -251,17 +260,22 @@ static int mode_names(int argc, char **argv)
 
 		printf("none %d, dlerror %d\n", found, dlerror() != NULL);
 	}
+	printf("by name: cfree %d free_sized %d free_aligned_sized %d\n", old != NULL, sized != NULL, aligned != NULL);
+	printf("weak: cfree %d free_sized %d free_aligned_sized %d\n", cfree != NULL, free_sized != NULL,
+	       free_aligned_sized != NULL);
+	old = old ? old : (void (*)(void *))dlvsym(RTLD_DEFAULT, "cfree", FIRST_VERSION);
+	printf("cfree by version %d\n", old != NULL);
 	errno = ERRNO_BEFORE;
 	for (int i = 0; i < 1000; i++) {
-		if (cfree)
-			cfree(p_malloc(100));
-		if (free_sized) {
-			free_sized(p_malloc(100), 100);
-			free_sized(NULL, 0);
+		if (old)
+			old(p_malloc(100));
+		if (sized) {
+			sized(p_malloc(100), 100);
+			sized(NULL, 0);
 		}
-		if (free_aligned) {
-			free_aligned(p_aligned_alloc(64, 128), 64, 128);
-			free_aligned(NULL, 64, 0);
+		if (aligned) {
+			aligned(p_aligned_alloc(64, 128), 64, 128);
+			aligned(NULL, 64, 0);
 		}
 	}
 	printf("errno %d used %d\n", errno, mallinfo2().uordblks < 100000);

@@ -7,13 +7,45 @@ load common
 	[ "$needed" = libc.so.6 ] || fail "needed: $needed"
 }
 
-@test "the exported names are the committed list, in the version script and in the library" {
-	local script library
-	script=$(sed -E 's|/\*.*\*/||; /local:/,$d' agent/exports.map | grep -oE '[A-Za-z_][A-Za-z0-9_]*;' | tr -d ';' | sort -u)
-	library=$(nm -D --defined-only --format=posix "$LIB" | awk '{ sub(/@.*/, "", $1); print $1 }' | sort -u)
+MAP=agent/arch/$(uname -m)/exports.map
+
+# The committed list as nm writes it: the version of a hidden one behind an @, that of a default one would be behind two.
+exported_versions() {
+	local first=2.2.5
+	[ "$(uname -m)" != aarch64 ] || first=2.17
+	sed 's/#.*//' $WORLDS/exports.list | awk -v first=$first 'NF { print $1 ($2 ? "@GLIBC_" ($2 == "2.2.5" ? first : $2) : "") }' | sort
+}
+
+# The linker brings an absolute symbol with each version's name.
+@test "the exported names and their hidden versions are the committed list, and nothing else" {
+	local library nodes
+	library=$(nm -D --defined-only --format=posix "$LIB" | awk '$2 != "A" { print $1 }' | sort)
 	[ -n "$library" ] || fail "nothing exported: the check looks in the wrong place"
-	diff <(exported_names) <(echo "$script") || fail "agent/exports.map differs from tests/worlds/exports.list"
-	diff <(exported_names) <(echo "$library") || fail "libperfagent.so differs from tests/worlds/exports.list"
+	diff <(exported_versions) <(echo "$library") || fail "libperfagent.so differs from tests/worlds/exports.list"
+	nodes=$(nm -D --defined-only --format=posix "$LIB" | awk '$2 == "A" { print $1 }' | sort)
+	diff <(grep -oE '^GLIBC_[0-9.]+' "$MAP" | sort) <(echo "$nodes") || fail "absolute names other than versions"
+}
+
+@test "the names in the version script are those with a version in the list" {
+	diff <(exported_versions | grep @) \
+		<(awk '/^GLIBC_/ { node = $1 } /global:/ { on = 1 } /local:/ { on = 0 } on && /;/ { gsub(/[;\t]/, ""); if (!/}/) print $0 "@" node }' "$MAP" | sort)
+}
+
+# A libc of the future, for the linker only: its name and its version are what counts.
+@test "a program linked with a libc that has free_sized is served, one that only asks whether it is there is not" {
+	local dir=$BATS_TEST_TMPDIR bound
+	cd "$dir"
+	echo 'void free_sized(void *p, unsigned long n) {}' >future.c
+	echo 'GLIBC_2.43 { global: free_sized; local: *; };' >future.map
+	${CC:-cc} -shared -fPIC -Wl,--version-script=future.map -o libfuture.so future.c
+	echo 'void free_sized(void *, unsigned long); int main(void) { free_sized(0, 0); return 0; }' >calls.c
+	echo 'void free_sized(void *, unsigned long) __attribute__((weak)); int main(void) { return !!free_sized; }' >asks.c
+	${CC:-cc} -w -o calls calls.c -L. -lfuture -Wl,-rpath,"$dir"
+	${CC:-cc} -w -fPIE -o asks asks.c
+	cd - >/dev/null
+	bound=$(LD_DEBUG=bindings LD_BIND_NOW=1 LD_PRELOAD=$(realpath "$LIB") "$dir/calls" 2>&1 | grep "calls .*free_sized'")
+	[[ $bound == *"to "*libperfagent.so*"\`free_sized' [GLIBC_2.43]"* ]] || fail "bound: $bound"
+	[ "$(LD_PRELOAD=$(realpath "$LIB") "$dir/asks"; echo $?)" = "$("$dir/asks"; echo $?)" ]
 }
 
 # The newest GLIBC version a libc defines.
@@ -40,7 +72,7 @@ is_newer_than() {
 
 @test "no symbol version above GLIBC_2.17 is needed" {
 	local versions above
-	versions=$(readelf -VW "$LIB" | grep -oE 'Name: GLIBC_[0-9.]+' | sed 's/.*GLIBC_//' | sort -uV)
+	versions=$(readelf -VW "$LIB" | sed -n '/^Version needs/,$p' | grep -oE 'Name: GLIBC_[0-9.]+' | sed 's/.*GLIBC_//' | sort -uV)
 	[ -n "$versions" ] || fail "no version at all: the check looks in the wrong place"
 	above=$(printf '%s\n2.17\n' "$versions" | sort -V | sed '1,/^2\.17$/d' | grep -vx 2.17 || true)
 	[ -z "$above" ] || fail "needs GLIBC_" "$above"

@@ -16,6 +16,7 @@
 #define PA_ARCH_DWARF_RA 30
 #define PA_ARCH_RED_ZONE 0
 #define PA_ARCH_VDSO_CLOCK "__kernel_clock_gettime"
+#define PA_ARCH_LIBC_FIRST "GLIBC_2.17" /* symbol version of glibc's first release here */
 #define PA_ARCH_MACHINE  183
 #define PA_ARCH_VA_BITS  48 /* user addresses have no higher bit */
 #define PA_ARCH_PC_SHIFT 2  /* low bits of a pc that say nothing */

@@ -16,6 +16,7 @@
 #define PA_ARCH_DWARF_RA 16
 #define PA_ARCH_RED_ZONE 128
 #define PA_ARCH_VDSO_CLOCK "__vdso_clock_gettime"
+#define PA_ARCH_LIBC_FIRST "GLIBC_2.2.5" /* symbol version of glibc's first release here */
 #define PA_ARCH_MACHINE  62
 #define PA_ARCH_VA_BITS  47 /* user addresses have no higher bit */
 #define PA_ARCH_PC_SHIFT 0  /* low bits of a pc that say nothing */
