@@ -408,7 +408,7 @@ static void on_commit(struct pa_timer *timer)
 		pa_recorder_drain(rs, &result);
 		pa_heaps_flush(rs);
 	}
-	pa_recorder_store(r, pa_store_commit(r->store));
+	pa_recorder_store(r, pa_store_commit_begin(r->store));
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
 }
 

@@ -155,9 +155,12 @@ int pa_store_put_heap_thread(struct pa_store *s, const struct pa_store_heap_thre
 
 /* A sentence for the report. */
 int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, const char *text);
-/* Ends the batch; called every second by the loop. Errors: -errno: nothing was written and nothing is lost: the next
- * commit tries again with all of it (-ENOSPC: disk full; -EBUSY: somebody else holds a lock). */
+/* Ends the batch and writes it. Errors: -errno: what was not written is not lost: the next commit tries again with all
+ * of it (-ENOSPC: disk full; -EBUSY: somebody else holds a lock). */
 int pa_store_commit(struct pa_store *s);
+/* Ends the batch, and a thread writes it: called every second by the loop, which rings must not wait for. While the one
+ * before is still being written nothing happens: the rows wait for the next call. Errors: those of the one before. */
+int pa_store_commit_begin(struct pa_store *s);
 /* clean: writes `ended`, checkpoints and switches to journal_mode=DELETE so that one file stays. Frees s always. */
 int pa_store_close(struct pa_store *s, bool clean);
 

@@ -24,13 +24,14 @@ static size_t part_of(size_t nr)
  * so nothing is counted as lost. */
 static size_t begin_rows(struct pa_store *s)
 {
-	s->batch.limit = PA_STORE_SAMPLE_LIMIT; /* stacks and names may still come when these do not fit any more */
+	/* stacks and names may still come when these do not fit any more */
+	s->batch.limit = pa_store_room(s, PA_STORE_SAMPLE_LIMIT);
 	return s->batch.len;
 }
 
 static int end_rows(struct pa_store *s, size_t before, int err)
 {
-	s->batch.limit = PA_STORE_ROW_LIMIT;
+	s->batch.limit = pa_store_room(s, PA_STORE_ROW_LIMIT);
 	if (err)
 		s->batch.len = s->batch.end = before;
 	else

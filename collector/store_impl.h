@@ -2,6 +2,8 @@
 #ifndef PA_COLLECTOR_STORE_IMPL_H
 #define PA_COLLECTOR_STORE_IMPL_H
 
+#include <pthread.h>
+
 #include "collector/store.h"
 #include "collector/store_batch.h"
 #include "collector/store_chunk.h"
@@ -14,12 +16,27 @@
 #define PA_STORE_ROW_LIMIT    (UINT64_C(64) << 20)
 #define PA_STORE_SAMPLE_LIMIT (UINT64_C(48) << 20)
 
+/* What found no room while the disk was full, and has not been told yet. */
+struct pa_store_gap {
+	uint64_t rows, weight; /* weight: of samples, from_ns to to_ns */
+	uint64_t from_ns, to_ns;
+};
+
+/* The batch on its way to the file: see store_commit.c. */
+struct pa_store_writing {
+	struct pa_batch batch; /* empty: none */
+	pthread_t thread;
+	bool running; /* thread is to be joined; db, inserts and batch are its own until then */
+	int rc;       /* of SQLite */
+};
+
 struct pa_store {
 	struct pa_target target;
 	struct pa_inuse inuse;
 	sqlite3 *db;
 	struct pa_inserts inserts;
-	struct pa_batch batch;
+	struct pa_batch batch; /* being filled */
+	struct pa_store_writing writing;
 	struct pa_strings *strings;
 	struct pa_store_sample samples[PA_CHUNK_SAMPLES]; /* of the chunk being filled */
 	struct pa_store_sample scratch[PA_CHUNK_SAMPLES];
@@ -31,18 +48,21 @@ struct pa_store {
 	uint64_t nr_heap_chunks; /* rows so far */
 	uint64_t nr_heap_points;
 	bool chunk_changed;
-	bool failing;          /* the last commit failed: no early ones until one succeeds */
-	bool ended;            /* the caller has put `ended` itself */
-	uint64_t dropped_rows; /* for lack of memory while the disk was full, not yet told */
-	uint64_t dropped_weight;
-	uint64_t dropped_from_ns;
-	uint64_t dropped_to_ns;
+	bool failing; /* the last commit failed: no early ones until one succeeds */
+	bool ended;   /* the caller has put `ended` itself */
+	struct pa_store_gap gap;
 };
 
 /* Ends the row being built and counts it when it found no room. Errors: as pa_batch_end. */
 int pa_store_end_row(struct pa_store *s);
+/* Puts the chunk as it is now into the batch; the row of the same id is replaced when it has grown by then. Errors: as
+ * pa_batch_end. */
+int pa_store_put_chunk(struct pa_store *s);
+/* How many bytes of rows the batch may hold for now, when all that wait may be `limit`. */
+size_t pa_store_room(const struct pa_store *s, size_t limit);
+int pa_store_error(int rc); /* 0 or -errno for a result code of SQLite */
 /* When much has come in, the second is not waited for. An error is not told here: nothing is lost yet, and the next
- * pa_store_commit meets it again. */
+ * commit meets it again. */
 void pa_store_commit_early(struct pa_store *s);
 
 #endif

@@ -1,4 +1,5 @@
-/* Writing a recording: rows and samples are gathered in memory and go to the file at each commit. World: plain.
+/* Writing a recording: rows and samples are gathered in memory and go to the file at each commit (store_commit.c).
+ * World: plain.
  *
  * When a commit fails (full disk, quota) the rows stay and the next commit tries again. Samples are refused from
  * PA_STORE_SAMPLE_LIMIT on and counted, other rows from PA_STORE_ROW_LIMIT on: a stack that is missing costs more than
@@ -16,31 +17,7 @@
 #include "collector/store_schema.h"
 #include "collector/symbolize.h"
 
-#define EARLY_COMMIT (UINT64_C(8) << 20) /* bytes of rows that are not left waiting for the second to end */
-#define BUSY_MS      200                 /* how long somebody else's lock may hold up the collector's loop */
-
-static int from_sqlite(int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-		return 0;
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return -EBUSY;
-	case SQLITE_NOMEM:
-		return -ENOMEM;
-	case SQLITE_READONLY:
-	case SQLITE_PERM:
-		return -EROFS;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		return -EBADMSG;
-	default:
-		return -EIO;
-	}
-}
+#define BUSY_MS 200 /* how long somebody else's lock may hold up a commit */
 
 static int enter_wal(sqlite3 *db, bool *entered)
 {
@@ -106,7 +83,7 @@ static int start(struct pa_store *s, const char *path, char *err, size_t err_siz
 		return pa_inuse_add(&s->inuse, s->target.work);
 	snprintf(err, err_size, "%s: cannot create the recording: %s", path,
 		 s->db ? sqlite3_errmsg(s->db) : "no memory");
-	return from_sqlite(rc);
+	return pa_store_error(rc);
 }
 
 int pa_store_create(const char *path, struct pa_store **out, char *err, size_t err_size)
@@ -142,17 +119,11 @@ out:
 
 /* ---- rows -------------------------------------------------------------------------------------------------------- */
 
-void pa_store_commit_early(struct pa_store *s)
-{
-	if (s->batch.len > EARLY_COMMIT && !s->failing)
-		pa_store_commit(s);
-}
-
 int pa_store_end_row(struct pa_store *s)
 {
 	int err = pa_batch_end(&s->batch);
 
-	s->dropped_rows += err == -ENOSPC;
+	s->gap.rows += err == -ENOSPC;
 	pa_store_commit_early(s);
 	return err;
 }
@@ -308,8 +279,7 @@ int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, co
 
 /* ---- samples ----------------------------------------------------------------------------------------------------- */
 
-/* Puts the chunk as it is now into the batch; the row of the same id is replaced when it has grown by then. */
-static int put_chunk(struct pa_store *s)
+int pa_store_put_chunk(struct pa_store *s)
 {
 	struct pa_batch *b = &s->batch;
 	uint64_t first = UINT64_MAX, last = 0, weight = 0;
@@ -332,11 +302,13 @@ static int put_chunk(struct pa_store *s)
 
 static int drop_sample(struct pa_store *s, uint64_t time_ns, uint32_t weight)
 {
-	if (!s->dropped_weight || time_ns < s->dropped_from_ns)
-		s->dropped_from_ns = time_ns;
-	if (!s->dropped_weight || time_ns > s->dropped_to_ns)
-		s->dropped_to_ns = time_ns;
-	s->dropped_weight += weight;
+	struct pa_store_gap *gap = &s->gap;
+
+	if (!gap->weight || time_ns < gap->from_ns)
+		gap->from_ns = time_ns;
+	if (!gap->weight || time_ns > gap->to_ns)
+		gap->to_ns = time_ns;
+	gap->weight += weight;
 	return -ENOSPC;
 }
 
@@ -345,9 +317,9 @@ int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, u
 	int err;
 
 	if (s->nr_samples == PA_CHUNK_SAMPLES) {
-		if (s->batch.len > PA_STORE_SAMPLE_LIMIT)
+		if (s->batch.len > pa_store_room(s, PA_STORE_SAMPLE_LIMIT))
 			return drop_sample(s, time_ns, weight);
-		err = put_chunk(s);
+		err = pa_store_put_chunk(s);
 		if (err)
 			return drop_sample(s, time_ns, weight), err;
 		s->chunk++;
@@ -360,57 +332,7 @@ int pa_store_add_sample(struct pa_store *s, uint32_t thread, uint64_t time_ns, u
 	return 0;
 }
 
-/* ---- batches ----------------------------------------------------------------------------------------------------- */
-
-/* The gap a full disk has made, told in the first batch that gets through. */
-static int put_gap(struct pa_store *s)
-{
-	char text[160];
-
-	if (!s->dropped_weight && !s->dropped_rows)
-		return 0;
-	snprintf(text, sizeof(text),
-		 "the recording could not be written for a while (disk full): %" PRIu64 " samples between %" PRIu64
-		 " and %" PRIu64 " ns and %" PRIu64 " other rows are missing",
-		 s->dropped_weight, s->dropped_from_ns, s->dropped_to_ns, s->dropped_rows);
-	pa_batch_begin(&s->batch, PA_ROW_LOSS);
-	pa_batch_int(&s->batch, 0);
-	pa_batch_text(&s->batch, "disk full");
-	pa_batch_int(&s->batch, s->dropped_weight);
-	pa_batch_end(&s->batch);
-	pa_batch_begin(&s->batch, PA_ROW_NOTE);
-	pa_batch_int(&s->batch, s->nr_notes + 1);
-	pa_batch_int(&s->batch, 0);
-	pa_batch_int(&s->batch, s->dropped_from_ns);
-	pa_batch_text(&s->batch, text);
-	return pa_batch_end(&s->batch);
-}
-
-int pa_store_commit(struct pa_store *s)
-{
-	size_t before = s->batch.len;
-	int err = 0, rc;
-
-	if (before == 0 && !s->chunk_changed && !s->dropped_weight && !s->dropped_rows)
-		return 0;
-	s->batch.limit = SIZE_MAX; /* the unfinished chunk and the gap are bounded and go even when the rest is full */
-	if (s->chunk_changed && s->nr_samples)
-		err = put_chunk(s);
-	if (!err)
-		err = put_gap(s);
-	s->batch.limit = PA_STORE_ROW_LIMIT;
-	rc = err ? SQLITE_NOMEM : pa_batch_apply(&s->batch, &s->inserts, s->db);
-	s->failing = rc != SQLITE_OK;
-	if (s->failing) {
-		s->batch.len = s->batch.end = before;
-		return from_sqlite(rc);
-	}
-	s->nr_notes += s->dropped_weight || s->dropped_rows;
-	s->dropped_weight = s->dropped_rows = 0;
-	s->batch.len = s->batch.end = 0;
-	s->chunk_changed = false;
-	return 0;
-}
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 static int put_ended(struct pa_store *s)
 {
@@ -435,7 +357,7 @@ static int put_ended(struct pa_store *s)
 static int leave_wal(struct pa_store *s)
 {
 	sqlite3_busy_timeout(s->db, 2000);
-	return from_sqlite(
+	return pa_store_error(
 	    sqlite3_exec(s->db, "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE", NULL, NULL, NULL));
 }
 
@@ -455,6 +377,7 @@ int pa_store_close(struct pa_store *s, bool clean)
 	pa_target_fini(&s->target);
 	pa_strings_free(s->strings);
 	pa_batch_fini(&s->batch);
+	pa_batch_fini(&s->writing.batch);
 	free(s);
 	return ret;
 }

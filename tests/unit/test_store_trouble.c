@@ -401,6 +401,45 @@ static void full_disk_costs_nothing_once_there_is_room_again(void **state)
 	assert_child(full_then_room_again, *state);
 }
 
+/* The same with a thread that writes: its errors are those of the next call, and rows keep their order. */
+static void full_while_a_thread_writes(struct place *p)
+{
+	int refused = 0, before = 0;
+	struct pa_store *s;
+	char filler[200];
+
+	mount_small(p, "size=2m");
+	CHILD_CHECK(!pa_store_create(p->file, &s, p->err, sizeof(p->err)));
+	CHILD_CHECK(!pa_store_commit(s));
+	fill_disk(p, filler, sizeof(filler));
+	for (; before < 50 && !refused; before++) {
+		for (uint32_t i = 0; i < 10000; i++)
+			CHILD_CHECK(!pa_store_add_sample(s, 1, i * UINT64_C(1000000), 1, 1));
+		refused = pa_store_commit_begin(s);
+		usleep(20000);
+	}
+	CHILD_CHECK(refused == -ENOSPC && before > 1);
+	CHILD_CHECK(samples_in(p->file) == 0);
+	CHILD_CHECK(!unlink(filler));
+	for (int i = 0; i < 50; i++) {
+		CHILD_CHECK(!pa_store_add_sample(s, 1, i * UINT64_C(1000000), 1, 1));
+		refused = pa_store_commit_begin(s); /* the first may tell of the full disk once more */
+		usleep(2000);
+	}
+	CHILD_CHECK(!refused);
+	CHILD_CHECK(samples_in(p->file) >= (uint64_t)before * 10000);
+	CHILD_CHECK(!pa_store_commit(s));
+	CHILD_CHECK(samples_in(p->file) == (uint64_t)before * 10000 + 50);
+	CHILD_CHECK(!pa_store_close(s, true));
+	CHILD_CHECK(samples_in(p->file) == (uint64_t)before * 10000 + 50);
+	CHILD_CHECK(files_in(p->dir) == 1);
+}
+
+static void full_disk_under_a_writing_thread_costs_nothing(void **state)
+{
+	assert_child(full_while_a_thread_writes, *state);
+}
+
 static void full_until_the_end(struct place *p)
 {
 	struct pa_store *s;
@@ -734,6 +773,7 @@ int main(void)
 	    CASE(reading_in_the_writers_process_keeps_its_lock),
 	    CASE(readers_see_whole_batches_of_a_live_recording),
 	    CASE(full_disk_costs_nothing_once_there_is_room_again),
+	    CASE(full_disk_under_a_writing_thread_costs_nothing),
 	    CASE(full_disk_takes_heap_chunks_whole_or_not_at_all),
 	    CASE(full_disk_at_the_end_is_an_error_and_no_damage),
 	    CASE(full_disk_at_the_start_leaves_nothing_behind),
