@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "agent/addrset_hook.h"
 #include "agent/arch/arch.h"
@@ -81,7 +80,7 @@ static PA_COLD void free_sampled(void *p)
 		return;
 	}
 	/* inside another hook, too: the address will be used again */
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	pa_sampled_free_hook(p);
 	pa_tls.in_hook--;
 	PA_NEXT(free)(p);
@@ -93,13 +92,13 @@ static PA_ASIDE void free_exact(void *p)
 		pa_bootstrap_free_hook(p);
 		return;
 	}
-	if (!p || pa_tls.in_hook) {
+	if (!p || (pa_tls.in_hook && !pa_heap_resume_hook(__builtin_frame_address(0)))) {
 		if (p)
 			pa_heap_passed();
 		PA_NEXT(free)(p);
 		return;
 	}
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	pa_exact_free_hook(p);
 	pa_tls.in_hook += PA_HOOK_IN_REAL - 1;
 	PA_NEXT(free)(p);
@@ -193,6 +192,15 @@ static void *realloc_to_nothing(void *p)
 	return real ? real(p, 0) : p;
 }
 
+/* Before the agent is relocated there is no memcpy: the barrier keeps compilers from making one of the loop. */
+static void copy_bytes(uint8_t *to, const uint8_t *from, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		to[i] = from[i];
+		__asm__("" : : : "memory");
+	}
+}
+
 /* A pointer of the arena becomes one of the real heap; the arena's is not used again. */
 static void *realloc_bootstrap(void *old, size_t size)
 {
@@ -204,7 +212,7 @@ static void *realloc_bootstrap(void *old, size_t size)
 	p = real ? real(size ? size : 1) : pa_bootstrap_alloc_hook(0, size);
 	if (!p)
 		return NULL;
-	memcpy(p, old, had < size ? had : size);
+	copy_bytes(p, old, had < size ? had : size);
 	pa_bootstrap_free_hook(old);
 	return real && !size ? realloc_to_nothing(p) : p;
 }
@@ -244,13 +252,13 @@ static void renew_end(const struct pa_alloc_call *call, const void *old, const s
 	if (call->mode == PA_HEAP_EXACT) {
 		if (!p && (size || !old))
 			return;
-		pa_tls.in_hook++;
+		pa_hook_begin(1);
 		pa_exact_realloc_hook(old, r->stamp, p, size, caller);
 		pa_tls.in_hook--;
 		return;
 	}
 	if (r->sampled) {
-		pa_tls.in_hook++;
+		pa_hook_begin(1);
 		if (p || !size)
 			pa_sampled_freed_hook(old, r->stamp);
 		else
