@@ -68,6 +68,15 @@ static void write_overhead(struct pa_json *j, const struct pa_report *r, const s
 	pa_json_end_object(j);
 }
 
+static uint64_t heap_lost(const struct pa_report *r)
+{
+	uint64_t lost = 0;
+
+	for (size_t i = 0; i < r->heap.nr_processes; i++)
+		lost += r->heap.processes[i].lost;
+	return lost;
+}
+
 static void write_loss(struct pa_json *j, const struct pa_report *r, const struct pa_figures *f)
 {
 	pa_json_object(j, "loss");
@@ -77,6 +86,8 @@ static void write_loss(struct pa_json *j, const struct pa_report *r, const struc
 	pa_json_u64(j, "truncated", f->truncated);
 	pa_json_u64(j, "blocked", f->blocked);
 	pa_json_u64(j, "unsampled", f->unsampled);
+	if (r->heap.recorded)
+		pa_json_u64(j, "heap_lost", heap_lost(r));
 	pa_json_array(j, "reasons");
 	for (size_t i = 0; i < r->nr_losses; i++) {
 		pa_json_row(j, NULL);

@@ -43,7 +43,7 @@ unheld() {
 	unheld
 	check_recording
 	check loss "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/books.json"
-	holds '.memory.processes[0].lost > 0'
+	holds '.memory.processes[0].lost > 0 and .loss.heap_lost == ([.memory.processes[].lost] | add)'
 	holds '.memory.processes[0].stalled_s <= 0.05 * 3.2'
 	grep -qE 'lost +[0-9]+ events .*may be too high from' "$T/report.txt"
 }
