@@ -1,6 +1,8 @@
 /* Which heap engine runs in this process, and when it stops. Callers: init.c, session.c, thread.c. World: hook. */
 #include "agent/heap_hook.h"
 
+#include <signal.h>
+
 #include "agent/addrset_hook.h"
 #include "agent/allocator.h"
 #include "agent/bootstrap_hook.h"
@@ -8,7 +10,9 @@
 #include "agent/heap_sampled_hook.h"
 #include "agent/hot.h"
 #include "agent/real.h"
+#include "agent/session.h"
 #include "agent/slots_sig.h"
+#include "agent/sysdep.h"
 #include "agent/thread.h"
 
 _Atomic uint32_t pa_heap_mode PA_HOT = PA_HEAP_EARLY;
@@ -92,4 +96,40 @@ void pa_heap_quiet_hook(void)
 	if (pa_load_relaxed(&pa_heap_mode) == PA_HEAP_EARLY)
 		return;
 	set_mode(PA_HEAP_OFF);
+}
+
+static bool is_on_stack(const struct pa_stack_bounds *stack, uint64_t fp)
+{
+	return fp >= stack->lo && fp + 16 <= stack->hi;
+}
+
+/* Frames of hooks lie the lower the later they began, as long as all are on the thread's own stack: a frame at or above
+ * that of the hook at work has taken its place. But an alternate stack of signals may be part of the thread's. */
+static bool is_in_place(const struct pa_stack_bounds *stack, uint64_t fp)
+{
+	stack_t alternate = {.ss_flags = SS_ONSTACK};
+
+	if (fp < pa_tls.hook_fp || !is_on_stack(stack, fp))
+		return false;
+	pa_sys(SYS_sigaltstack, NULL, &alternate);
+	return !(alternate.ss_flags & SS_ONSTACK);
+}
+
+bool pa_heap_resume_hook(const void *frame)
+{
+	const struct pa_block *block = pa_tls.block;
+
+	if (!block || !is_on_stack(&block->stack, pa_tls.hook_fp))
+		return false;
+	if (*(const uint64_t *)(uintptr_t)(pa_tls.hook_fp + 8) == pa_tls.hook_ra &&
+	    !is_in_place(&block->stack, (uint64_t)(uintptr_t)frame))
+		return false;
+	/* a vfork child has its parent's hook */
+	if (!pa_session_is_mine_hook())
+		return false;
+	pa_tls.in_hook = 0;
+	if (pa_load_relaxed(&pa_heap_mode) == PA_HEAP_EXACT)
+		pa_exact_abandon_hook();
+	pa_add_relaxed(&pa_mapping.control->heap_unrecorded, 1);
+	return true;
 }

@@ -63,6 +63,11 @@ void pa_heap_after_fork_hook(void);
  * a new claim, or counted in heap_unrecorded. */
 void pa_heap_thread_leave_hook(void);
 
+/* A hook finds pa_tls.in_hook held. Whether that was by one whose frame is gone, because a signal handler jumped out of it:
+ * then nothing is held any more, and one event is counted in heap_unrecorded.
+ * Shapes: frame: the caller's. */
+bool pa_heap_resume_hook(const void *frame);
+
 /* No system call from now on (seccomp strict), or nobody listens any more: off, for good. */
 void pa_heap_quiet_hook(void);
 
@@ -96,6 +101,8 @@ void pa_exact_unmap_hook(const void *p, size_t size);
 /* The calling thread gives its ring and its memory to others (pa_heap_thread_leave_hook). Idempotent; without a system
  * call but getpid. */
 void pa_exact_leave_hook(void);
+/* A hook of this thread was left in the middle: its memory and its ring are taken anew with the next event. */
+void pa_exact_abandon_hook(void);
 /* In a forked child (pa_heap_after_fork_hook): the ring and what this thread knows are the parent's. */
 void pa_exact_forget_hook(void);
 /* Around a fork. A signal handler may fork in the middle of an event, and the child return from it: what the event uses is

@@ -240,6 +240,19 @@ void pa_exact_leave_hook(void)
 		give_back(t);
 }
 
+/* The dictionary may be the old one or the new one of a growth, and hold what the ring does not say. */
+void pa_exact_abandon_hook(void)
+{
+	struct pa_heap_thread *t = pa_tls.heap;
+
+	pa_tls.heap = NULL;
+	if (!t || !t->ring.line)
+		return;
+	t->dict = pa_stackdict_at(&places[t->place].dict);
+	pa_stackdict_wipe_hook(&t->dict);
+	give_back(t);
+}
+
 void pa_exact_forget_hook(void)
 {
 	pa_tls.heap = NULL;

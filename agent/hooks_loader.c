@@ -20,7 +20,7 @@ static void record_unmap(uint64_t start, uint64_t end)
 
 	if (!block || !pa_mapping.control || pa_tls.in_hook)
 		return;
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	unmap = pa_record_begin_sig(block, &block->hook_ring, PA_REC_UNMAP, sizeof(*unmap), pa_now_sig(), 0);
 	if (unmap) {
 		unmap->start = start;

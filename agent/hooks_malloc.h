@@ -49,17 +49,17 @@ static inline void pa_heap_passed(void)
 }
 
 /* Before a real call. False: it is not to be recorded. */
-static inline bool pa_alloc_enter(struct pa_alloc_call *call)
+static inline __attribute__((always_inline)) bool pa_alloc_enter(struct pa_alloc_call *call)
 {
 	call->mode = pa_load_relaxed(&pa_heap_mode);
 	if (call->mode != PA_HEAP_SAMPLED && call->mode != PA_HEAP_EXACT)
 		return false;
-	if (pa_tls.in_hook) {
+	if (pa_tls.in_hook && !pa_heap_resume_hook(__builtin_frame_address(0))) {
 		pa_heap_passed();
 		return false;
 	}
 	call->left = pa_tls.heap_left;
-	pa_tls.in_hook += PA_HOOK_IN_REAL;
+	pa_hook_begin(PA_HOOK_IN_REAL);
 	return true;
 }
 
@@ -80,7 +80,7 @@ static inline void pa_alloc_count(const struct pa_alloc_call *call, const void *
 		pa_tls.heap_left -= pa_heap_weight(size);
 		return;
 	}
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	if (call->mode == PA_HEAP_SAMPLED)
 		pa_sampled_alloc_hook(p, size, caller);
 	else

@@ -43,7 +43,7 @@ static void count_map(const struct pa_alloc_call *call, const void *p, size_t si
 		pa_tls.heap_left -= pa_heap_weight(size);
 		return;
 	}
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	if (call->mode == PA_HEAP_SAMPLED)
 		pa_sampled_map_hook(p, size, caller);
 	else
@@ -54,7 +54,7 @@ static void count_map(const struct pa_alloc_call *call, const void *p, size_t si
 /* Sampled: a mapping counts as gone when its first page is. */
 static void count_unmap(const struct pa_alloc_call *call, const void *p, size_t size)
 {
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	if (call->mode == PA_HEAP_EXACT)
 		pa_exact_unmap_hook(p, size);
 	else if (pa_addrset_may_hold(p))
@@ -113,7 +113,7 @@ static PA_COLD int munmap_on(void *at, size_t size)
 	pa_alloc_leave(&call);
 	if (size && !((uintptr_t)at % PAGE))
 		count_unmap(&call, at, size);
-	pa_tls.in_hook += PA_HOOK_IN_REAL;
+	pa_hook_begin(PA_HOOK_IN_REAL);
 	ret = real(at, size);
 	pa_tls.in_hook -= PA_HOOK_IN_REAL;
 	return ret;
@@ -141,7 +141,7 @@ static void *mremap_sampled(mremap_fn *real, struct pa_alloc_call *call, void *o
 	pa_tls.in_hook--;
 	p = real(old, old_size, size, flags, at);
 	pa_alloc_leave(call);
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	if (taken && p == MAP_FAILED)
 		pa_sampled_keep_hook(old);
 	else if (taken)
@@ -171,7 +171,7 @@ static PA_COLD void *mremap_on(void *old, size_t old_size, size_t size, int flag
 		return p;
 	/* the two records are as close together as they can be: what comes of the old addresses in between is seen in
 	 * the wrong order. An old size of 0 makes a second mapping */
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	if (old_size)
 		pa_exact_unmap_hook(old, old_size);
 	pa_exact_map_hook(p, size, &caller);

@@ -62,14 +62,21 @@ bool pa_stackdict_grow_hook(struct pa_stackdict *d)
 	return true;
 }
 
+void pa_stackdict_wipe_hook(struct pa_stackdict *d)
+{
+	if (!d->slots)
+		return;
+	memset(d->table, 0, d->slots * sizeof(*d->table));
+	d->base = d->nr = 0;
+	d->nodes[0].child = 0;
+}
+
 void pa_stackdict_clear_hook(struct pa_stackdict *d)
 {
 	d->base += d->nr;
 	d->nr = 0;
 	d->nodes[0].child = 0;
 	/* once in 2^31 definitions the sequence begins anew */
-	if (d->base <= INT32_MAX)
-		return;
-	memset(d->table, 0, d->slots * sizeof(*d->table));
-	d->base = 0;
+	if (d->base > INT32_MAX)
+		pa_stackdict_wipe_hook(d);
 }

@@ -93,4 +93,7 @@ bool pa_stackdict_grow_hook(struct pa_stackdict *d);
 /* Forgets everything; ids begin at 1 again. */
 void pa_stackdict_clear_hook(struct pa_stackdict *d);
 
+/* The same for one whose table may hold anything, or that has no memory. */
+void pa_stackdict_wipe_hook(struct pa_stackdict *d);
+
 #endif

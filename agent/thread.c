@@ -278,7 +278,7 @@ void pa_thread_process_end_hook(uint32_t kind)
 
 	if (!kind || !block || !pa_mapping.control || pa_tls.in_hook || !pa_session_is_mine_hook())
 		return;
-	pa_tls.in_hook++;
+	pa_hook_begin(1);
 	end = pa_record_begin_sig(block, &block->hook_ring, PA_REC_PROCESS_END, sizeof(*end), pa_now_sig(), 0);
 	if (end) {
 		end->pid = block->pid;
@@ -295,7 +295,10 @@ void pa_thread_note_sig(uint32_t code, uint64_t a, uint64_t b)
 
 	if (!block || !pa_mapping.control)
 		return;
-	if (pa_tls.in_hook++)
+	bool is_nested = pa_tls.in_hook != 0;
+
+	pa_hook_begin(1);
+	if (is_nested)
 		pa_add_relaxed(&pa_mapping.control->hook_busy, 1);
 	else
 		pa_record_note_sig(block, &block->hook_ring, code, a, b);

@@ -58,10 +58,32 @@ struct pa_tls {
 	uint64_t random;	    /* xorshift state, seeded at first use */
 	uint64_t heap_left;	    /* sampled heap: bytes up to the next sample, its own included; 0: not drawn yet */
 	uint64_t heap_mean;	    /* the mean of that draw */
+	uint64_t hook_fp;	    /* where the outermost hook at work has its frame, */
+	uint64_t hook_ra;	    /* and its return address, the word after that */
 	struct pa_heap_thread *heap; /* exact heap: ring, clock, dictionary, remembered walk (heap_exact_hook.c) */
 };
 
 extern __thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* A hook begins what pa_tls.in_hook is held for, and takes from that again by itself, in the same function. Noted twice: a
+ * handler's hook may come in between. */
+static inline __attribute__((always_inline)) void pa_hook_begin(uint32_t by)
+{
+	const uint64_t *frame = __builtin_frame_address(0);
+	bool is_outermost = !pa_tls.in_hook;
+
+	if (is_outermost) {
+		pa_tls.hook_fp = (uint64_t)(uintptr_t)frame;
+		pa_tls.hook_ra = frame[1];
+	}
+	__asm__ volatile("" : : : "memory");
+	pa_tls.in_hook += by;
+	__asm__ volatile("" : : : "memory");
+	if (is_outermost) {
+		pa_tls.hook_fp = (uint64_t)(uintptr_t)frame;
+		pa_tls.hook_ra = frame[1];
+	}
+}
 
 /* This thread enters with the block its creator took for it (NULL: takes one): arms the timer when the session samples.
  * Errors: none visible; refused timers are noted in the recording. World: hook. */

@@ -80,6 +80,10 @@ load malloc
 	run_heaps "$TARGETS/malloc_books" longjmp
 }
 
+@test "siglongjmp out of a handler that interrupted an allocation" {
+	run_heaps "$TARGETS/malloc_odd" jumps
+}
+
 @test "stacks of 4 to 600 frames" {
 	run_heaps "$TARGETS/malloc_books" deep 500
 }
