@@ -54,6 +54,11 @@ load books
 	books exact "$TARGETS/malloc_books" longjmp
 }
 
+@test "exact: jumps out of handlers in the middle of a hook: what comes after them is counted" {
+	heap exact,mmap "$TARGETS/malloc_odd" jumps
+	holds '.memory.top_allocators | any(.function == "after_jumps" and .count == 1000 and .bytes == 100000)'
+}
+
 @test "exact: a library that has allocated and is gone keeps its name" {
 	books exact "$TARGETS/malloc_books" dlclose
 }

@@ -80,7 +80,7 @@ load malloc
 	run_heaps "$TARGETS/malloc_books" longjmp
 }
 
-@test "siglongjmp out of a handler that interrupted an allocation" {
+@test "siglongjmp out of a handler that interrupted a mapping" {
 	run_heaps "$TARGETS/malloc_odd" jumps
 }
 
