@@ -1,6 +1,8 @@
 /* See heap_thread_hook.h. World: hook. */
 #include "agent/heap_thread_hook.h"
 
+#include <sys/mman.h>
+
 #include "agent/heap_memory_hook.h"
 #include "agent/rules_sig.h"
 #include "agent/session.h"
@@ -8,7 +10,6 @@
 #include "agent/sysdep.h"
 
 #define NR_PLACES 512
-#define NOWHERE_BYTES 4096u
 #define RETRY_NS  10000000u /* after there was no ring or no memory */
 
 /* The threads' memory. Not wiped in a child, which takes over what the parent's threads had: their owner has another
@@ -275,13 +276,23 @@ struct pa_heap_thread *pa_exact_fork_begin_hook(void)
 	return t;
 }
 
-/* The event goes on in the child, and may write whatever it likes into a ring that nobody reads. Its memory is the child's
- * from now on, but no thread's: the next event takes some of its own. */
-void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child)
+/* Every word of the ring that the event may have read before the fork fits those it reads after it: what moves is where
+ * records go, which is as large, and the line. Without memory for that they go where the parent writes the same. */
+static void lead_nowhere(struct pa_heap_ring *ring)
 {
 	static struct pa_heap_line nobody;
-	static uint64_t nowhere[(NOWHERE_BYTES + PA_HEAP_RECORD_MAX) / 8];
+	long at = pa_sys(SYS_mmap, 0, ring->mask + 1, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	if (at >= 0 || at <= -4096)
+		ring->data = (uint8_t *)at;
+	pa_store_relaxed(&nobody.in.tail, pa_load_relaxed(&ring->line->in.tail));
+	ring->line = &nobody;
+}
+
+/* The event's memory is the child's from now on, but no thread's: the next one takes some of its own. */
+void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child)
+{
 	if (!t)
 		return;
 	keep(t, false);
@@ -289,8 +300,6 @@ void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child)
 		return;
 	pa_store_release(&places[t->place].owner,
 			 PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
-	t->ring = (struct pa_heap_ring){ .data = (uint8_t *)nowhere, .mask = NOWHERE_BYTES - 1, .line = &nobody,
-					 .last = t->ring.last, .time_due = t->ring.time_due,
-					 .stalled_ns = UINT64_MAX };
+	lead_nowhere(&t->ring);
 	pa_tls.heap = NULL;
 }
