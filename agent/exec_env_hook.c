@@ -164,6 +164,101 @@ bool pa_exec_env_without_hook(char *const envp[], unsigned take, char **copy, ch
 	return true;
 }
 
+size_t pa_exec_env_ours_hook(char *const envp[], const char **entry)
+{
+	for (; envp && *envp; envp++) {
+		const char *value = *envp + sizeof(PRELOAD) - 1;
+		size_t len;
+
+		if (!starts_with(*envp, PRELOAD))
+			continue;
+		while ((len = next_entry(&value, entry)) != 0) {
+			if (is_ours(*entry, len))
+				return len;
+		}
+	}
+	return 0;
+}
+
+bool pa_exec_env_has_hook(char *const envp[], const char *name)
+{
+	for (; envp && *envp; envp++) {
+		if (starts_with(*envp, name))
+			return true;
+	}
+	return false;
+}
+
+/* The first entry of the list in a variable; 0: it is no list, or an empty one. */
+static size_t first_of(const char *variable, const char **first)
+{
+	if (!starts_with(variable, PRELOAD))
+		return 0;
+	variable += sizeof(PRELOAD) - 1;
+	return next_entry(&variable, first);
+}
+
+bool pa_exec_env_has_list_hook(char *const envp[])
+{
+	const char *first;
+
+	for (; envp && *envp; envp++) {
+		if (first_of(*envp, &first))
+			return true;
+	}
+	return false;
+}
+
+bool pa_exec_env_lacks_runtime_hook(char *const envp[], const char *runtime)
+{
+	const char *first;
+	size_t len;
+
+	for (; *runtime && envp && *envp; envp++) {
+		len = first_of(*envp, &first);
+		if (len && !pa_preload_is_runtime(first, len))
+			return true;
+	}
+	return false;
+}
+
+static char *append(char *out, const char *text, size_t len)
+{
+	memcpy(out, text, len);
+	return out + len;
+}
+
+bool pa_exec_env_with_hook(char *const envp[], const char *ours, char **copy, char *preload)
+{
+	size_t room = PA_EXEC_PRELOAD_MAX, ours_len = strlen(ours), len, before, bytes;
+	const char *first;
+	bool behind;
+	char *out;
+
+	for (; envp && *envp; envp++) {
+		len = first_of(*envp, &first);
+		if (!len) {
+			*copy++ = *envp;
+			continue;
+		}
+		bytes = strlen(*envp) + 1 + ours_len + 1;
+		if (bytes > room)
+			return false;
+		behind = pa_preload_is_runtime(first, len);
+		before = (size_t)(first - *envp) + (behind ? len : 0);
+		*copy++ = preload;
+		out = append(preload, *envp, before);
+		out = behind ? append(out, ":", 1) : out;
+		out = append(out, ours, ours_len);
+		out = behind ? out : append(out, ":", 1);
+		append(out, *envp + before, strlen(*envp + before) + 1);
+		preload += bytes;
+		room -= bytes;
+	}
+	*copy = NULL;
+	return true;
+}
+
 static void find_interpreter(const unsigned char *bytes, size_t len, const Elf64_Ehdr *head,
 			     struct pa_exec_image *image)
 {

@@ -21,6 +21,8 @@ size_t pa_exec_env_count_hook(char *const envp[]);
 #define PA_EXEC_TAKE_RUNTIME   1u /* the runtime that record put before us */
 #define PA_EXEC_TAKE_AGENT     2u /* us; the runtime goes along */
 #define PA_EXEC_TAKE_VARIABLES 4u /* our own PERFAGENT_ variables */
+/* ... and the agent put into a list that does not name it; never together with the others. */
+#define PA_EXEC_PUT_AGENT 8u
 
 /* What has to be taken out of envp for a program that needs this runtime to be first (file name; "": none): the agent,
  * when LD_PRELOAD would load it before the runtime; record's runtime, when the program does not need it. Shapes: envp
@@ -37,6 +39,21 @@ size_t pa_exec_env_strip_hook(const char *value, unsigned take, char *out, size_
  * live as long as the copy is used. Errors: false: preload is too small, copy is of no use. */
 bool pa_exec_env_without_hook(char *const envp[], unsigned take, char **copy, char *preload);
 
+/* Finds our entry in the environment's lists. Returns its length, and where it is; 0: there is none. */
+size_t pa_exec_env_ours_hook(char *const envp[], const char **entry);
+
+/* Whether envp has a variable (name with its '='), and whether it has a list of libraries that is not empty. */
+bool pa_exec_env_has_hook(char *const envp[], const char *name);
+bool pa_exec_env_has_list_hook(char *const envp[]);
+
+/* Whether we could not be put into a list for a program that needs this runtime ("": none) to be first: it begins with
+ * something else. */
+bool pa_exec_env_lacks_runtime_hook(char *const envp[], const char *runtime);
+
+/* Copies the entries of envp, with `ours` put first into every list that is not empty; behind a runtime that insists on
+ * being first. Shapes and errors as above. */
+bool pa_exec_env_with_hook(char *const envp[], const char *ours, char **copy, char *preload);
+
 /* What stands in the way of loading the agent into an image. */
 struct pa_exec_image {
 	uint32_t refused;     /* 0: nothing known; else PA_EXEC_* */
@@ -48,6 +65,7 @@ struct pa_exec_image {
 #define PA_EXEC_OTHER_MACHINE 1u
 #define PA_EXEC_OTHER_LOADER  2u
 #define PA_EXEC_RUNTIME_FIRST 3u /* needs a sanitizer's runtime before every other library */
+#define PA_EXEC_ENVIRONMENT   4u /* the environment it is given has no list of libraries, or not our variables */
 
 /* Reads an ELF header and its program headers, as far as they lie in the first len bytes of the file.
  * Errors: none; what is no ELF file, or is cut, refuses nothing. */

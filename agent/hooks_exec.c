@@ -1,13 +1,15 @@
-/* The exec family. The environment goes on as the host gave it; only a program that could not load the agent gets one
- * without it, so that no loader complains on the host's terminal, one that a sanitizer's runtime would end because of
- * the agent likewise, and one that does not fit is tried again without our words. A child of vfork comes here too:
- * nothing process-wide is touched for it.
+/* The exec family. The environment goes on as the host gave it, the agent in front of an LD_PRELOAD that the host made
+ * anew. A program that could not load the agent gets one without it, so that no loader complains on the host's terminal;
+ * so does one that a sanitizer's runtime would end because of the agent; and one that does not fit is tried again
+ * without our words. A child of vfork comes here too: nothing process-wide is touched for it.
  *
  * Async-signal-safe where POSIX wants it: no lock, no allocation but the stack. World: hook. */
 #include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent/exec_env_hook.h"
@@ -16,7 +18,10 @@
 #include "agent/real.h"
 #include "agent/session.h"
 #include "agent/signal.h"
+#include "agent/slots_sig.h"
 #include "agent/thread.h"
+
+#define SOCKET "PERFAGENT_SOCKET="
 
 enum exec_form {
 	FORM_EXECVE,
@@ -54,20 +59,67 @@ static int call_real(const struct exec_call *call, char *const envp[])
 	}
 }
 
+/* Our entry as the loader found it, and whether a variable of ours led to the session. */
+static struct {
+	char entry[PATH_MAX];
+	bool named;
+} ours;
+
+void pa_exec_remember_hook(char *const envp[])
+{
+	const char *entry;
+	size_t len = pa_exec_env_ours_hook(envp, &entry);
+
+	if (len && len < sizeof(ours.entry))
+		memcpy(ours.entry, entry, len);
+	ours.named = pa_exec_env_has_hook(envp, SOCKET);
+}
+
+static void note_refusal(const struct pa_exec_probe *probe)
+{
+	if (probe->refused && pa_session_is_mine_hook())
+		pa_thread_note_sig(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
+}
+
+/* The host has made a list of its own: the recording goes on in front of it. Where there is none we stay out: a host
+ * that wants an environment without gets one. */
+static unsigned put_in(struct pa_exec_probe *probe, char *const envp[])
+{
+	if (!ours.entry[0] || !pa_mapping.control)
+		return 0;
+	pa_exec_probe_hook(probe);
+	if (!probe->machine) /* nothing that could be executed: shells try one folder after the other */
+		return 0;
+	if (!pa_exec_env_has_list_hook(envp) || (ours.named && !pa_exec_env_has_hook(envp, SOCKET)))
+		probe->refused = PA_EXEC_ENVIRONMENT;
+	else if (!probe->refused && pa_exec_env_lacks_runtime_hook(envp, probe->runtime))
+		probe->refused = PA_EXEC_RUNTIME_FIRST;
+	note_refusal(probe);
+	return probe->refused ? 0 : PA_EXEC_PUT_AGENT;
+}
+
+bool pa_exec_env_change_hook(char *const envp[], unsigned take, char **copy, char *preload)
+{
+	if (take & PA_EXEC_PUT_AGENT)
+		return pa_exec_env_with_hook(envp, ours.entry, copy, preload);
+	return pa_exec_env_without_hook(envp, take, copy, preload);
+}
+
 unsigned pa_exec_take_hook(struct pa_exec_probe *probe, char *const envp[])
 {
 	unsigned take = PA_EXEC_TAKE_AGENT;
 
 	/* under seccomp the look into the file may be deadly */
-	if (!pa_exec_env_names_us_hook(envp) || pa_signal_retired_sig())
+	if (pa_signal_retired_sig())
 		return 0;
+	if (!pa_exec_env_names_us_hook(envp))
+		return put_in(probe, envp);
 	pa_exec_probe_hook(probe);
 	if (!probe->refused) {
 		take = pa_exec_env_misfit_hook(envp, probe->runtime);
 		probe->refused = take & PA_EXEC_TAKE_AGENT ? PA_EXEC_RUNTIME_FIRST : 0;
 	}
-	if (probe->refused && pa_session_is_mine_hook())
-		pa_thread_note_sig(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
+	note_refusal(probe);
 	return take;
 }
 
@@ -85,7 +137,7 @@ static unsigned taken_out(const struct exec_call *call)
 	return pa_exec_take_hook(&probe, call->envp);
 }
 
-static __attribute__((noinline)) int call_without(const struct exec_call *call, unsigned take)
+static __attribute__((noinline)) int call_changed(const struct exec_call *call, unsigned take)
 {
 	size_t nr = pa_exec_env_count_hook(call->envp);
 	char preload[PA_EXEC_PRELOAD_MAX];
@@ -94,7 +146,7 @@ static __attribute__((noinline)) int call_without(const struct exec_call *call, 
 	if (nr > PA_EXEC_ENV_MAX)
 		return call_real(call, call->envp);
 	copy = alloca((nr + 1) * sizeof(*copy));
-	return call_real(call, pa_exec_env_without_hook(call->envp, take, copy, preload) ? copy : call->envp);
+	return call_real(call, pa_exec_env_change_hook(call->envp, take, copy, preload) ? copy : call->envp);
 }
 
 static int run(const struct exec_call *call)
@@ -107,9 +159,11 @@ static int run(const struct exec_call *call)
 	pa_thread_process_end_hook(PA_PROCESS_EXEC);
 	mask = pa_signal_exec_mask_hook();
 	take = taken_out(call);
-	ret = take ? call_without(call, take) : call_real(call, call->envp);
-	if (errno == E2BIG && pa_exec_env_names_us_hook(call->envp))
-		ret = call_without(call, PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_VARIABLES);
+	ret = take ? call_changed(call, take) : call_real(call, call->envp);
+	if (errno == E2BIG && take == PA_EXEC_PUT_AGENT)
+		ret = call_real(call, call->envp);
+	else if (errno == E2BIG && pa_exec_env_names_us_hook(call->envp))
+		ret = call_changed(call, PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_VARIABLES);
 	err = errno;
 	pa_signal_exec_failed_hook(mask);
 	pa_thread_process_end_hook(0);

@@ -30,7 +30,7 @@ static int call_real(const struct spawn_call *call, char *const envp[])
 	return call->real(call->pid, call->file, call->actions, call->attr, call->argv, envp);
 }
 
-static __attribute__((noinline)) int call_without(const struct spawn_call *call, unsigned take)
+static __attribute__((noinline)) int call_changed(const struct spawn_call *call, unsigned take)
 {
 	size_t nr = pa_exec_env_count_hook(call->envp);
 	char preload[PA_EXEC_PRELOAD_MAX];
@@ -39,7 +39,7 @@ static __attribute__((noinline)) int call_without(const struct spawn_call *call,
 	if (nr > PA_EXEC_ENV_MAX)
 		return call_real(call, call->envp);
 	copy = alloca((nr + 1) * sizeof(*copy));
-	return call_real(call, pa_exec_env_without_hook(call->envp, take, copy, preload) ? copy : call->envp);
+	return call_real(call, pa_exec_env_change_hook(call->envp, take, copy, preload) ? copy : call->envp);
 }
 
 static int run(const struct spawn_call *call, bool search)
@@ -54,9 +54,11 @@ static int run(const struct spawn_call *call, bool search)
 	take = pa_exec_take_hook(&probe, call->envp);
 	mask = pa_signal_exec_mask_hook();
 	errno = saved;
-	err = take ? call_without(call, take) : call_real(call, call->envp);
-	if (err == E2BIG && pa_exec_env_names_us_hook(call->envp))
-		err = call_without(call, PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_VARIABLES);
+	err = take ? call_changed(call, take) : call_real(call, call->envp);
+	if (err == E2BIG && take == PA_EXEC_PUT_AGENT)
+		err = call_real(call, call->envp);
+	else if (err == E2BIG && pa_exec_env_names_us_hook(call->envp))
+		err = call_changed(call, PA_EXEC_TAKE_AGENT | PA_EXEC_TAKE_VARIABLES);
 	pa_signal_exec_failed_hook(mask);
 	return err;
 }

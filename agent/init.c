@@ -10,6 +10,7 @@
 #include "agent/arena.h"
 #include "agent/bootstrap_hook.h"
 #include "agent/heap_hook.h"
+#include "agent/hooks_exec.h"
 #include "agent/hooks_thread.h"
 #include "agent/real.h"
 #include "agent/reference.h"
@@ -141,6 +142,7 @@ __attribute__((constructor)) static void init(void)
 		return;
 	pa_timer_init();
 	pa_hooks_thread_init();
+	pa_exec_remember_hook(env);
 	has_find_object = pa_walk_init() == 0;
 	flags = choose_unwinder(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
 	if (connect_session(env, flags) == 0)

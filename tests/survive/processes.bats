@@ -127,6 +127,47 @@ processes_at_least() {
 		[$all[] | select(.id == $it.parent and .pid == $it.pid and .how == "exec")] | length == 1'
 }
 
+# the one process that runs the target is there, and was sampled
+recorded_split() {
+	sampled 20
+	holds '[.processes[] | select((.exe // "") | endswith("/split"))] | length == 1'
+}
+
+@test "R34 a program that gives what it executes a LD_PRELOAD of its own: the recording goes on" {
+	run_both env LD_PRELOAD=libm.so.6 "$TARGETS/split" 1 200
+	recorded_split
+	holds '.notes == []'
+}
+
+@test "R34 the same by vfork and by posix_spawn" {
+	need python3
+	run_both python3 -c "import subprocess, os
+os.environ['LD_PRELOAD'] = 'libm.so.6 libdl.so.2'
+subprocess.run(['$TARGETS/split', '1', '200'], close_fds=False, check=True)"
+	recorded_split
+	rm -f "$T/report.json"
+	run_both python3 -c "import os
+os.waitpid(os.posix_spawn('$TARGETS/split', ['split', '1', '200'], dict(os.environ, LD_PRELOAD='libm.so.6')), 0)"
+	recorded_split
+}
+
+@test "R34 the agent comes first in such a list, and the rest is kept" {
+	[ -z "$PA_SELFTEST" ] || skip "of the agent"
+	run_recorded env LD_PRELOAD='libm.so.6:libdl.so.2' sh -c 'echo "$LD_PRELOAD"' || true
+	[ "$(cat "$T/recorded.out")" = "$(realpath "$AGENT"):libm.so.6:libdl.so.2" ]
+}
+
+@test "R34 an environment without LD_PRELOAD stays one, and the report says that the program went without" {
+	local cleared
+	for cleared in -i LD_PRELOAD= '-i LD_PRELOAD=libm.so.6'; do
+		rm -f "$T/report.json"
+		# shellcheck disable=SC2086
+		run_both env $cleared "$TARGETS/split" 1 100
+		[ -n "$PA_SELFTEST" ] || holds '[.notes[].text | select(test("ran a program without the agent"))] | length == 1'
+	done
+	[ -n "$PA_SELFTEST" ] || [ "$("$PERFAGENT" record -q -o "$T/t.pfa" -- env -i /usr/bin/env)" = "" ]
+}
+
 @test "R36 socket activation: descriptors 3.. keep their numbers, no other is there" {
 	run_both "$TARGETS/procs" activate
 	sampled 5

@@ -75,6 +75,57 @@ static void copy_keeps_order_and_every_other_variable(void **unused)
 	assert_null(copy[3]);
 }
 
+static void put_into(const char *list, const char *expected)
+{
+	char *const env[] = {"A=1", (char *)list, "B=", NULL};
+	char preload[PA_EXEC_PRELOAD_MAX];
+	char *copy[4];
+
+	assert_true(pa_exec_env_has_list_hook(env));
+	assert_true(pa_exec_env_with_hook(env, US, copy, preload));
+	assert_ptr_equal(copy[0], env[0]);
+	assert_string_equal(copy[1], expected);
+	assert_ptr_equal(copy[2], env[2]);
+	assert_null(copy[3]);
+}
+
+static void a_list_of_the_hosts_own_gets_us_first(void **unused)
+{
+	static char line[PA_EXEC_PRELOAD_MAX];
+	char *const empty[] = {"A=1", "LD_PRELOAD= :", NULL}, *const full[] = {line, NULL};
+	char *const runtime[] = {"LD_PRELOAD=/lib/libasan.so.8:/x.so", NULL}, *const other[] = {"LD_PRELOAD=/x.so", NULL};
+	char preload[PA_EXEC_PRELOAD_MAX];
+	char *copy[3];
+
+	put_into("LD_PRELOAD=/x.so", "LD_PRELOAD=" US ":/x.so");
+	put_into("LD_PRELOAD=: /x.so /y.so", "LD_PRELOAD=: " US ":/x.so /y.so");
+	put_into("LD_PRELOAD=/lib/libasan.so.8", "LD_PRELOAD=/lib/libasan.so.8:" US);
+	put_into("LD_PRELOAD=/lib/libasan.so.8:/x.so", "LD_PRELOAD=/lib/libasan.so.8:" US ":/x.so");
+	assert_false(pa_exec_env_has_list_hook(empty));
+	assert_true(pa_exec_env_with_hook(empty, US, copy, preload));
+	assert_ptr_equal(copy[1], empty[1]);
+	memset(line, 'x', sizeof(line) - 1);
+	memcpy(line, "LD_PRELOAD=/", sizeof("LD_PRELOAD=/") - 1);
+	assert_false(pa_exec_env_with_hook(full, US, copy, preload));
+	line[PA_EXEC_PRELOAD_MAX - sizeof(US ":")] = '\0';
+	assert_true(pa_exec_env_with_hook(full, US, copy, preload));
+	assert_true(pa_exec_env_lacks_runtime_hook(other, "libasan.so.8"));
+	assert_false(pa_exec_env_lacks_runtime_hook(runtime, "libasan.so.8"));
+	assert_false(pa_exec_env_lacks_runtime_hook(other, ""));
+}
+
+static void our_entry_is_found(void **unused)
+{
+	char *const env[] = {"A=" US, "LD_PRELOAD=/x.so:" US ":/y.so", NULL}, *const none[] = {"LD_PRELOAD=/x.so", NULL};
+	const char *entry;
+
+	assert_int_equal(pa_exec_env_ours_hook(env, &entry), sizeof(US) - 1);
+	assert_memory_equal(entry, US ":", sizeof(US));
+	assert_int_equal(pa_exec_env_ours_hook(none, &entry), 0);
+	assert_true(pa_exec_env_has_hook(env, "A="));
+	assert_false(pa_exec_env_has_hook(env, "B="));
+}
+
 static void a_preload_of_us_alone_goes_away(void **unused)
 {
 	char *const env[] = {"LD_PRELOAD=" US, "A=1", "LD_PRELOAD=" US " ", NULL};
@@ -361,6 +412,8 @@ int main(void)
 	    cmocka_unit_test(strip_refuses_to_cut),
 	    cmocka_unit_test(only_preload_names_us),
 	    cmocka_unit_test(copy_keeps_order_and_every_other_variable),
+	    cmocka_unit_test(a_list_of_the_hosts_own_gets_us_first),
+	    cmocka_unit_test(our_entry_is_found),
 	    cmocka_unit_test(a_preload_of_us_alone_goes_away),
 	    cmocka_unit_test(a_preload_that_does_not_fit_is_not_cut),
 	    cmocka_unit_test(foreign_machines_are_refused),
