@@ -12,6 +12,9 @@
 
 #define CHANGED 1u /* bit of pa_heap_row.seen */
 
+_Static_assert(PA_HEAP_ROWS_MAX <= PA_LIVE_ROWS && PA_HEAP_MEANS_MAX <= PA_LIVE_MEANS,
+	       "a live block names any row and mean");
+
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
 struct pa_heap *pa_heap_new(uint32_t mode, uint32_t flags, const struct pa_heap_clock *clock, uint64_t start_ns,

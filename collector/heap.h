@@ -20,7 +20,7 @@
 
 #define PA_HEAP_FRACTION_BITS 10                   /* of sums in sampled mode */
 #define PA_HEAP_ROWS_MAX      (UINT32_C(4) << 20)  /* 128 bytes each; what comes after that is [other] */
-#define PA_HEAP_LIVE_SLOTS    (UINT32_C(64) << 20) /* 2 GiB; 58 million blocks */
+#define PA_HEAP_LIVE_SLOTS    (UINT32_C(64) << 20) /* 1.5 GiB; 58 million blocks */
 #define PA_HEAP_MEANS_MAX     64
 
 /* What happens all the time touches one cache line. Calls and bytes only grow; live is the difference. */
