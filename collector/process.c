@@ -77,7 +77,7 @@ uint64_t pa_process_missing(const struct pa_process *p, uint64_t period_ns)
 	return due - p->weight;
 }
 
-void pa_process_fini(struct pa_process *p)
+void pa_process_empty(struct pa_process *p)
 {
 	for (int i = 0; i < PA_THREAD_BUCKETS; i++) {
 		while (p->threads[i]) {
@@ -88,8 +88,13 @@ void pa_process_fini(struct pa_process *p)
 		}
 	}
 	p->nr_threads = 0;
-	pa_maps_fini(&p->maps);
 	if (p->perfmap_fd >= 0)
 		close(p->perfmap_fd);
 	p->perfmap_fd = -1;
+}
+
+void pa_process_fini(struct pa_process *p)
+{
+	pa_process_empty(p);
+	pa_maps_fini(&p->maps);
 }

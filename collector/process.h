@@ -101,7 +101,9 @@ double pa_process_chance(const struct pa_process *p);
 /* Whole periods of a process that no thread explains, when there are more than chance would leave. */
 uint64_t pa_process_missing(const struct pa_process *p, uint64_t period_ns);
 
-/* Frees what it holds, threads included, not p itself. */
+/* Frees what only a process that runs needs, threads included: its maps stay for children that are found later. */
+void pa_process_empty(struct pa_process *p);
+/* Frees all it holds, not p itself. */
 void pa_process_fini(struct pa_process *p);
 
 #endif

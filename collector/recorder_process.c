@@ -315,7 +315,8 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 	pa_recorder_put_process(p);
 	pa_recorder_unwatch(p);
 	pa_slices_forget(r->slices, p);
-	pa_process_fini(p);
+	/* its maps stay: a child may be found after it has gone, too */
+	pa_process_empty(p);
 	pa_session_release_pid(p->session->s, p->inner_pid);
 	if (--p->session->nr_live == 0)
 		p->session->empty_since_ns = pa_now_ns();
@@ -335,6 +336,7 @@ void pa_recorder_bury(struct pa_recording_session *rs)
 		}
 		*at = p->next;
 		rs->nr_processes--;
+		pa_process_fini(p);
 		free(p);
 	}
 }

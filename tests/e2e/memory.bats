@@ -81,6 +81,11 @@ load books
 	holds '[.memory.processes[].unknown_frees] | add >= 20'
 }
 
+@test "exact: a child whose parent is gone already has its functions' names" {
+	heap exact "$TARGETS/malloc_odd" orphan
+	holds '.memory.top_allocators | any(.function == "orphan_makes" and .count == 500 and .bytes == 25000)'
+}
+
 @test "exact: handlers that allocate" {
 	books exact "$TARGETS/malloc_storm" signal
 }

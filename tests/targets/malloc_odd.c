@@ -154,7 +154,32 @@ static int mode_jumps(int argc, char **argv)
 	return 0;
 }
 
+/* ---- a child that nobody waits for ---- */
+
+BOOKED(orphan_makes, malloc(size))
+
+/* When the collector finds the child it is gone, and its parent long before it. */
+static int mode_orphan(int argc, char **argv)
+{
+	int lock[2];
+	char byte;
+
+	target_need(pipe(lock) == 0, "pipe");
+	if (fork() == 0) {
+		close(lock[1]);
+		/* until the parent is gone, and has been seen to be */
+		target_need(read(lock[0], &byte, 1) == 0, "read");
+		usleep(200000);
+		for (unsigned i = 0; i < 500; i++)
+			orphan_makes(50);
+		_exit(0);
+	}
+	printf("orphan\n");
+	return 0;
+}
+
 static const struct target_mode modes[] = {
+    {"orphan", mode_orphan},
     {"locked", mode_locked},
     {"handler", mode_handler},
     {"jumps", mode_jumps},
