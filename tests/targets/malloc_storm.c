@@ -511,9 +511,35 @@ static uint64_t waited_ns(int fd)
 	return sscanf(line, "%llu %llu", &ran, &waited) == 2 ? waited : 0;
 }
 
+/* Pairs that took long: when each began, and how long. */
+static struct {
+	uint64_t at_ns, ns;
+} holds[20000];
+static size_t nr_holds;
+
+static void hold_add(uint64_t at_ns, uint64_t ns)
+{
+	if (nr_holds < sizeof holds / sizeof *holds)
+		holds[nr_holds++] = (__typeof__(holds[0])){at_ns, ns};
+}
+
+static void holds_write(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	char line[64];
+
+	for (size_t i = 0; i < nr_holds; i++) {
+		int n = snprintf(line, sizeof line, "%llu %llu\n", (unsigned long long)holds[i].at_ns,
+				 (unsigned long long)holds[i].ns);
+
+		target_need(write(fd, line, (size_t)n) == n, path);
+	}
+	close(fd);
+}
+
 /* For ms milliseconds of wall time, pairs as fast as they go. Into timed.txt: pairs, the longest one's nanoseconds of
- * wall time, the sum of all that took longer than 1 ms, and the wall time in all. The time the thread waited for a
- * processor is left out of both. */
+ * wall time, the sum of all that took longer than 1 ms, and the wall time in all; into holds.txt each of these with its
+ * time. The time the thread waited for a processor is left out of all. */
 static int mode_timed(int argc, char **argv)
 {
 	uint64_t ms = target_number(argc, argv, 1, 2000), start = target_clock_ns(CLOCK_MONOTONIC),
@@ -536,6 +562,8 @@ static int mode_timed(int argc, char **argv)
 			waited = w;
 			longest = took > longest ? took : longest;
 			held += took > 1000000u ? took : 0;
+			if (took > 1000000u)
+				hold_add(last, took);
 			now = target_clock_ns(CLOCK_MONOTONIC);
 		}
 	}
@@ -545,6 +573,7 @@ static int mode_timed(int argc, char **argv)
 		     (unsigned long long)pairs, (unsigned long long)longest, (unsigned long long)held,
 		     (unsigned long long)(now - start));
 	target_need(fd >= 0 && write(fd, line, (size_t)n) == n, "timed.txt");
+	holds_write("holds.txt");
 	books_write("books.json");
 	printf("timed\n");
 	return 0;
