@@ -13,7 +13,6 @@
 #define PAGE	      4096u
 #define RINGS_MAX     65536u
 #define RING_MAX      (UINT32_C(1) << 30)
-#define OF_LIMIT_PART 8 /* of a limited address space we take at most this part */
 
 struct pa_heap_area pa_heap_area PA_HOT;
 
@@ -43,7 +42,7 @@ static uint64_t leave_out(struct pa_heap_area *area, uint64_t bytes)
 	uint64_t left_out = 0, most;
 
 	pa_sys(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit);
-	most = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur / OF_LIMIT_PART;
+	most = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : limit.rlim_cur / PA_HEAP_LIMIT_PART;
 	for (unsigned k = 0; k < PA_HEAP_CLASSES; k++) {
 		for (uint32_t i = 0; i < area->classes[k].nr && bytes - left_out > most; i++) {
 			left_out += area->classes[k].bytes;

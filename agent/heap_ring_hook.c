@@ -145,13 +145,35 @@ bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t t
 
 		if ((seen != 0 && seen != left) || !pa_claim_u64(owner, seen, mine))
 			continue;
-		if (open_ring(ring, i, pid, tid))
+		/* pairs with the exchange: after it a ring may be unmapped that was not ours yet */
+		if (i >= __atomic_load_n(&pa_heap_area.first, __ATOMIC_SEQ_CST) && open_ring(ring, i, pid, tid))
 			return true;
 		/* still full of what its last thread wrote */
 		pa_store_release(owner, left);
 	}
 	*ring = (struct pa_heap_ring){ 0 };
 	return false;
+}
+
+void pa_heap_rings_limit_hook(uint32_t pid, uint64_t address_space)
+{
+	uint32_t first = pa_heap_area.first, left = pa_heap_area.nr;
+	uint64_t most = address_space / PA_HEAP_LIMIT_PART, bytes = 0, size;
+
+	/* the small ones at the end stay */
+	while (left > first && place_of(left - 1, &size) && bytes + size <= most) {
+		bytes += size;
+		left--;
+	}
+	if (left == first)
+		return;
+	__atomic_exchange_n(&pa_heap_area.first, left, __ATOMIC_SEQ_CST);
+	for (uint32_t i = first; i < left; i++) {
+		void *at = place_of(i, &size);
+
+		if (atomic_load(&pa_heap_area.lines[i].in.owner) >> 32 != pid)
+			pa_sys(SYS_munmap, at, size);
+	}
 }
 
 void pa_heap_ring_sweep_hook(uint32_t pid)

@@ -63,6 +63,12 @@ static inline uint64_t pa_heap_ticks(void)
  * Errors: false: there is none with room.   World: hook. */
 bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t tid);
 
+#define PA_HEAP_LIMIT_PART 8 /* of a limited address space rings take at most this part */
+
+/* The host is about to limit its address space: large rings that no thread of this process has are unmapped and not claimed
+ * here any more, until the rest is no more than that part. */
+void pa_heap_rings_limit_hook(uint32_t pid, uint64_t address_space);
+
 /* Rings of threads of this process that ended and did not say so are for others, as if they had been released. */
 void pa_heap_ring_sweep_hook(uint32_t pid);
 

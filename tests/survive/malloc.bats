@@ -76,6 +76,10 @@ load malloc
 	run_heaps "$TARGETS/malloc_storm" limit 400
 }
 
+@test "R54 RLIMIT_AS below what the heap rings take: they give way" {
+	run_heaps "$TARGETS/malloc_storm" limit 100
+}
+
 @test "longjmp out of functions that have allocated" {
 	run_heaps "$TARGETS/malloc_books" longjmp
 }

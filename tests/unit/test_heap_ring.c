@@ -187,6 +187,22 @@ static void rings_of_threads_that_are_gone_are_swept(void **state)
 	assert_ptr_equal(next.line, &pa_heap_area.lines[2]);
 }
 
+static void a_limit_leaves_small_rings_and_those_in_use(void **state)
+{
+	struct pa_heap_ring none;
+
+	assert_true(pa_heap_ring_claim_hook(&none, 10, 12));
+	pa_heap_rings_limit_hook(10, (uint64_t)BYTES * 3 * PA_HEAP_LIMIT_PART);
+	assert_int_equal(pa_heap_area.first, 0);
+	pa_heap_rings_limit_hook(10, (uint64_t)BYTES * PA_HEAP_LIMIT_PART);
+	assert_int_equal(pa_heap_area.first, 2);
+	assert_true(put(24, false)); /* ring 0 has its thread */
+	pa_heap_rings_limit_hook(10, 0);
+	assert_int_equal(pa_heap_area.first, 3);
+	assert_true(put(24, false));
+	assert_false(pa_heap_ring_claim_hook(&none, 10, 13));
+}
+
 static void a_stall_needs_credit_and_leaves_errno(void **state)
 {
 	fill(24, false);
@@ -251,6 +267,7 @@ int main(void)
 	    CASE(after_a_loss_half_a_ring_has_to_be_read),
 	    CASE(a_tail_that_is_nonsense_makes_no_room_outside),
 	    CASE(rings_of_threads_that_are_gone_are_swept),
+	    CASE(a_limit_leaves_small_rings_and_those_in_use),
 	    CASE(a_stall_needs_credit_and_leaves_errno),
 	    CASE(a_reader_that_stands_still_is_given_up),
 	    CASE(time_sets_the_clock),
