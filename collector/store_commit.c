@@ -11,6 +11,8 @@
 #include "collector/store_impl.h"
 
 #define EARLY_COMMIT (UINT64_C(8) << 20) /* bytes of rows that are not left waiting for the second to end */
+/* So many that the writer is waited for: rows that find no room would be lost, though the disk has some. */
+#define LATE_COMMIT  (UINT64_C(24) << 20)
 
 int pa_store_error(int rc)
 {
@@ -189,6 +191,13 @@ int pa_store_commit(struct pa_store *s)
 
 void pa_store_commit_early(struct pa_store *s)
 {
-	if (s->batch.len > EARLY_COMMIT && !s->failing)
-		pa_store_commit_begin(s);
+	if (s->batch.len <= EARLY_COMMIT || s->failing)
+		return;
+	if (s->batch.len > LATE_COMMIT && s->writing.running) {
+		pthread_join(s->writing.thread, NULL);
+		s->writing.running = false;
+		if (take_result(s))
+			return;
+	}
+	pa_store_commit_begin(s);
 }
