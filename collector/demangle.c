@@ -40,7 +40,8 @@ MAY_BE_CANCELLED static void take_output(const char *text, size_t len, void *opa
 	struct job *job = opaque;
 	size_t room = PA_NAME_MAX - job->len;
 
-	memcpy(job->out + job->len, text, len < room ? len : room);
+	if (len) /* pieces of nothing come without an address */
+		memcpy(job->out + job->len, text, len < room ? len : room);
 	job->len += len < room ? len : room;
 	if (len >= room)
 		longjmp(job->full, 1);
