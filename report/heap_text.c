@@ -141,10 +141,12 @@ static void write_precision(const struct head *h)
 	const struct pa_report *r = h->r;
 	char a[PA_QUANTITY_MAX], b[PA_QUANTITY_MAX];
 	uint64_t least = UINT64_MAX, most = 0;
+	uint64_t lost = 0;
 	size_t exact = 0;
 	for (size_t i = 0; i < r->heap.nr_processes; i++) {
 		const struct pa_report_heap_process *p = &r->heap.processes[i];
 		exact += p->mode == PA_HEAP_EXACT;
+		lost += p->lost;
 		if (p->mode != PA_HEAP_SAMPLED)
 			continue;
 		least = p->mean < least ? p->mean : least;
@@ -152,7 +154,7 @@ static void write_precision(const struct head *h)
 	}
 	label(h, "precision");
 	if (!r->heap.estimated) {
-		fputs("every call was counted\n", h->out);
+		fputs(lost ? "every call was counted but for those that were lost\n" : "every call was counted\n", h->out);
 		return;
 	}
 	fprintf(h->out, "one sample in %s allocated", pa_size_text(a, least));

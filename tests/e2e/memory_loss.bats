@@ -20,15 +20,22 @@ wait_timed() {
 	. "$T/recorded.cwd/timed.txt" || fail "the target did not end"
 }
 
-# unheld: a pair takes at most 10 ms because of us, and all of them together 5 % of the time. What a thread waited for a
-# processor is left out by the target; what the hypervisor took is not, and the same program alone just before says how
-# much that was
+# ns since the machine started, as far as /proc says it: 10 ms
+now_ns() {
+	awk '{ printf "%.0f\n", $1 * 1e9 }' /proc/uptime
+}
+
+# unheld FROM TO: nobody reads the rings between the two. A pair takes at most 10 ms because of us, all pairs of that time
+# together 100 ms, and all of the run half of it. What a thread waited for a processor is left out by the target; what the
+# hypervisor took is not, and the same program alone just before says how much that was
 unheld() {
-	local held=$held_ns longest=$longest_ns wall=$wall_ns
+	local longest=$longest_ns held=$held_ns wall=$wall_ns still
+	still=$(awk -v from="$1" -v to="$2" '$1 + $2 > from && $1 < to { held += $2 } END { printf "%.0f", held }' "$T/recorded.cwd/holds.txt")
 	. "$T/alone.cwd/timed.txt"
-	echo "longest pair $longest ns (alone $longest_ns), held $held ns (alone $held_ns) of $wall"
+	echo "longest pair $longest ns (alone $longest_ns), held $held ns (alone $held_ns) of $wall, $still with nobody there"
 	[ "$longest" -le $((10000000 + 2 * longest_ns + 10000000)) ] || fail "a pair was held for $longest ns" || return 1
-	[ "$held" -le $((wall / 20 + 3 * held_ns + 20000000)) ] || fail "the program was held for $held ns"
+	[ "$still" -le $((100000000 + 3 * held_ns + 50000000)) ] || fail "the program was held for $still ns" || return 1
+	[ "$held" -le $((wall / 2 + 3 * held_ns)) ] || fail "the program was held for $held ns of $wall"
 }
 
 @test "the collector is stopped for a second: the program goes on, what is lost is counted, the report says so" {
@@ -36,15 +43,18 @@ unheld() {
 	start_timed 3000
 	sleep 1
 	kill -STOP "$recorder"
+	local from to
+	from=$(now_ns)
 	sleep 1
+	to=$(now_ns)
 	kill -CONT "$recorder"
 	wait "$recorder"
 	wait_timed
-	unheld
+	unheld "$from" "$to"
 	check_recording
 	check loss "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/books.json"
 	holds '.memory.processes[0].lost > 0 and .loss.heap_lost == ([.memory.processes[].lost] | add)'
-	holds '.memory.processes[0].stalled_s <= 0.05 * 3.2'
+	holds '.memory.processes[0].stalled_s <= 0.5 * 3.2'
 	grep -qE 'lost +[0-9]+ events .*may be too high from' "$T/report.txt"
 }
 
@@ -53,8 +63,10 @@ unheld() {
 	start_timed 3000
 	sleep 1.5
 	kill -KILL "$recorder"
+	local from
+	from=$(now_ns)
 	wait_timed
-	unheld
+	unheld "$from" "$(now_ns)"
 	# the rings are full from then on: a program that nobody drains runs as fast as it can drop
 	[ "$pairs" -gt 100000 ]
 	"$PERFAGENT" report -i "$T/t.pfa" --format json >"$T/report.json" 2>"$T/report.err"
