@@ -427,11 +427,11 @@ static void full_while_a_thread_writes(struct place *p)
 		usleep(2000);
 	}
 	CHILD_CHECK(!refused);
-	CHILD_CHECK(samples_in(p->file) >= (uint64_t)before * 10000);
+	CHILD_CHECK(samples_in(p->file) >= (int64_t)before * 10000);
 	CHILD_CHECK(!pa_store_commit(s));
-	CHILD_CHECK(samples_in(p->file) == (uint64_t)before * 10000 + 50);
+	CHILD_CHECK(samples_in(p->file) == (int64_t)before * 10000 + 50);
 	CHILD_CHECK(!pa_store_close(s, true));
-	CHILD_CHECK(samples_in(p->file) == (uint64_t)before * 10000 + 50);
+	CHILD_CHECK(samples_in(p->file) == (int64_t)before * 10000 + 50);
 	CHILD_CHECK(files_in(p->dir) == 1);
 }
 
