@@ -21,7 +21,8 @@
 struct stage {
 	struct pa_call *call;
 	struct pa_thread_state was;
-	bool changed; /* the thread is no more what it was */
+	bool changed;
+	bool blocked; /* signals are */ /* the thread is no more what it was */
 	uint8_t frame[PA_CALL_FRAME_MAX];
 	uint64_t base_entry;         /* stack pointer of what returns into the frame on the thread's own stack */
 	uint64_t stack, stack_entry; /* the new stack, and the same on it */
@@ -82,6 +83,17 @@ static int run_to_syscall(struct stage *s, struct pa_registers *r)
 	}
 }
 
+/* Signals that can wait do; faults of the function are seen by us, and by the program if we are gone. */
+static int block_signals(pid_t tid)
+{
+	static const int not [] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
+	uint64_t mask = ~UINT64_C(0);
+
+	for (size_t i = 0; i < sizeof(not ) / sizeof(not [0]); i++)
+		mask &= ~(UINT64_C(1) << (not [i] - 1));
+	return ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask) ? -errno : 0;
+}
+
 /* One system call in the target, from any stop. Errors: those of run_to_syscall; the call's own result in *result. */
 static int kernel_call(struct stage *s, long number, const uint64_t arguments[6], int64_t *result)
 {
@@ -90,6 +102,10 @@ static int kernel_call(struct stage *s, long number, const uint64_t arguments[6]
 
 	pa_arch_enter_kernel(&r, s->call->site, number, arguments, s->base_entry);
 	error = pa_registers_set(s->call->tid, &r);
+	/* not before the thread has its way back, which is what gives it its own mask again should we die now */
+	if (!error && !s->blocked)
+		error = block_signals(s->call->tid);
+	s->blocked = true;
 	if (!error)
 		error = run_to_syscall(s, &r);
 	/* from a stop inside of a system call the first report is the end of that one */
@@ -187,17 +203,6 @@ static void drop_stack(struct stage *s)
 		kernel_call(s, SYS_munmap, arguments, &got);
 }
 
-/* Signals that can wait do; faults of the function are seen by us, and by the program if we are gone. */
-static int block_signals(pid_t tid)
-{
-	static const int not [] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
-	uint64_t mask = ~UINT64_C(0);
-
-	for (size_t i = 0; i < sizeof(not ) / sizeof(not [0]); i++)
-		mask &= ~(UINT64_C(1) << (not [i] - 1));
-	return ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask) ? -errno : 0;
-}
-
 static int begin(struct stage *s)
 {
 	struct pa_call *c = s->call;
@@ -210,7 +215,7 @@ static int begin(struct stage *s)
 	if (!error && ptrace(PTRACE_SETOPTIONS, c->tid, NULL, (void *)PTRACE_O_TRACESYSGOOD))
 		error = -errno;
 	s->changed = !error;
-	return error ? error : block_signals(c->tid);
+	return error;
 }
 
 /* Back to where it was. A thread that is somewhere in the function still is left to it: it has the way back. */

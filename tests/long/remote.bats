@@ -13,3 +13,9 @@ load common
 	echo "$output"
 	[ "$status" -eq 0 ]
 }
+
+@test "whoever injects may be killed at any moment" {
+	PA_INJECT_KILLS=1 run timeout 120 bats -f 'killed at any moment' "$PA_ROOT/tests/survive/inject.bats"
+	echo "$output"
+	[ "$status" -eq 0 ]
+}

@@ -49,12 +49,16 @@ int pa_arch_state_set(pid_t tid, const struct pa_thread_state *state)
 {
 	struct iovec io = {(void *)(uintptr_t)state->extended, state->extended_len};
 	uint64_t mask = state->sigmask;
-	int error = pa_registers_set(tid, &state->registers);
+	int error = 0, set;
 
-	if (ptrace(PTRACE_SETREGSET, tid, (void *)NT_X86_XSTATE, &io) && !error)
+	/* the registers last: until then the thread has its way back through a frame that sets all of this */
+	if (ptrace(PTRACE_SETREGSET, tid, (void *)NT_X86_XSTATE, &io))
 		error = -errno;
 	if (ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask) && !error)
 		error = -errno;
+	set = pa_registers_set(tid, &state->registers);
+	if (!error)
+		error = set;
 	return error;
 }
 
