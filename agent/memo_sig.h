@@ -174,29 +174,4 @@ static inline size_t pa_memo_replay(struct pa_memo *m, uint64_t *frames, size_t 
 	return n;
 }
 
-/* Whether the whole remembered chain holds from this very state on: what a walk would find is what the last one found.
- * Shapes: as pa_memo_replay. */
-static inline bool pa_memo_holds(const struct pa_memo *m, uint32_t flushes, uint64_t lo, uint64_t hi, uint64_t pc,
-				 uint64_t sp, uint64_t fp)
-{
-	const struct pa_memo_frame *f;
-
-	if (m->flushes != flushes || m->first >= m->capacity || sp < lo || m->frames[m->capacity - 1].sp > hi)
-		return false;
-	f = &m->frames[m->first];
-	if (f->sp != sp || f->pc != pc || (f->fp != fp && f->needs_fp))
-		return false;
-	for (; f->kind == PA_MEMO_PLAIN; f++) {
-		uint64_t ra_at = f[1].sp + (uint64_t)(int64_t)f->ra_at * 8;
-		uint64_t fp_at = f[1].sp + (uint64_t)(int64_t)f->fp_at * 8;
-
-		/* a slot lies below its frame's CFA; not below the leaf either, or it is no part of this stack */
-		if (ra_at < sp || *(const uint64_t *)(uintptr_t)ra_at != f[1].pc)
-			return false;
-		if (f->fp_at && f[1].needs_fp && (fp_at < sp || *(const uint64_t *)(uintptr_t)fp_at != f[1].fp))
-			return false;
-	}
-	return true;
-}
-
 #endif
