@@ -188,21 +188,29 @@ static inline __attribute__((always_inline)) void read_tables(struct pa_rules *r
 	pa_cfi_rule_sig(&image, pc, exact, rule);
 }
 
-void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, struct pa_rule *rule)
+/* By the module that covers pc, as far as it can tell. False: there is none. */
+static bool ask_module(struct pa_rules *rules, uint64_t pc, bool exact, uint8_t follow, struct pa_rule *rule)
 {
-	uint64_t lookup = pc - !exact;
-	uint32_t bits;
-
 	*rule = (struct pa_rule){.kind = PA_RULE_NO_MODULE};
-	rules->range[0] = rules->range[1] = 0;
-	if (!pa_rules_find_module_sig(rules, lookup))
-		return;
+	if (!pa_rules_find_module_sig(rules, pc - !exact))
+		return false;
 	if (pa_probe_is_quiet_sig())
 		rule->kind = PA_RULE_QUIET;
 	else if (!rules->hdr)
 		rule->kind = PA_RULE_NO_CFI;
 	else
-		read_tables(rules, pc, exact, 0, rule);
+		read_tables(rules, pc, exact, follow, rule);
+	return true;
+}
+
+void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, struct pa_rule *rule)
+{
+	uint64_t lookup = pc - !exact;
+	uint32_t bits;
+
+	rules->range[0] = rules->range[1] = 0;
+	if (!ask_module(rules, pc, exact, 0, rule))
+		return;
 	/* a module that found no place in the list is announced by a later walk, which must come this way again */
 	if (rule->kind <= PA_RULE_ROW && rules->listed && pa_arch_rule_pack(rule, &bits))
 		store_all(rules, lookup, rule, bits);
@@ -210,15 +218,7 @@ void pa_rules_work_out_sig(struct pa_rules *rules, uint64_t pc, bool exact, stru
 
 void pa_rules_follow_sig(struct pa_rules *rules, uint64_t pc, bool exact, uint8_t reg, struct pa_rule *rule)
 {
-	*rule = (struct pa_rule){.kind = PA_RULE_NO_MODULE};
-	if (!pa_rules_find_module_sig(rules, pc - !exact))
-		return;
-	if (pa_probe_is_quiet_sig())
-		rule->kind = PA_RULE_QUIET;
-	else if (!rules->hdr)
-		rule->kind = PA_RULE_NO_CFI;
-	else
-		read_tables(rules, pc, exact, reg + 1, rule);
+	ask_module(rules, pc, exact, reg + 1, rule);
 }
 
 bool pa_walk_module_at_sig(uint64_t address, uint64_t *start, uint64_t *end)
