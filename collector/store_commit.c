@@ -124,6 +124,14 @@ static int take_result(struct pa_store *s)
 	return 0;
 }
 
+/* Waits for the thread. Errors: as take_result. */
+static int join_writer(struct pa_store *s)
+{
+	pthread_join(s->writing.thread, NULL);
+	s->writing.running = false;
+	return take_result(s);
+}
+
 static int write_here(struct pa_store *s)
 {
 	write_batch(s);
@@ -175,11 +183,8 @@ int pa_store_commit(struct pa_store *s)
 	struct pa_store_writing *w = &s->writing;
 	int err = 0;
 
-	if (w->running) {
-		pthread_join(w->thread, NULL);
-		w->running = false;
-		take_result(s); /* what could not be written is tried again at once */
-	}
+	if (w->running)
+		join_writer(s); /* what could not be written is tried again at once */
 	if (w->batch.len)
 		err = write_here(s);
 	if (!err && anything_new(s))
@@ -193,11 +198,7 @@ void pa_store_commit_early(struct pa_store *s)
 {
 	if (s->batch.len <= EARLY_COMMIT || s->failing)
 		return;
-	if (s->batch.len > LATE_COMMIT && s->writing.running) {
-		pthread_join(s->writing.thread, NULL);
-		s->writing.running = false;
-		if (take_result(s))
-			return;
-	}
+	if (s->batch.len > LATE_COMMIT && s->writing.running && join_writer(s))
+		return;
 	pa_store_commit_begin(s);
 }
