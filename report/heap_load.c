@@ -311,7 +311,13 @@ static int load_peaks(struct heap *h, struct pa_recording *rec)
 
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
 
-static void add_sum(struct pa_heap_sum *to, const struct pa_heap_sum *what)
+/* Of a damaged recording the figures are anything: they wrap, they do not overflow. */
+static int64_t wrapped(int64_t a, int64_t b)
+{
+	return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what)
 {
 	to->calls += what->calls;
 	to->bytes += what->bytes;
@@ -319,10 +325,10 @@ static void add_sum(struct pa_heap_sum *to, const struct pa_heap_sum *what)
 	to->freed += what->freed;
 	to->temporary += what->temporary;
 	to->temporary_bytes += what->temporary_bytes;
-	to->live_calls = (int64_t)((uint64_t)to->live_calls + (uint64_t)what->live_calls);
-	to->live = (int64_t)((uint64_t)to->live + (uint64_t)what->live);
-	to->before_calls = (int64_t)((uint64_t)to->before_calls + (uint64_t)what->before_calls);
-	to->before = (int64_t)((uint64_t)to->before + (uint64_t)what->before);
+	to->live_calls = wrapped(to->live_calls, what->live_calls);
+	to->live = wrapped(to->live, what->live);
+	to->before_calls = wrapped(to->before_calls, what->before_calls);
+	to->before = wrapped(to->before, what->before);
 	to->peak_calls += what->peak_calls;
 	to->peak += what->peak;
 	to->samples += what->samples;
@@ -354,7 +360,7 @@ static void settle_held(struct heap *h)
 			s->peak_calls = 0;
 		if (is_empty(s))
 			continue;
-		add_sum(&heap->processes[h->process_of[heap->held[i].process] - 1].sum, s);
+		pa_heap_sum_add(&heap->processes[h->process_of[heap->held[i].process] - 1].sum, s);
 		heap->held[kept++] = heap->held[i];
 	}
 	heap->nr_held = kept;
@@ -374,7 +380,7 @@ static void sum_up(struct heap *h)
 			p->sum.calls = l->total_calls;
 		if (whole && l->total_temporary > p->sum.temporary)
 			p->sum.temporary = l->total_temporary;
-		add_sum(&heap->sum, &p->sum);
+		pa_heap_sum_add(&heap->sum, &p->sum);
 		heap->recorded = heap->recorded || p->mode != PA_HEAP_OFF || p->sum.calls;
 		heap->estimated = heap->estimated || p->mode == PA_HEAP_SAMPLED;
 		heap->uncertain = heap->uncertain ||

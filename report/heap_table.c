@@ -40,25 +40,6 @@ bool pa_heap_knows_temporary(const struct pa_report *r)
 	return exact > 0;
 }
 
-void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what)
-{
-	to->calls += what->calls;
-	to->bytes += what->bytes;
-	to->frees += what->frees;
-	to->freed += what->freed;
-	to->temporary += what->temporary;
-	to->temporary_bytes += what->temporary_bytes;
-	to->live_calls += what->live_calls;
-	to->live += what->live;
-	to->before_calls += what->before_calls;
-	to->before += what->before;
-	to->peak_calls += what->peak_calls;
-	to->peak += what->peak;
-	to->samples += what->samples;
-	to->var_bytes += what->var_bytes;
-	to->var_live += what->var_live;
-}
-
 /* Where the qualified name begins in what a demangler wrote: templates come with their return type, and names of
  * glibc's own calls with a prefix. "void std::f<int>(int)" -> "std::f<int>(int)". */
 static const char *qualified_name(const char *function)

@@ -54,6 +54,4 @@ bool pa_heap_is_wrapper(const char *function);
  * Shapes: number has r->nr_stacks elements, the caller frees it. Errors: NULL: out of memory. */
 uint32_t *pa_stacks_by_name(const struct pa_report *r, bool askers);
 
-void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what);
-
 #endif

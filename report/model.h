@@ -126,6 +126,9 @@ struct pa_heap_sum {
 	double var_bytes, var_live;   /* variance of bytes and live; 0 when exact. 95 %: +- 1.96 sqrt(var) */
 };
 
+/* Adds up all of it; heap_load.c. */
+void pa_heap_sum_add(struct pa_heap_sum *to, const struct pa_heap_sum *what);
+
 /* One stack of one process. */
 struct pa_report_held {
 	uint32_t process, stack; /* indices */
