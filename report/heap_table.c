@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/wire.h"
+#include "report/level_rows.h"
 
 enum pa_heap_sort pa_heap_sort_find(const char *name)
 {
@@ -152,44 +153,20 @@ uint32_t *pa_stacks_by_name(const struct pa_report *r, bool askers)
 struct build {
 	const struct pa_report *r;
 	struct pa_heap_table *t;
-	size_t capacity;
-	struct pa_map map;
-	uint32_t *keys; /* per level: its row */
+	struct pa_level_rows levels;
 	uint32_t *seen; /* per row: the entry + 1 that counted in it last */
 };
 
-static bool row_of(struct build *b, const struct pa_heap_row *key, uint32_t *row)
-{
-	uint32_t *at = pa_map_at(&b->map, pa_pair(key->function, key->module), pa_pair(key->file, key->line));
-	if (!at)
-		return false;
-	if (!*at) {
-		if (!pa_grow((void **)&b->t->rows, &b->capacity, b->t->nr, sizeof(*b->t->rows)))
-			return false;
-		b->t->rows[b->t->nr++] = *key;
-		*at = (uint32_t)b->t->nr;
-	}
-	*row = *at - 1;
-	return true;
-}
-
+/* The rows, empty, under their names. */
 static bool make_rows(struct build *b, enum pa_by by)
 {
-	const struct pa_report *r = b->r;
-	for (size_t i = 0; i < r->nr_frames; i++) {
-		const struct pa_report_frame *f = &r->frames[i];
-		for (uint32_t k = 0; k < f->nr; k++) {
-			const struct pa_report_level *l = &r->levels[f->first + k];
-			struct pa_heap_row key = {.module = f->module};
-			if (by != PA_BY_MODULE || !f->module)
-				key.function = l->function;
-			if (by == PA_BY_LINE) {
-				key.file = l->file;
-				key.line = l->line;
-			}
-			if (!row_of(b, &key, &b->keys[f->first + k]))
-				return false;
-		}
+	struct pa_heap_table *t = b->t;
+	if (pa_level_rows_init(b->r, by, &b->levels) || !(t->rows = calloc(b->levels.nr + 1, sizeof(*t->rows))))
+		return false;
+	for (; t->nr < b->levels.nr; t->nr++) {
+		const struct pa_level_row *l = &b->levels.rows[t->nr];
+		t->rows[t->nr] = (struct pa_heap_row){
+		    .function = l->function, .file = l->file, .line = l->line, .module = l->module};
 	}
 	return true;
 }
@@ -200,7 +177,7 @@ static void add_totals(struct build *b, uint32_t entry, uint32_t stack, const st
 	do {
 		const struct pa_report_frame *f = &r->frames[r->stacks[stack].frame];
 		for (uint32_t k = 0; k < f->nr; k++) {
-			uint32_t row = b->keys[f->first + k];
+			uint32_t row = b->levels.of[f->first + k];
 			if (b->seen[row] == entry + 1)
 				continue;
 			b->seen[row] = entry + 1;
@@ -213,22 +190,21 @@ static void add_totals(struct build *b, uint32_t entry, uint32_t stack, const st
 /* Rows in the order of the levels, unsorted. */
 static int build(const struct pa_report *r, enum pa_by by, struct pa_heap_table *t)
 {
-	struct build b = {.r = r, .t = t, .keys = calloc(r->nr_levels, sizeof(*b.keys))};
+	struct build b = {.r = r, .t = t};
 	int err = -ENOMEM;
 
-	if (!b.keys || !make_rows(&b, by) || !(b.seen = calloc(t->nr + 1, sizeof(*b.seen))))
+	if (!make_rows(&b, by) || !(b.seen = calloc(t->nr + 1, sizeof(*b.seen))))
 		goto out;
 	for (size_t i = 0; i < r->heap.nr_held; i++) {
 		const struct pa_report_held *h = &r->heap.held[i];
 		uint32_t module;
 		size_t owner = pa_heap_owner(r, h->stack, &module);
-		pa_heap_sum_add(&t->rows[b.keys[owner]].self, &h->sum);
+		pa_heap_sum_add(&t->rows[b.levels.of[owner]].self, &h->sum);
 		add_totals(&b, (uint32_t)i, h->stack, &h->sum);
 	}
 	err = 0;
 out:
-	pa_map_fini(&b.map);
-	free(b.keys);
+	pa_level_rows_fini(&b.levels);
 	free(b.seen);
 	return err;
 }

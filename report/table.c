@@ -9,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/level_rows.h"
+
 struct build {
 	const struct pa_report *r;
 	const struct pa_entries *e;
 	struct pa_table *t;
-	size_t capacity;
-	struct pa_map map;
-	uint32_t *keys;    /* per level: index of its row */
+	struct pa_level_rows levels;
 	uint32_t *on_path; /* per row: how often it is on the way from the root to the present node */
 	struct pa_sum *own, *subtree;
 	uint32_t *first, *next; /* per stack: first child, next sibling; 0: none */
@@ -28,38 +28,16 @@ static void add(struct pa_sum *to, const struct pa_sum *what)
 	to->signals += what->signals;
 }
 
-static bool row_of(struct build *b, const struct pa_row *key, uint32_t *row)
-{
-	uint32_t *at = pa_map_at(&b->map, pa_pair(key->function, key->module), pa_pair(key->file, key->line));
-	if (!at)
-		return false;
-	if (!*at) {
-		if (!pa_grow((void **)&b->t->rows, &b->capacity, b->t->nr, sizeof(*b->t->rows)))
-			return false;
-		b->t->rows[b->t->nr++] = *key;
-		*at = (uint32_t)b->t->nr;
-	}
-	*row = *at - 1;
-	return true;
-}
-
+/* The rows, empty, under their names. */
 static bool make_rows(struct build *b, enum pa_by by)
 {
-	const struct pa_report *r = b->r;
-	for (size_t i = 0; i < r->nr_frames; i++) {
-		const struct pa_report_frame *f = &r->frames[i];
-		for (uint32_t k = 0; k < f->nr; k++) {
-			const struct pa_report_level *l = &r->levels[f->first + k];
-			struct pa_row key = {.module = f->module};
-			if (by != PA_BY_MODULE || !f->module)
-				key.function = l->function;
-			if (by == PA_BY_LINE) {
-				key.file = l->file;
-				key.line = l->line;
-			}
-			if (!row_of(b, &key, &b->keys[f->first + k]))
-				return false;
-		}
+	struct pa_table *t = b->t;
+	if (pa_level_rows_init(b->r, by, &b->levels) || !(t->rows = calloc(b->levels.nr + 1, sizeof(*t->rows))))
+		return false;
+	for (; t->nr < b->levels.nr; t->nr++) {
+		const struct pa_level_row *l = &b->levels.rows[t->nr];
+		t->rows[t->nr] = (struct pa_row){
+		    .function = l->function, .file = l->file, .line = l->line, .module = l->module};
 	}
 	return true;
 }
@@ -83,18 +61,18 @@ static void enter(struct build *b, uint32_t node)
 {
 	const struct pa_report_frame *f = &b->r->frames[b->r->stacks[node].frame];
 	for (uint32_t k = 0; k < f->nr; k++) {
-		uint32_t row = b->keys[f->first + k];
+		uint32_t row = b->levels.of[f->first + k];
 		if (!b->on_path[row]++)
 			add(&b->t->rows[row].total, &b->subtree[node]);
 	}
-	add(&b->t->rows[b->keys[f->first]].self, &b->own[node]);
+	add(&b->t->rows[b->levels.of[f->first]].self, &b->own[node]);
 }
 
 static void leave(struct build *b, uint32_t node)
 {
 	const struct pa_report_frame *f = &b->r->frames[b->r->stacks[node].frame];
 	for (uint32_t k = 0; k < f->nr; k++)
-		b->on_path[b->keys[f->first + k]]--;
+		b->on_path[b->levels.of[f->first + k]]--;
 }
 
 /* Preorder without recursion: down to the first child, else on to the next sibling of the nearest ancestor that has
@@ -117,18 +95,16 @@ static void walk(struct build *b)
 static bool prepare(struct build *b)
 {
 	const struct pa_report *r = b->r;
-	b->keys = calloc(r->nr_levels, sizeof(*b->keys));
 	b->own = calloc(r->nr_stacks, sizeof(*b->own));
 	b->subtree = calloc(r->nr_stacks, sizeof(*b->subtree));
 	b->first = calloc(r->nr_stacks, sizeof(*b->first));
 	b->next = calloc(r->nr_stacks, sizeof(*b->next));
-	return b->keys && b->own && b->subtree && b->first && b->next;
+	return b->own && b->subtree && b->first && b->next;
 }
 
 static void fini(struct build *b)
 {
-	pa_map_fini(&b->map);
-	free(b->keys);
+	pa_level_rows_fini(&b->levels);
 	free(b->on_path);
 	free(b->own);
 	free(b->subtree);
