@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "collector/recorder_impl.h"
 #include "tests/unit/fake_agent.h"
 
@@ -14,24 +14,6 @@
 #define STACKS  10000
 #define FRAMES  32
 #define RECORDS 4000000
-
-static double cpu_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void on_idle(void *arg)
-{
-}
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "bench_drain: %s\n", what);
-	exit(1);
-}
 
 /* Fills one ring to the brim: four frames that differ, the rest shared by a hundred stacks. */
 static uint64_t fill(struct fake_thread *t)

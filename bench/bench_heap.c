@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "collector/recorder_impl.h"
 #include "tests/unit/fake_heap.h"
 
@@ -25,24 +25,6 @@ struct writer {
 	uint64_t spare; /* freed last, 0: used again */
 	uint64_t next;  /* addresses nobody had yet */
 };
-
-static double cpu_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void on_idle(void *arg)
-{
-}
-
-static void fail(const char *what)
-{
-	fprintf(stderr, "bench_heap: %s\n", what);
-	exit(1);
-}
 
 static uint64_t draw(struct writer *w)
 {

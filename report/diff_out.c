@@ -78,6 +78,17 @@ static void write_trust(const struct pa_diff *d, FILE *out)
 			d->r[0]->heap.recorded ? "new" : "base");
 }
 
+/* Ends a line. */
+static void write_name(const struct pa_diff_row *row, FILE *out)
+{
+	pa_escape(out, PA_PLAIN, row->function);
+	if (*row->module) {
+		fputs("  ", out);
+		pa_escape(out, PA_PLAIN, row->module);
+	}
+	fputc('\n', out);
+}
+
 static void write_functions(const struct pa_diff *d, const struct pa_style *style, size_t limit, FILE *out)
 {
 	char a[PA_QUANTITY_MAX], b[PA_QUANTITY_MAX], c[PA_QUANTITY_MAX];
@@ -96,12 +107,7 @@ static void write_functions(const struct pa_diff *d, const struct pa_style *styl
 		fprintf(out, "  %9s  %9s  %9s  %12.1f  %11.1f  ", pa_change_text(a, growth(row)),
 			pa_size_text(b, positive(row->live[0])), pa_size_text(c, positive(row->live[1])),
 			rate(row->calls[0], d->seconds[0]), rate(row->calls[1], d->seconds[1]));
-		pa_escape(out, PA_PLAIN, row->function);
-		if (*row->module) {
-			fputs("  ", out);
-			pa_escape(out, PA_PLAIN, row->module);
-		}
-		fputc('\n', out);
+		write_name(row, out);
 	}
 	if (!nr)
 		fputs("  no function holds more or less than before\n", out);
@@ -140,12 +146,7 @@ static void write_cpu(const struct pa_diff *d, const struct pa_style *style, siz
 		if (change < CPU_LEAST && change > -CPU_LEAST)
 			break;
 		fprintf(out, "  %10.1f  %9.1f  %+6.1f  ", row->cpu[0], row->cpu[1], change);
-		pa_escape(out, PA_PLAIN, row->function);
-		if (*row->module) {
-			fputs("  ", out);
-			pa_escape(out, PA_PLAIN, row->module);
-		}
-		fputc('\n', out);
+		write_name(row, out);
 	}
 	if (!nr)
 		fputs("  no function has another share of the CPU time\n", out);

@@ -1,4 +1,5 @@
-/* The floor of every hook on malloc: a library in front of libc that does nothing but call the next function in line. */
+/* The floor of every hook on malloc: a library in front of libc that does nothing but call the next function in line.
+ */
 #include <dlfcn.h>
 #include <errno.h>
 #include <stddef.h>

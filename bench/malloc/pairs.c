@@ -1,5 +1,5 @@
-/* What a malloc/free pair costs: random 16 to 512 bytes into 10 000 places, each new block after the old one's free, from
- * a stack of chosen depth. Run it plain, behind forward.so, and under whatever is to be compared.
+/* What a malloc/free pair costs: random 16 to 512 bytes into 10 000 places, each new block after the old one's free,
+ * from a stack of chosen depth. Run it plain, behind forward.so, and under whatever is to be compared.
  *
  *   pairs [-d DEPTH] [-t THREADS] [-v] -s SECONDS      goes on for so long
  *   pairs [-d DEPTH] [-t THREADS] [-v] -n PAIRS -r N   N bursts, 100 ms of rest before each; prints one line a burst
@@ -14,9 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIVE 10000
+#define LIVE        10000
 #define CHECK_EVERY 1024 /* pairs between two looks at the clock */
-#define LEVELS 16
+#define LEVELS      16
 #define MAX_THREADS 64
 
 static unsigned depth = 4, nr_threads = 1, bursts = 1;
@@ -73,7 +73,7 @@ typedef void variant_fn(struct work *w, uint32_t r, uint32_t which);
 	VARIANT(level##1, below)                                                                                       \
 	VARIANT(level##2, below)                                                                                       \
 	VARIANT(level##3, below)                                                                                       \
-	static variant_fn *const level[4] = { level##0, level##1, level##2, level##3 };
+	static variant_fn *const level[4] = {level##0, level##1, level##2, level##3};
 LEVEL(nearest, pair(w, r))
 LEVEL(second, nearest[which & 3](w, r, which >> 2))
 LEVEL(third, second[which & 3](w, r, which >> 2))
@@ -124,11 +124,12 @@ static void (*const descents[LEVELS])(struct work *w, unsigned left);
 			work(w);                                                                                       \
 		(void)room[bytes - 1];                                                                                 \
 	}
-DESCENT(0, 8) DESCENT(1, 24) DESCENT(2, 40) DESCENT(3, 8) DESCENT(4, 200) DESCENT(5, 24) DESCENT(6, 8) DESCENT(7, 72)
-DESCENT(8, 16) DESCENT(9, 120) DESCENT(10, 8) DESCENT(11, 56) DESCENT(12, 8) DESCENT(13, 40) DESCENT(14, 328) DESCENT(15, 8)
-static void (*const descents[LEVELS])(struct work *w, unsigned left) = {
-	descend0, descend1, descend2, descend3, descend4, descend5, descend6, descend7,
-	descend8, descend9, descend10, descend11, descend12, descend13, descend14, descend15,
+DESCENT(0, 8)
+DESCENT(1, 24) DESCENT(2, 40) DESCENT(3, 8) DESCENT(4, 200) DESCENT(5, 24) DESCENT(6, 8) DESCENT(7, 72) DESCENT(8, 16)
+    DESCENT(9, 120) DESCENT(10, 8) DESCENT(11, 56) DESCENT(12, 8) DESCENT(13, 40) DESCENT(14, 328)
+	DESCENT(15, 8) static void (*const descents[LEVELS])(struct work *w, unsigned left) = {
+	    descend0, descend1, descend2,  descend3,  descend4,  descend5,  descend6,  descend7,
+	    descend8, descend9, descend10, descend11, descend12, descend13, descend14, descend15,
 };
 
 static void *run(void *arg)
@@ -156,13 +157,26 @@ static void options(int argc, char **argv)
 {
 	for (int c; (c = getopt(argc, argv, "d:t:s:n:r:v")) != -1;) {
 		switch (c) {
-		case 'd': depth = (unsigned)atoi(optarg); break;
-		case 't': nr_threads = (unsigned)atoi(optarg); break;
-		case 's': seconds = atof(optarg); break;
-		case 'n': pairs_wanted = strtoull(optarg, NULL, 10); break;
-		case 'r': bursts = (unsigned)atoi(optarg); break;
-		case 'v': varied = 1; break;
-		default: exit(2);
+		case 'd':
+			depth = (unsigned)atoi(optarg);
+			break;
+		case 't':
+			nr_threads = (unsigned)atoi(optarg);
+			break;
+		case 's':
+			seconds = atof(optarg);
+			break;
+		case 'n':
+			pairs_wanted = strtoull(optarg, NULL, 10);
+			break;
+		case 'r':
+			bursts = (unsigned)atoi(optarg);
+			break;
+		case 'v':
+			varied = 1;
+			break;
+		default:
+			exit(2);
 		}
 	}
 	if (!depth || !nr_threads || nr_threads > MAX_THREADS || (!pairs_wanted && seconds <= 0)) {
@@ -180,7 +194,8 @@ static void print(const struct work *w)
 		wall += w[i].wall_ns;
 		pairs += w[i].pairs;
 	}
-	printf("%.2f %.2f %llu\n", (double)cpu / (double)pairs, (double)wall / (double)pairs, (unsigned long long)pairs);
+	printf("%.2f %.2f %llu\n", (double)cpu / (double)pairs, (double)wall / (double)pairs,
+	       (unsigned long long)pairs);
 }
 
 int main(int argc, char **argv)

@@ -236,8 +236,8 @@ static int mode_figures(int argc, char **argv)
 	return 0;
 }
 
-/* Names that some C libraries have and others do not: whether they are found must not depend on the agent, which has them
- * all. Found by name, they must do what the C library's do. */
+/* Names that some C libraries have and others do not: whether they are found must not depend on the agent, which has
+ * them all. Found by name, they must do what the C library's do. */
 extern void cfree(void *p) __attribute__((weak));
 extern void free_sized(void *p, size_t size) __attribute__((weak));
 extern void free_aligned_sized(void *p, size_t align, size_t size) __attribute__((weak));

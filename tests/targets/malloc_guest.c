@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "tests/targets/books.h"
+#include "tests/targets/smaps.h"
 
 #define LIVE 3000
 
@@ -140,29 +141,13 @@ static TARGET_NOINLINE void *spread_other(unsigned bits, unsigned depth)
 static int mode_memory(int argc, char **argv)
 {
 	unsigned nr = target_number(argc, argv, 1, 1000000);
-	static char line[4096], name[4096];
-	unsigned long start, end, kib, size = 0, rss = 0, ring_size = 0, ring_rss = 0;
-	FILE *in, *out;
+	int status;
 
 	for (unsigned i = 0; i < nr; i++)
 		*(unsigned *)spread_other(i, 1 + i % 40) = i;
-	in = fopen("/proc/self/smaps", "re");
-	out = fopen("memory.txt", "we");
-	target_need(in && out, "smaps");
-	while (fgets(line, sizeof line, in)) {
-		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %4000[^\n]", &start, &end, name) >= 2 && line[0] != 'S') {
-			if (!strchr(line, '/'))
-				name[0] = 0;
-			size += (end - start) / 1024;
-			ring_size += strstr(name, "memfd:") ? (end - start) / 1024 : 0;
-		} else if (sscanf(line, "Rss: %lu kB", &kib) == 1) {
-			rss += kib;
-			ring_rss += strstr(name, "memfd:") ? kib : 0;
-		}
-	}
-	fprintf(out, "size=%lu rss=%lu ring_size=%lu ring_rss=%lu\n", size, rss, ring_size, ring_rss);
+	status = target_write_memory();
 	printf("memory\n");
-	return fclose(out) || fclose(in);
+	return status;
 }
 
 static const struct target_mode modes[] = {

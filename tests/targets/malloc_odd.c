@@ -1,5 +1,5 @@
-/* What no manual allows and programs do all the same: forks by the bare system call beside threads that allocate, forks in
- * a signal handler whose child goes on, jumps out of one. They work without the agent, and have to with it. */
+/* What no manual allows and programs do all the same: forks by the bare system call beside threads that allocate, forks
+ * in a signal handler whose child goes on, jumps out of one. They work without the agent, and have to with it. */
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -35,8 +35,8 @@ static void wait_all(unsigned *ended, unsigned *other)
 		*(WIFEXITED(status) && WEXITSTATUS(status) == 7 ? ended : other) += 1;
 }
 
-/* The child has the main thread's arena, which nobody else uses, and those of the others as they were: locked. It allocates
- * once libc's figures are due again. */
+/* The child has the main thread's arena, which nobody else uses, and those of the others as they were: locked. It
+ * allocates once libc's figures are due again. */
 static void be_locked_child(void)
 {
 	alarm(5);
@@ -133,8 +133,8 @@ static void jump(int sig)
 
 BOOKED(after_jumps, malloc(size))
 
-/* Jumps leave calls in the middle that may be left there: of the kernel's memory, not of the allocator, whose state would be
- * torn. What comes after them counts (--heap=exact,mmap). */
+/* Jumps leave calls in the middle that may be left there: of the kernel's memory, not of the allocator, whose state
+ * would be torn. What comes after them counts (--heap=exact,mmap). */
 static int mode_jumps(int argc, char **argv)
 {
 	sigsetjmp(again, 1);
@@ -179,11 +179,7 @@ static int mode_orphan(int argc, char **argv)
 }
 
 static const struct target_mode modes[] = {
-    {"orphan", mode_orphan},
-    {"locked", mode_locked},
-    {"handler", mode_handler},
-    {"jumps", mode_jumps},
-    {0},
+    {"orphan", mode_orphan}, {"locked", mode_locked}, {"handler", mode_handler}, {"jumps", mode_jumps}, {0},
 };
 
 int main(int argc, char **argv)

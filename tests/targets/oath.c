@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "tests/targets/smaps.h"
 #include "tests/targets/target.h"
 
 extern char **environ;
@@ -237,30 +238,10 @@ static int mode_idle(int argc, char **argv)
 	return 0;
 }
 
-/* What the agent costs in memory, for the test: sums over /proc/self/smaps, written to a file. */
 static int mode_memory(int argc, char **argv)
 {
-	FILE *in, *out;
-	char line[4096], name[4096] = "";
-	unsigned long start, end, kib, size = 0, rss = 0, ring_size = 0, ring_rss = 0;
-
 	target_burn_ms(300);
-	in = fopen("/proc/self/smaps", "re");
-	out = fopen("memory.txt", "we");
-	target_need(in && out, "smaps");
-	while (fgets(line, sizeof line, in)) {
-		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %4000[^\n]", &start, &end, name) >= 2 && line[0] != 'S') {
-			if (!strchr(line, '/'))
-				name[0] = 0;
-			size += (end - start) / 1024;
-			ring_size += strstr(name, "memfd:") ? (end - start) / 1024 : 0;
-		} else if (sscanf(line, "Rss: %lu kB", &kib) == 1) {
-			rss += kib;
-			ring_rss += strstr(name, "memfd:") ? kib : 0;
-		}
-	}
-	fprintf(out, "size=%lu rss=%lu ring_size=%lu ring_rss=%lu\n", size, rss, ring_size, ring_rss);
-	return fclose(out) || fclose(in);
+	return target_write_memory();
 }
 
 static const struct target_mode modes[] = {

@@ -14,11 +14,12 @@
 #include "agent/heap_thread_hook.h"
 #include "agent/rules_sig.h"
 #include "tests/unit/heap_area_util.h"
+#include "tests/unit/wander.h"
 
 extern void *__libc_stack_end;
 
 #define NODES_MAX 70000
-#define MAX 512
+#define MAX       512
 
 static struct pa_block block;
 static struct pa_walk_info info;
@@ -148,42 +149,20 @@ static __attribute__((noinline)) void event(void)
 	}
 }
 
-#define FUNCTIONS 6
-static void (*const functions[FUNCTIONS])(unsigned depth);
 static unsigned events_left;
 
-static __attribute__((noinline)) void wander(unsigned depth, volatile char *room)
+static bool any_left(void)
 {
-	room[0] = (char)depth;
-	if (!events_left)
-		return;
-	if (rand() % 4 == 0 || depth == 0) {
-		events_left--;
-		event();
-		if (rand() % 2)
-			event();
-	}
-	for (int i = rand() % 3; depth > 0 && i >= 0; i--)
-		functions[rand() % FUNCTIONS](depth - 1);
-	sink++;
+	return events_left > 0;
 }
 
-#define FUNCTION(n, bytes)                                                                                             \
-	static __attribute__((noinline)) void function##n(unsigned depth)                                              \
-	{                                                                                                              \
-		volatile char room[bytes];                                                                             \
-		wander(depth, room);                                                                                   \
-		sink += room[0];                                                                                       \
-	}
-FUNCTION(0, 8)
-FUNCTION(1, 24)
-FUNCTION(2, 24)
-FUNCTION(3, 200)
-FUNCTION(4, 8)
-FUNCTION(5, 72)
-
-static void (*const functions[FUNCTIONS])(unsigned depth) = {function0, function1, function2,
-							      function3, function4, function5};
+static void one_or_two(void)
+{
+	events_left--;
+	event();
+	if (rand() % 2)
+		event();
+}
 
 static int setup(void **state)
 {
@@ -195,6 +174,8 @@ static int setup(void **state)
 	area_is_mine = true;
 	block.stack = (struct pa_stack_bounds){top - (UINT64_C(8) << 20), top};
 	pa_tls.block = &block;
+	wander_goes_on = any_left;
+	wander_visit = one_or_two;
 	srand(20261121);
 	return pa_walk_init();
 }

@@ -13,8 +13,9 @@
 #include "agent/arch/rule.h"
 #include "agent/memo_sig.h"
 #include "agent/walk_sig.h"
+#include "tests/unit/wander.h"
 
-#define MAX 480
+#define MAX   480
 #define WALKS 20000
 
 extern void *__libc_stack_end;
@@ -53,44 +54,18 @@ static __attribute__((noinline)) void walk_twice(void)
 		differing++;
 }
 
-#define FUNCTIONS 6
-static void (*const functions[FUNCTIONS])(unsigned depth);
-
-/* At each level: now and then a walk, now and then a few calls, frames of different sizes at the same places. */
-static __attribute__((noinline)) void wander(unsigned depth, volatile char *room)
+static bool more_walks(void)
 {
-	room[0] = (char)depth;
-	if (walks >= WALKS)
-		return;
-	if (rand() % 4 == 0 || depth == 0)
-		walk_twice();
-	for (int i = rand() % 3; depth > 0 && i >= 0; i--)
-		functions[rand() % FUNCTIONS](depth - 1);
-	sink++;
+	return walks < WALKS;
 }
-
-#define FUNCTION(n, bytes)                                                                                             \
-	static __attribute__((noinline)) void function##n(unsigned depth)                                              \
-	{                                                                                                              \
-		volatile char room[bytes];                                                                             \
-		wander(depth, room);                                                                                   \
-		sink += room[0];                                                                                       \
-	}
-FUNCTION(0, 8)
-FUNCTION(1, 24)
-FUNCTION(2, 24)
-FUNCTION(3, 200)
-FUNCTION(4, 8)
-FUNCTION(5, 72)
-
-static void (*const functions[FUNCTIONS])(unsigned depth) = {function0, function1, function2,
-							      function3, function4, function5};
 
 static void start_afresh(void)
 {
 	memset(&memo_page, 0, sizeof(memo_page));
 	walks = joined = differing = 0;
 	assert_int_equal(pa_walk_init(), 0);
+	wander_goes_on = more_walks;
+	wander_visit = walk_twice;
 	srand(20261121);
 }
 
@@ -162,14 +137,14 @@ static void replay_compares_every_word(void **state)
 		memset(&memo_page, 0, sizeof(memo_page));
 		memo->capacity = PA_MEMO_FRAMES;
 		memo->first = memo->at = PA_MEMO_FRAMES - 4;
-		memo->frames[memo->first + 0] = (struct pa_memo_frame){
-		    .pc = 0x1000, .sp = lo, .fp = 5, .ra_at = -1, .fp_at = -2};
-		memo->frames[memo->first + 1] = (struct pa_memo_frame){
-		    .pc = 0x2000, .sp = lo + 32, .fp = 6, .ra_at = -1, .needs_fp = true};
+		memo->frames[memo->first + 0] =
+		    (struct pa_memo_frame){.pc = 0x1000, .sp = lo, .fp = 5, .ra_at = -1, .fp_at = -2};
+		memo->frames[memo->first + 1] =
+		    (struct pa_memo_frame){.pc = 0x2000, .sp = lo + 32, .fp = 6, .ra_at = -1, .needs_fp = true};
 		memo->frames[memo->first + 2] = (struct pa_memo_frame){
 		    .pc = 0x3000, .sp = lo + 64, .fp = 6, .ra_at = -1, .by_fp = true, .needs_fp = true};
-		memo->frames[memo->first + 3] = (struct pa_memo_frame){
-		    .pc = 0x4000, .sp = lo + 96, .fp = 6, .kind = PA_MEMO_END};
+		memo->frames[memo->first + 3] =
+		    (struct pa_memo_frame){.pc = 0x4000, .sp = lo + 96, .fp = 6, .kind = PA_MEMO_END};
 		stack[3] = 0x2000;
 		stack[2] = 6;
 		stack[7] = 0x3000;
@@ -185,8 +160,8 @@ static void replay_compares_every_word(void **state)
 	}
 }
 
-/* The register of the frame pointer holds anything else where nobody goes by it: then it may change, and where the stacks
- * part its value is today's. */
+/* The register of the frame pointer holds anything else where nobody goes by it: then it may change, and where the
+ * stacks part its value is today's. */
 static void fp_counts_only_where_it_is_used(void **state)
 {
 	uint64_t stack[16] = {[2] = 77, [3] = 0x2000, [7] = 0x3000, [11] = 0x4000}, out[8];
@@ -205,8 +180,9 @@ static void fp_counts_only_where_it_is_used(void **state)
 		pa_memo_note(memo, &(struct pa_memo_frame){.pc = 0x1000, .sp = lo, .fp = 5, .ra_at = -1, .fp_at = -2});
 		pa_memo_note(memo, &(struct pa_memo_frame){.pc = 0x2000, .sp = lo + 32, .fp = 6, .ra_at = -1});
 		pa_memo_note(memo, &(struct pa_memo_frame){.pc = 0x3000, .sp = lo + 64, .fp = 6, .ra_at = -1});
-		pa_memo_finish(memo, &(struct pa_memo_frame){
-					 .pc = 0x4000, .sp = lo + 96, .fp = 6, .kind = PA_MEMO_END, .by_fp = part == 0});
+		pa_memo_finish(memo,
+			       &(struct pa_memo_frame){
+				   .pc = 0x4000, .sp = lo + 96, .fp = 6, .kind = PA_MEMO_END, .by_fp = part == 0});
 		stack[7] = part ? 0x3001 : 0x3000;
 		first = memo->first;
 		assert_int_equal(first, PA_MEMO_FRAMES - 4);
@@ -228,10 +204,8 @@ static void fp_counts_only_where_it_is_used(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(memo_gives_the_walk_without_it),
-	    cmocka_unit_test(memo_survives_stacks_deeper_than_it),
-	    cmocka_unit_test(memo_forgets_after_a_flush),
-	    cmocka_unit_test(replay_compares_every_word),
+	    cmocka_unit_test(memo_gives_the_walk_without_it),  cmocka_unit_test(memo_survives_stacks_deeper_than_it),
+	    cmocka_unit_test(memo_forgets_after_a_flush),      cmocka_unit_test(replay_compares_every_word),
 	    cmocka_unit_test(fp_counts_only_where_it_is_used),
 	};
 
