@@ -152,6 +152,11 @@ void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, stru
 	/* CLOCK_MONOTONIC is the same for all processes, but a time namespace or a liar may say otherwise */
 	if (hello->time_ns < p->start_ns && p->start_ns - hello->time_ns < 1000u * MS)
 		p->start_ns = hello->time_ns;
+	/* before the answer: a program may end within a millisecond after it, and nothing would name its code */
+	pa_recorder_look_at(p);
+	p->scanned_ns = pa_now_ns();
+	if (p->pid)
+		pa_modules_scan(r->modules, &p->maps, p->pid, p->start_ns);
 	if (hello->flags & PA_HELLO_COMPARE)
 		r->unwinder = "compare";
 	else if (hello->flags & PA_HELLO_REFERENCE)
@@ -213,10 +218,6 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 	end_old_image(r, p);
 	if (!p->parent)
 		find_parent(r, p);
-	pa_recorder_look_at(p);
-	p->scanned_ns = pa_now_ns();
-	if (p->pid)
-		pa_modules_scan(r->modules, &p->maps, p->pid, p->start_ns);
 	pa_recorder_put_process(p);
 	pa_loop_arm(r->loop, &r->drain_timer, BUSY_NS);
 }
