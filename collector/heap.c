@@ -132,8 +132,11 @@ static inline void touch(struct pa_heap *h, uint32_t row)
 		r->held_calls = r->calls - r->frees;
 		r->held_bytes = r->bytes - r->freed;
 	}
-	if (!(r->seen & CHANGED))
+	if (!(r->seen & CHANGED)) {
+		if (!h->nr_changed)
+			h->first_stamp = h->last_stamp;
 		h->changed[h->nr_changed++] = row;
+	}
 	r->seen = want;
 }
 
@@ -307,6 +310,7 @@ void pa_heap_play(struct pa_heap *h, struct pa_heap_source *source, const struct
 {
 	if (__builtin_expect(!e->address, 0))
 		return;
+	h->last_stamp = e->stamp;
 	switch (e->type) {
 	case PA_HR_ALLOC:
 		on_alloc(h, source, e);

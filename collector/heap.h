@@ -105,14 +105,17 @@ struct pa_heap {
 
 	uint64_t peak_nr; /* new with every peak */
 	uint64_t peak_calls, peak_bytes, peak_stamp;
+	uint64_t first_stamp,
+	    last_stamp; /* of the event that first changed a row since the last flush; of the latest */
 
 	/* told by others */
 	uint64_t lost, lost_frees, unrecorded, stalled_ns, own_bytes, mean;
 	uint64_t uncertain_ns;
 	uint64_t changes; /* bumped with everything but allocations and frees */
 
-	struct {                                           /* as of the last flush */
-		uint64_t ns, changes, peak_nr, peak_bytes; /* ns before the first one: when the heap began */
+	struct { /* as of the last flush */
+		uint64_t ns, changes, peak_nr,
+		    peak_bytes; /* ns: of the last event written; before: when the heap began */
 	} flushed;
 	struct { /* HEAP_FIGURES; time_ns 0: none yet */
 		uint64_t time_ns, arena, mapped, used, unused;
@@ -172,7 +175,8 @@ void pa_heap_weight(double size, double mean, double *calls, double *bytes, doub
 int pa_heap_rows_init(struct pa_heap *h);
 void pa_heap_rows_fini(struct pa_heap *h);
 
-/* heap_flush.c: everything since the last flush, up to last_ns. Errors: the first of the store. */
+/* heap_flush.c: everything since the last flush; no event is dated later than last_ns. Errors: the first of the store.
+ */
 int pa_heap_flush(struct pa_heap *h, struct pa_store *store, uint32_t process, uint64_t last_ns, bool at_end);
 /* A point of the timeline. rss_bytes UINT64_MAX: not known. */
 int pa_heap_flush_point(struct pa_heap *h, struct pa_store *store, uint32_t process, uint64_t time_ns,

@@ -54,8 +54,25 @@ static void forget_changes(struct pa_heap *h)
 	h->nr_changed = 0;
 }
 
-static int put_chunk(struct pa_heap *h, struct pa_store *store, uint32_t process, uint64_t last_ns)
+/* The times of a chunk are its first and last event's: a moment between two bursts falls between two chunks. */
+static uint64_t first_of(const struct pa_heap *h)
 {
+	uint64_t ns = pa_heap_clock_ns(h->clock, h->first_stamp) - 1;
+
+	return ns > h->flushed.ns ? ns : h->flushed.ns;
+}
+
+static uint64_t last_of(const struct pa_heap *h, uint64_t limit)
+{
+	uint64_t ns = pa_heap_clock_ns(h->clock, h->last_stamp);
+
+	ns = ns < limit ? ns : limit;
+	return ns > h->flushed.ns ? ns : h->flushed.ns;
+}
+
+static int put_chunk(struct pa_heap *h, struct pa_store *store, uint32_t process, uint64_t limit)
+{
+	uint64_t last_ns = last_of(h, limit), first_ns = first_of(h);
 	struct pa_store_heap_delta *deltas;
 	size_t nr = 0;
 	int err = 0;
@@ -68,9 +85,12 @@ static int put_chunk(struct pa_heap *h, struct pa_store *store, uint32_t process
 	for (uint32_t i = 0; i < h->nr_changed; i++)
 		nr += delta_of(h, h->changed[i], &deltas[nr]);
 	if (nr)
-		err = pa_store_add_heap_chunk(store, process, h->flushed.ns, last_ns, deltas, nr);
-	if (!err)
+		err = pa_store_add_heap_chunk(store, process, first_ns < last_ns ? first_ns : last_ns, last_ns, deltas,
+					      nr);
+	if (!err) {
 		forget_changes(h);
+		h->flushed.ns = last_ns;
+	}
 	free(deltas);
 	return err;
 }
@@ -170,11 +190,7 @@ int pa_heap_flush(struct pa_heap *h, struct pa_store *store, uint32_t process, u
 
 	if (changes == h->flushed.changes && !at_end)
 		return 0;
-	if (last_ns < h->flushed.ns)
-		last_ns = h->flushed.ns;
 	err = put_chunk(h, store, process, last_ns);
-	if (!err)
-		h->flushed.ns = last_ns;
 	if (!err && peak_is_due(h, at_end))
 		err = put_peak(h, store, process);
 	if (!err)

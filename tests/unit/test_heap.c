@@ -11,6 +11,7 @@
 
 #include "collector/heap.h"
 #include "common/heapwire.h"
+#include "tests/unit/store_util.h"
 
 #define STACKS 7
 #define BLOCKS 500
@@ -318,9 +319,59 @@ static void test_lifetime_classes_are_decades(void **unused)
 	assert_int_equal(pa_heap_clock_class(&clock_ns, UINT64_MAX), PA_HEAP_LIFETIMES - 1);
 }
 
+/* ---- what is written ----------------------------------------------------------------------------------------------
+ */
+
+struct chunks {
+	uint64_t first_ns[8], last_ns[8];
+	size_t nr;
+};
+
+static int on_chunk(void *arg, uint32_t process, uint64_t first_ns, uint64_t last_ns,
+		    const struct pa_store_heap_delta *deltas, size_t nr)
+{
+	struct chunks *c = arg;
+
+	assert_true(c->nr < 8 && process == 1 && nr == 1 && deltas[0].calls == 1);
+	c->first_ns[c->nr] = first_ns;
+	c->last_ns[c->nr++] = last_ns;
+	return 0;
+}
+
+/* A chunk lasts from its first event to its last, however long the collector waited. */
+static void test_a_chunk_is_dated_by_its_events(void **state)
+{
+	struct pa_store *s = store_begin(*state);
+	struct pa_heap *h = new_heap(PA_HEAP_EXACT);
+	struct pa_heap_source source = {0};
+	uint32_t row = pa_heap_row(h, 1);
+	struct chunks c = {0};
+	struct pa_recording *r;
+
+	play(h, &source, PA_HR_ALLOC, 1000, 4096, 8, row);
+	assert_int_equal(pa_heap_flush(h, s, 1, 5000, false), 0);
+	play(h, &source, PA_HR_ALLOC, 7000, 8192, 8, row);
+	play(h, &source, PA_HR_FREE, 7100, 8192, 0, 0);
+	assert_int_equal(pa_heap_flush(h, s, 1, 9000, false), 0);
+	/* stamps nobody can believe: older than what was written, later than now */
+	play(h, &source, PA_HR_ALLOC, 20, 12288, 8, row);
+	assert_int_equal(pa_heap_flush(h, s, 1, 9500, false), 0);
+	play(h, &source, PA_HR_ALLOC, 99000, 16384, 8, row);
+	assert_int_equal(pa_heap_flush(h, s, 1, 10000, true), 0);
+	pa_heap_free(h);
+	assert_int_equal(pa_store_close(s, true), 0);
+	r = recording_begin(*state);
+	assert_int_equal(pa_recording_heap_chunks(r, on_chunk, &c), 0);
+	pa_recording_close(r);
+	assert_int_equal(c.nr, 4);
+	assert_memory_equal(c.first_ns, ((uint64_t[]){999, 6999, 7100, 10000}), 4 * sizeof(uint64_t));
+	assert_memory_equal(c.last_ns, ((uint64_t[]){1000, 7100, 7100, 10000}), 4 * sizeof(uint64_t));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test_setup_teardown(test_a_chunk_is_dated_by_its_events, place_setup, place_teardown),
 	    cmocka_unit_test(test_agrees_with_books),
 	    cmocka_unit_test(test_late_free_ends_the_block_that_was_replaced),
 	    cmocka_unit_test(test_lost_free_is_told_after_the_next_pass),
