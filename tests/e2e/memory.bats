@@ -86,6 +86,15 @@ load books
 	holds '.memory.top_allocators | any(.function == "orphan_makes" and .count == 500 and .bytes == 25000)'
 }
 
+@test "exact: a program that ends as soon as its agent has been answered has its functions' names" {
+	need strace
+	# the collector comes to itself half a second after the answer
+	run_as recorded 60 strace -o /dev/null -e trace=sendmsg -e inject=sendmsg:delay_exit=500000 \
+		"$PERFAGENT" record -q -o "$T/t.pfa" --heap=exact -- "$TARGETS/malloc_books" zero
+	check_recording
+	check books "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/books.json"
+}
+
 @test "exact: handlers that allocate" {
 	books exact "$TARGETS/malloc_storm" signal
 }
@@ -199,6 +208,8 @@ dhat() {
 	jq -c '[.memory.top_allocators[] | {function, bytes, count, live_kb}]' "$T/window.json"
 	jq -e '[.memory.top_allocators[] | select(.function == "grow_steady") | .count] == [200]' "$T/window.json"
 	jq -e '[.memory.top_allocators[] | select(.function == "grow_late") | .count] == [50]' "$T/window.json"
+	# a moment between two bursts of allocations lies between two steps of the recording
+	! "$PERFAGENT" report -i "$T/t.pfa" --from "${at[0]}" --to "${at[2]}" | grep 'to within'
 	jq -e '.memory.delta_mb == ((200 * 1009 + 50 * 20011) / 1048576 * 1000 | round / 1000)' "$T/window.json"
 }
 

@@ -25,32 +25,46 @@ now_ns() {
 	awk '{ printf "%.0f\n", $1 * 1e9 }' /proc/uptime
 }
 
-# unheld FROM TO: nobody reads the rings between the two. A pair takes at most 10 ms because of us, all pairs of that time
-# together 100 ms, and all of the run half of it. What a thread waited for a processor is left out by the target; what the
+# unheld FROM TO: nobody reads the rings between the two. A call takes at most 10 ms because of us, a pair twice that, all
+# pairs of that time together 100 ms, and all of the run half of it. What a thread waited for a processor is left out by the target; what the
 # hypervisor took is not, and the same program alone just before says how much that was
 unheld() {
 	local longest=$longest_ns held=$held_ns wall=$wall_ns still
 	still=$(awk -v from="$1" -v to="$2" '$1 + $2 > from && $1 < to { held += $2 } END { printf "%.0f", held }' "$T/recorded.cwd/holds.txt")
 	. "$T/alone.cwd/timed.txt"
 	echo "longest pair $longest ns (alone $longest_ns), held $held ns (alone $held_ns) of $wall, $still with nobody there"
-	[ "$longest" -le $((10000000 + 2 * longest_ns + 10000000)) ] || fail "a pair was held for $longest ns" || return 1
+	[ "$longest" -le $((2 * 10000000 + 2 * longest_ns + 10000000)) ] || fail "a pair was held for $longest ns" || return 1
 	[ "$still" -le $((100000000 + 3 * held_ns + 50000000)) ] || fail "the program was held for $still ns" || return 1
 	[ "$held" -le $((wall / 2 + 3 * held_ns)) ] || fail "the program was held for $held ns of $wall"
 }
 
-@test "the collector is stopped for a second: the program goes on, what is lost is counted, the report says so" {
-	run_as alone 20 "$TARGETS/malloc_storm" timed 1000
+# held_by_nobody RUN: RUN, which leaves its figures and $from and $to, keeps to the bounds. A crowded machine only adds to what
+# a program is held for, so that one run of three that keeps to them shows that we do
+held_by_nobody() {
+	local try
+	for try in 1 2 3; do
+		rm -rf "$T"/*
+		run_as alone 20 "$TARGETS/malloc_storm" timed 1000
+		"$1"
+		if unheld "$from" "$to"; then return; fi
+	done
+	return 1
+}
+
+run_stopped() {
 	start_timed 3000
 	sleep 1
 	kill -STOP "$recorder"
-	local from to
 	from=$(now_ns)
 	sleep 1
 	to=$(now_ns)
 	kill -CONT "$recorder"
 	wait "$recorder"
 	wait_timed
-	unheld "$from" "$to"
+}
+
+@test "the collector is stopped for a second: the program goes on, what is lost is counted, the report says so" {
+	held_by_nobody run_stopped
 	check_recording
 	check loss "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/books.json"
 	holds '.memory.processes[0].lost > 0 and .loss.heap_lost == ([.memory.processes[].lost] | add)'
@@ -58,15 +72,17 @@ unheld() {
 	grep -qE 'lost +[0-9]+ events .*may be too high from' "$T/report.txt"
 }
 
-@test "the collector is killed: the program goes on to its own end, the recording holds what was there" {
-	run_as alone 20 "$TARGETS/malloc_storm" timed 1000
+run_killed() {
 	start_timed 3000
 	sleep 1.5
 	kill -KILL "$recorder"
-	local from
 	from=$(now_ns)
 	wait_timed
-	unheld "$from" "$(now_ns)"
+	to=$(now_ns)
+}
+
+@test "the collector is killed: the program goes on to its own end, the recording holds what was there" {
+	held_by_nobody run_killed
 	# the rings are full from then on: a program that nobody drains runs as fast as it can drop
 	[ "$pairs" -gt 100000 ]
 	"$PERFAGENT" report -i "$T/t.pfa" --format json >"$T/report.json" 2>"$T/report.err"
