@@ -12,8 +12,8 @@
 #include "agent/ring_sig.h"
 
 #define NR_RECENT 256
-#define NR_KNOWN 4096
-#define PAGE 4096u
+#define NR_KNOWN  4096
+#define PAGE      4096u
 
 static _Atomic uint64_t recent[NR_RECENT];
 static _Atomic uint64_t known[NR_KNOWN];
@@ -26,7 +26,7 @@ void pa_announce_recheck_sig(void)
 
 static bool readable(uint64_t address, uint64_t bytes)
 {
-	struct pa_pages none = { 0, 0 };
+	struct pa_pages none = {0, 0};
 
 	return pa_probe_range_sig(&none, address, bytes);
 }
@@ -62,11 +62,11 @@ static uint32_t note_build_id(const uint8_t *note, uint64_t size, uint8_t *out)
 uint32_t pa_build_id_sig(uint64_t start, uint64_t end, uint8_t *out)
 {
 	const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)start;
-	const ElfW(Phdr) *ph;
+	const ElfW(Phdr) * ph;
 	uint64_t first = UINT64_MAX;
 
-	if (end - start < sizeof(*elf) || !readable(start, sizeof(*elf)) || memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 ||
-	    elf->e_phoff > end - start || elf->e_phnum > 64 ||
+	if (end - start < sizeof(*elf) || !readable(start, sizeof(*elf)) ||
+	    memcmp(elf->e_ident, ELFMAG, SELFMAG) != 0 || elf->e_phoff > end - start || elf->e_phnum > 64 ||
 	    elf->e_phoff + elf->e_phnum * sizeof(*ph) > end - start ||
 	    !readable(start + elf->e_phoff, elf->e_phnum * sizeof(*ph)))
 		return 0;
@@ -147,9 +147,10 @@ static uint64_t module_bias(const struct pa_walk_module *module)
 	return module->start;
 }
 
-static void announce(struct pa_block *block, struct pa_ring *ring, const struct pa_walk_module *module, uint64_t time_ns)
+static void announce(struct pa_block *block, struct pa_ring *ring, const struct pa_walk_module *module,
+		     uint64_t time_ns)
 {
-	uint8_t build_id[PA_BUILD_ID_MAX] = { 0 };
+	uint8_t build_id[PA_BUILD_ID_MAX] = {0};
 	uint32_t len = pa_build_id_sig(module->start, module->end, build_id);
 	uint64_t identity = mix(mix(1, module->start), module->end);
 	struct pa_module *record;
@@ -177,7 +178,8 @@ static void announce(struct pa_block *block, struct pa_ring *ring, const struct 
 	pa_record_end_short_sig(ring, &record->head, (uint32_t)(sizeof(*record) + ((record->path_len + 7u) & ~7u)));
 }
 
-static void announce_all(struct pa_block *block, struct pa_ring *ring, const struct pa_walk_info *info, uint64_t time_ns)
+static void announce_all(struct pa_block *block, struct pa_ring *ring, const struct pa_walk_info *info,
+			 uint64_t time_ns)
 {
 	uint32_t epoch = pa_load_relaxed(&recheck);
 

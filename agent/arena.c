@@ -8,7 +8,7 @@
 #include "agent/hot.h"
 #include "agent/sysdep.h"
 
-#define NR_REGIONS 7
+#define NR_REGIONS  7
 #define FIRST_BYTES (64ul << 10) /* doubling: 8 MiB in all */
 
 struct region {

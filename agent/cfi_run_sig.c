@@ -16,7 +16,7 @@ struct run {
 	unsigned nr_saved;
 	uint64_t loc;
 	uint64_t row_from; /* where the present row begins */
-	uint8_t fp_reg;	   /* that the column of fp is about */
+	uint8_t fp_reg;    /* that the column of fp is about */
 	bool bad;
 };
 

@@ -15,13 +15,15 @@ struct pa_cfi_image {
 	const uint8_t *lo; /* what belongs to the module: lo <= hdr < hi */
 	const uint8_t *hi;
 	const uint8_t *hdr; /* its .eh_frame_hdr */
-	bool guessed; /* lo and hi are only as far as tables can reach: the search table's end is asked for, too */
+	bool guessed;   /* lo and hi are only as far as tables can reach: the search table's end is asked for, too */
 	uint8_t follow; /* 0, or 1 + another register that the column of fp is to be about */
 	/* whether the bytes can be read now, asked once per entry; NULL: all of lo..hi can */
 	bool (*readable)(void *ctx, const void *at, size_t len);
 	void *ctx;
-	_Atomic uint32_t *hint; /* NULL, or where in the search table to begin; left where it ended. Anything may stand there */
-	uint64_t *range; /* NULL, or two words for the pcs the rule holds for: range[0] <= pc < range[1]; equal: pc only */
+	_Atomic uint32_t
+	    *hint; /* NULL, or where in the search table to begin; left where it ended. Anything may stand there */
+	uint64_t
+	    *range; /* NULL, or two words for the pcs the rule holds for: range[0] <= pc < range[1]; equal: pc only */
 };
 
 /* One FDE and its CIE, decoded as far as running them needs. */

@@ -15,11 +15,11 @@
 #include "agent/timer_sig.h"
 #include "agent/walk_sig.h"
 
-#define TICK_NS 4000000u   /* the kernel looks at CPU timers in its tick; 4 ms is the common one */
-#define LATE_PERIODS 3
-#define ARMS_PER_TICK 8
+#define TICK_NS            4000000u /* the kernel looks at CPU timers in its tick; 4 ms is the common one */
+#define LATE_PERIODS       3
+#define ARMS_PER_TICK      8
 #define ROOT_WORTH_KEEPING 64
-#define SAMPLE_ROOM (sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t))
+#define SAMPLE_ROOM        (sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t))
 
 /* The block whose own, present timer sent this tick; NULL otherwise. *ours: it came from a timer of the agent. */
 static struct pa_block *block_of(const siginfo_t *info, bool *ours)
@@ -33,9 +33,10 @@ static struct pa_block *block_of(const siginfo_t *info, bool *ours)
 }
 
 /* A tick that comes late sat behind a blocked signal, or the thread was in one long system call: then the pc is just
- * behind the call's instruction and the time is the call's. Lateness alone shows nothing: the kernel looks at CPU timers
- * in its tick only, and threads that share a CPU use it between the ticks too, ten periods and more on a crowded machine.
- * It counts where rt_sigprocmask has just returned, or where the host has handlers that run with our signal blocked. */
+ * behind the call's instruction and the time is the call's. Lateness alone shows nothing: the kernel looks at CPU
+ * timers in its tick only, and threads that share a CPU use it between the ticks too, ten periods and more on a crowded
+ * machine. It counts where rt_sigprocmask has just returned, or where the host has handlers that run with our signal
+ * blocked. */
 static bool was_blocked(uint64_t late_ns, uint64_t period_ns, const ucontext_t *uc)
 {
 	uint64_t unit = period_ns > TICK_NS ? period_ns : TICK_NS;
@@ -120,7 +121,7 @@ static bool write_slice(struct pa_block *block, uint64_t time_ns, const ucontext
 static struct pa_sample *begin_sample(struct pa_block *block, uint64_t time_ns, uint32_t weight)
 {
 	struct pa_sample *sample =
-		pa_record_begin_sig(block, &block->signal_ring, PA_REC_SAMPLE, SAMPLE_ROOM, time_ns, weight);
+	    pa_record_begin_sig(block, &block->signal_ring, PA_REC_SAMPLE, SAMPLE_ROOM, time_ns, weight);
 
 	if (!sample)
 		return NULL;

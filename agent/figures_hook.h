@@ -21,8 +21,8 @@ void pa_figures_init(void);
  * returned. */
 void pa_figures_maybe_hook(struct pa_block *block, uint64_t now_ns);
 
-/* In a forked child. unlocked: libc's fork made it, which leaves no arena locked. Any other way may have copied locks that
- * another thread held, and with them nothing is asked. World: hook. */
+/* In a forked child. unlocked: libc's fork made it, which leaves no arena locked. Any other way may have copied locks
+ * that another thread held, and with them nothing is asked. World: hook. */
 void pa_figures_forked_hook(bool unlocked);
 
 #endif

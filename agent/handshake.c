@@ -48,7 +48,7 @@ static int make_address(const char *path, struct handshake *h)
 
 static void pause_1ms(void)
 {
-	struct timespec ts = { .tv_nsec = 1000000 };
+	struct timespec ts = {.tv_nsec = 1000000};
 
 	pa_sys(SYS_nanosleep, &ts, NULL);
 }
@@ -104,12 +104,12 @@ static int connect_until(const struct handshake *h, int fd)
 
 static int wait_readable(const struct handshake *h, int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 
 	for (;;) {
 		uint64_t now = pa_now_sig();
 		uint64_t left = now < h->deadline_ns ? h->deadline_ns - now : 0;
-		struct timespec ts = { .tv_sec = (time_t)(left / 1000000000u), .tv_nsec = (long)(left % 1000000000u) };
+		struct timespec ts = {.tv_sec = (time_t)(left / 1000000000u), .tv_nsec = (long)(left % 1000000000u)};
 		long ret = left ? pa_sys(SYS_ppoll, &p, 1, &ts, NULL, 8) : 0;
 
 		if (ret == 0)
@@ -125,10 +125,9 @@ static int receive_config(const struct handshake *h, int sock, struct pa_config 
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control;
-	struct iovec iov = { .iov_base = config, .iov_len = sizeof(*config) };
+	struct iovec iov = {.iov_base = config, .iov_len = sizeof(*config)};
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)
-	};
+	    .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
 	struct cmsghdr *c;
 	int err = wait_readable(h, sock);
 	long got;

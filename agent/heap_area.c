@@ -10,9 +10,9 @@
 #include "agent/hot.h"
 #include "agent/sysdep.h"
 
-#define PAGE	      4096u
-#define RINGS_MAX     65536u
-#define RING_MAX      (UINT32_C(1) << 30)
+#define PAGE      4096u
+#define RINGS_MAX 65536u
+#define RING_MAX  (UINT32_C(1) << 30)
 
 struct pa_heap_area pa_heap_area PA_HOT;
 
@@ -38,7 +38,7 @@ static uint64_t rings_bytes(const struct pa_heap_area *area)
 /* Where the program may have only so much address space, the large rings at the front are left out. */
 static uint64_t leave_out(struct pa_heap_area *area, uint64_t bytes)
 {
-	struct rlimit limit = { .rlim_cur = RLIM_INFINITY };
+	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
 	uint64_t left_out = 0, most;
 
 	pa_sys(SYS_prlimit64, 0, RLIMIT_AS, NULL, &limit);
@@ -93,16 +93,16 @@ static bool makes_sense(int fd, const struct place *place, uint32_t nr)
 {
 	struct stat st;
 
-	return place->bytes && place->lines % PAGE == 0 && place->rings % PAGE == 0 && place->lines >= PA_CONTROL_BYTES &&
-	       place->lines < place->rings && place->rings - place->lines >= nr * sizeof(struct pa_heap_line) &&
-	       pa_sys(SYS_fstat, fd, &st) == 0 && place->rings <= (uint64_t)st.st_size &&
-	       place->bytes <= (uint64_t)st.st_size - place->rings;
+	return place->bytes && place->lines % PAGE == 0 && place->rings % PAGE == 0 &&
+	       place->lines >= PA_CONTROL_BYTES && place->lines < place->rings &&
+	       place->rings - place->lines >= nr * sizeof(struct pa_heap_line) && pa_sys(SYS_fstat, fd, &st) == 0 &&
+	       place->rings <= (uint64_t)st.st_size && place->bytes <= (uint64_t)st.st_size - place->rings;
 }
 
 int pa_exact_map_rings(int fd, const struct pa_control *control)
 {
-	struct place place = { .lines = control->heap_lines_offset, .rings = control->heap_rings_offset };
-	struct pa_heap_area area = { .tsc = control->heap_flags & PA_HEAP_TSC };
+	struct place place = {.lines = control->heap_lines_offset, .rings = control->heap_rings_offset};
+	struct pa_heap_area area = {.tsc = control->heap_flags & PA_HEAP_TSC};
 	int err;
 
 	if (!place.lines && !place.rings)

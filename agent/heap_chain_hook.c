@@ -1,5 +1,5 @@
-/* The remembered walk of a thread in exact heap mode: the chain of memo_sig.h, with all the words it read in one list, so
- * that most of a stack is compared at the price of a few instructions a word. World: hook. */
+/* The remembered walk of a thread in exact heap mode: the chain of memo_sig.h, with all the words it read in one list,
+ * so that most of a stack is compared at the price of a few instructions a word. World: hook. */
 #include "agent/arch/rule.h"
 #include "agent/heap_thread_hook.h"
 #include "agent/rules_sig.h"
@@ -19,9 +19,9 @@ bool pa_heap_chain_list_hook(struct pa_heap_thread *t, uint32_t same)
 
 			if (ra_at < f->sp || (f->fp_at && fp_at < f->sp))
 				return false;
-			t->slots[--n] = (struct pa_heap_slot){ .at = ra_at, .value = caller->pc };
+			t->slots[--n] = (struct pa_heap_slot){.at = ra_at, .value = caller->pc};
 			if (f->fp_at && caller->needs_fp)
-				t->slots[--n] = (struct pa_heap_slot){ .at = fp_at, .value = caller->fp };
+				t->slots[--n] = (struct pa_heap_slot){.at = fp_at, .value = caller->fp};
 		}
 		t->slot_of[i - 1] = (uint16_t)n;
 	}
@@ -59,8 +59,12 @@ static inline PA_RAW_READ bool step(const struct pa_heap_thread *t, uint64_t gen
 	fp_off = fp_at ? (int64_t)(fp_at - cfa) / 8 : 0;
 	if ((int16_t)ra_off != ra_off || (int16_t)fp_off != fp_off)
 		return false;
-	*f = (struct pa_memo_frame){ .pc = at->pc, .sp = at->sp, .fp = at->fp, .ra_at = (int16_t)ra_off,
-				     .fp_at = (int16_t)fp_off, .by_fp = pa_arch_rule_by_fp(bits) };
+	*f = (struct pa_memo_frame){.pc = at->pc,
+				    .sp = at->sp,
+				    .fp = at->fp,
+				    .ra_at = (int16_t)ra_off,
+				    .fp_at = (int16_t)fp_off,
+				    .by_fp = pa_arch_rule_by_fp(bits)};
 	if (fp_at)
 		at->fp = *(const uint64_t *)(uintptr_t)fp_at;
 	at->pc = pa_arch_strip(*(const uint64_t *)(uintptr_t)ra_at);
@@ -77,7 +81,7 @@ static bool meet(struct pa_heap_thread *t, const struct pa_caller *caller, uint3
 	struct pa_caller at = *caller;
 	uint32_t changed = 0; /* slots up to here have been looked at: the chain is another up to there */
 
-	for (*n = 0; ; (*n)++) {
+	for (*n = 0;; (*n)++) {
 		if (pa_memo_meets(m, at.pc, at.sp, at.fp) && t->slot_of[m->at] >= changed) {
 			uint32_t i = first_changed(t, t->slot_of[m->at]);
 

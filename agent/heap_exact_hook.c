@@ -14,8 +14,8 @@ static inline PA_RAW_READ uint64_t differs(const struct pa_heap_slot *slot)
 
 _Static_assert(PA_HEAP_ABREAST == 4, "is_same_stack spells them out");
 
-/* Whether the last walk would find again what it found: it would begin at the same place, and every word it read is what
- * it was (S17). Each is on the stack between this place, where we are, and the root: it can be read. */
+/* Whether the last walk would find again what it found: it would begin at the same place, and every word it read is
+ * what it was (S17). Each is on the stack between this place, where we are, and the root: it can be read. */
 static inline PA_RAW_READ bool is_same_stack(const struct pa_heap_thread *t, const struct pa_caller *caller)
 {
 	const struct pa_heap_slot *slot = &t->slots[t->first_slot], *end = &t->slots[PA_HEAP_SLOTS];
@@ -31,7 +31,8 @@ static inline PA_RAW_READ bool is_same_stack(const struct pa_heap_thread *t, con
 }
 
 /* The node of the caller's stack. False: counted as lost. */
-static inline bool stack_of(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t *node, enum pa_calm *calm)
+static inline bool stack_of(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t *node,
+			    enum pa_calm *calm)
 {
 	if (__builtin_expect(is_same_stack(t, caller), 1)) {
 		*node = t->leaf_node;
@@ -130,7 +131,8 @@ void pa_exact_realloc_hook(const void *old, uint64_t stamp, const void *p, size_
 {
 	struct pa_heap_thread *t = pa_tls.heap;
 
-	/* without a stamp its event has been counted already. Nothing was recorded since: the stamp is not below the last */
+	/* without a stamp its event has been counted already. Nothing was recorded since: the stamp is not below the
+	 * last */
 	if (old && stamp && t && t->ring.line)
 		record_free(t, stamp < t->ring.last ? t->ring.last : stamp, old);
 	pa_exact_alloc_hook(p, size, caller);

@@ -1,9 +1,9 @@
 /* The heap engine behind the allocation hooks: what a hook (hooks_malloc.c, hooks_mmap.c) calls, in three states.
  *
  *   off      the hook tests pa_heap_mode and jumps to the real function
- *   sampled  real call; size >= pa_tls.heap_left: pa_sampled_alloc_hook, else heap_left -= size. A free looks into a filter of
- *            counting bytes (addrset_hook.h) and calls pa_sampled_free_hook when it may be a sampled address
- *   exact    every call: one of pa_exact_*_hook, which writes into this thread's heap ring
+ *   sampled  real call; size >= pa_tls.heap_left: pa_sampled_alloc_hook, else heap_left -= size. A free looks into a
+ * filter of counting bytes (addrset_hook.h) and calls pa_sampled_free_hook when it may be a sampled address exact every
+ * call: one of pa_exact_*_hook, which writes into this thread's heap ring
  *
  * The order of things: an allocation is recorded after the real call, a free before it; a realloc takes its stamp
  * before the real call and records only when that succeeded. The caller holds pa_tls.in_hook while a pa_exact_* or a
@@ -21,8 +21,8 @@
 
 struct pa_heap_thread;
 
-/* What hooks do at present, enum pa_heap_mode or PA_HEAP_EARLY: this process's own copy on the page of hot words, so that
- * a hook touches no shared memory while nothing is recorded. */
+/* What hooks do at present, enum pa_heap_mode or PA_HEAP_EARLY: this process's own copy on the page of hot words, so
+ * that a hook touches no shared memory while nothing is recorded. */
 extern _Atomic uint32_t pa_heap_mode PA_NEAR;
 
 /* Before the constructor has run, and after it as long as memory of bootstrap_hook.h is about in a process of which
@@ -46,11 +46,13 @@ struct pa_caller {
 
 #define PA_HEAP_CALLER(name)                                                                                           \
 	const uint64_t *name##_frame = __builtin_frame_address(0);                                                     \
-	struct pa_caller name = { .pc = (uint64_t)(uintptr_t)__builtin_return_address(0),                              \
-				  .sp = (uint64_t)(uintptr_t)(name##_frame + 2), .fp = name##_frame[0] }
+	struct pa_caller name = {.pc = (uint64_t)(uintptr_t)__builtin_return_address(0),                               \
+				 .sp = (uint64_t)(uintptr_t)(name##_frame + 2),                                        \
+				 .fp = name##_frame[0]}
 
 /* The session wants allocations: reads the control page, sets up the mode, declines (with a note) under a sanitizer or
- * before an allocator that is not ours to see. Nothing but pa_heap_mode = off on any error. World: plain (constructor). */
+ * before an allocator that is not ours to see. Nothing but pa_heap_mode = off on any error. World: plain (constructor).
+ */
 void pa_heap_init(void);
 
 /* The real functions are known: hooks jump to them from now on. World: plain (constructor). */
@@ -63,9 +65,8 @@ void pa_heap_after_fork_hook(void);
  * a new claim, or counted in heap_unrecorded. */
 void pa_heap_thread_leave_hook(void);
 
-/* A hook finds pa_tls.in_hook held. Whether that was by one whose frame is gone, because a signal handler jumped out of it:
- * then nothing is held any more, and one event is counted in heap_unrecorded.
- * Shapes: frame: the caller's. */
+/* A hook finds pa_tls.in_hook held. Whether that was by one whose frame is gone, because a signal handler jumped out of
+ * it: then nothing is held any more, and one event is counted in heap_unrecorded. Shapes: frame: the caller's. */
 bool pa_heap_resume_hook(const void *frame);
 
 /* No system call from now on (seccomp strict), or nobody listens any more: off, for good. */
@@ -105,8 +106,8 @@ void pa_exact_leave_hook(void);
 void pa_exact_abandon_hook(void);
 /* In a forked child (pa_heap_after_fork_hook): the ring and what this thread knows are the parent's. */
 void pa_exact_forget_hook(void);
-/* Around a fork. A signal handler may fork in the middle of an event, and the child return from it: what the event uses is
- * kept for the child, and leads nowhere there. begin returns what end is given: NULL: nothing of the kind. */
+/* Around a fork. A signal handler may fork in the middle of an event, and the child return from it: what the event uses
+ * is kept for the child, and leads nowhere there. begin returns what end is given: NULL: nothing of the kind. */
 struct pa_heap_thread *pa_exact_fork_begin_hook(void);
 void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child);
 /* Whether the session brought heap rings that could be mapped; else exact mode is declined. World: plain. */

@@ -7,7 +7,7 @@
 #include "agent/sysdep.h"
 
 #define SLICE_NS 100000 /* between two looks at the tail */
-#define AHEAD	 65536u /* bytes whose pages are asked for together while a ring is new */
+#define AHEAD    65536u /* bytes whose pages are asked for together while a ring is new */
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -95,7 +95,7 @@ static uint8_t *place_of(uint32_t i, uint64_t *size)
 		if (i < class->nr)
 			return (uint8_t *)(at + (uint64_t)i * class->bytes);
 		i -= class->nr;
-		at += (uint64_t)class->nr * class->bytes;
+		at += (uint64_t) class->nr * class->bytes;
 	}
 	return NULL;
 }
@@ -117,8 +117,9 @@ static bool open_ring(struct pa_heap_ring *ring, uint32_t i, uint32_t pid, uint3
 
 	if (!data)
 		return false;
-	*ring = (struct pa_heap_ring){ .data = data, .mask = size - 1, .line = &pa_heap_area.lines[i] };
-	/* pairs with the compare-and-swap that gave us the ring; the mask keeps records aligned whatever stands there */
+	*ring = (struct pa_heap_ring){.data = data, .mask = size - 1, .line = &pa_heap_area.lines[i]};
+	/* pairs with the compare-and-swap that gave us the ring; the mask keeps records aligned whatever stands there
+	 */
 	ring->head = pa_load_acquire(&ring->line->out.head) & ~UINT64_C(7);
 	owner = pa_heap_ring_reserve_hook(ring, sizeof(*owner), false);
 	if (!owner)
@@ -151,7 +152,7 @@ bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t t
 		/* still full of what its last thread wrote */
 		pa_store_release(owner, left);
 	}
-	*ring = (struct pa_heap_ring){ 0 };
+	*ring = (struct pa_heap_ring){0};
 	return false;
 }
 
@@ -192,7 +193,7 @@ void pa_heap_ring_release_hook(struct pa_heap_ring *ring)
 	struct pa_heap_line *line = ring->line;
 	uint64_t owner;
 
-	*ring = (struct pa_heap_ring){ 0 };
+	*ring = (struct pa_heap_ring){0};
 	if (!line)
 		return;
 	owner = pa_load_relaxed(&line->in.owner);
@@ -240,7 +241,7 @@ void pa_heap_ring_yield_hook(struct pa_heap_ring *ring)
 
 bool pa_heap_ring_stall_hook(struct pa_heap_ring *ring, uint64_t most_ns)
 {
-	const struct timespec slice = { .tv_nsec = SLICE_NS };
+	const struct timespec slice = {.tv_nsec = SLICE_NS};
 	uint64_t begin = pa_now_sig(), now = begin, tail = pa_load_relaxed(&ring->line->in.tail);
 	uint64_t credit = (begin - ring->claimed_ns) / PA_HEAP_STALL_PART;
 

@@ -15,8 +15,8 @@
 /* What the handshake mapped of the session's heap rings; constant afterwards, inherited by forked children. */
 struct pa_heap_area {
 	struct pa_heap_line *lines; /* NULL: none */
-	uintptr_t rings;	    /* where ring 0 would be, had it been mapped */
-	uint32_t first;		    /* rings first .. nr - 1 are mapped */
+	uintptr_t rings;            /* where ring 0 would be, had it been mapped */
+	uint32_t first;             /* rings first .. nr - 1 are mapped */
 	uint32_t nr;
 	bool tsc; /* PA_HEAP_TSC */
 	struct pa_heap_class classes[PA_HEAP_CLASSES];
@@ -25,8 +25,8 @@ struct pa_heap_area {
 extern struct pa_heap_area pa_heap_area;
 
 #define PA_HEAP_TICKS_MAX (UINT64_C(1) << 31) /* between two TIME records */
-#define PA_HEAP_STALL_NS  10000000u	      /* the longest wait in one go */
-#define PA_HEAP_PACE_NS   5000000u	      /* once the second half begins to fill */
+#define PA_HEAP_STALL_NS  10000000u           /* the longest wait in one go */
+#define PA_HEAP_PACE_NS   5000000u            /* once the second half begins to fill */
 /* As long as the reader does not move it is waited for so long in all, then not again until it has. */
 #define PA_HEAP_PATIENCE_NS 100000000u
 /* In all at most half of the time since the ring was claimed: a reader that is behind has to be waited for. It takes
@@ -39,13 +39,14 @@ extern struct pa_heap_area pa_heap_area;
  * claimed, and whoever wants to write finds out because no time is below time_due. */
 struct pa_heap_ring {
 	uint64_t head;
-	uint64_t free_to; /* up to here an allocation may be written without looking at the tail or the end of the lap */
+	uint64_t
+	    free_to; /* up to here an allocation may be written without looking at the tail or the end of the lap */
 	uint8_t *data;
-	uint64_t mask;	   /* size - 1 */
-	uint64_t last;	   /* ticks of the last record */
+	uint64_t mask;     /* size - 1 */
+	uint64_t last;     /* ticks of the last record */
 	uint64_t time_due; /* ticks at which a TIME record has to stand first */
 	struct pa_heap_line *line;
-	bool dropping;	    /* allocations are dropped until the tail has moved half a ring from drop_tail */
+	bool dropping; /* allocations are dropped until the tail has moved half a ring from drop_tail */
 	uint64_t drop_tail;
 	uint64_t claimed_ns;
 	uint64_t stalled_ns; /* in all, since then */
@@ -65,8 +66,8 @@ bool pa_heap_ring_claim_hook(struct pa_heap_ring *ring, uint32_t pid, uint32_t t
 
 #define PA_HEAP_LIMIT_PART 8 /* of a limited address space rings take at most this part */
 
-/* The host is about to limit its address space: large rings that no thread of this process has are unmapped and not claimed
- * here any more, until the rest is no more than that part. */
+/* The host is about to limit its address space: large rings that no thread of this process has are unmapped and not
+ * claimed here any more, until the rest is no more than that part. */
 void pa_heap_rings_limit_hook(uint32_t pid, uint64_t address_space);
 
 /* Rings of threads of this process that ended and did not say so are for others, as if they had been released. */

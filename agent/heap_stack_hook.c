@@ -1,5 +1,5 @@
-/* From a hook's caller to the number of its stack. The walk itself is that of samples; what is special is that the end of
- * the remembered chain has its numbers already. World: hook. */
+/* From a hook's caller to the number of its stack. The walk itself is that of samples; what is special is that the end
+ * of the remembered chain has its numbers already. World: hook. */
 #include "agent/announce_sig.h"
 #include "agent/heap_thread_hook.h"
 #include "agent/rules_sig.h"
@@ -26,7 +26,8 @@ static bool new_epoch(struct pa_heap_thread *t, uint32_t reason)
 	return true;
 }
 
-static __attribute__((noinline)) enum found define(struct pa_heap_thread *t, uint32_t parent, uint64_t frame, uint32_t *id)
+static __attribute__((noinline)) enum found define(struct pa_heap_thread *t, uint32_t parent, uint64_t frame,
+						   uint32_t *id)
 {
 	struct pa_heap_node *node;
 
@@ -55,10 +56,13 @@ static inline enum found node_of(struct pa_heap_thread *t, uint32_t parent, uint
 static enum found node_of_stop(struct pa_heap_thread *t, uint32_t *node)
 {
 	static const uint16_t pseudo[PA_STOP_REASONS] = {
-		[PA_STOP_DEPTH] = PA_FRAME_TRUNCATED, [PA_STOP_NO_CFI] = PA_FRAME_NO_UNWIND_INFO,
-		[PA_STOP_JIT] = PA_FRAME_JIT,	      [PA_STOP_MEMORY] = PA_FRAME_TRUNCATED,
-		[PA_STOP_ROW] = PA_FRAME_NO_UNWIND_INFO, [PA_STOP_FOREIGN] = PA_FRAME_FOREIGN,
-		[PA_STOP_QUIET] = PA_FRAME_TRUNCATED,
+	    [PA_STOP_DEPTH] = PA_FRAME_TRUNCATED,
+	    [PA_STOP_NO_CFI] = PA_FRAME_NO_UNWIND_INFO,
+	    [PA_STOP_JIT] = PA_FRAME_JIT,
+	    [PA_STOP_MEMORY] = PA_FRAME_TRUNCATED,
+	    [PA_STOP_ROW] = PA_FRAME_NO_UNWIND_INFO,
+	    [PA_STOP_FOREIGN] = PA_FRAME_FOREIGN,
+	    [PA_STOP_QUIET] = PA_FRAME_TRUNCATED,
 	};
 	uint16_t stop = t->info.stop;
 	enum found found = FOUND;
@@ -69,7 +73,8 @@ static enum found node_of_stop(struct pa_heap_thread *t, uint32_t *node)
 	return found == FOUND && pseudo[stop] ? node_of(t, *node, pseudo[stop], node) : found;
 }
 
-/* Numbers for the frames of the chain that have none yet, from the root. Returns how many frames of the walk they are. */
+/* Numbers for the frames of the chain that have none yet, from the root. Returns how many frames of the walk they are.
+ */
 static enum found number_chain(struct pa_heap_thread *t, uint32_t *node, uint32_t *nr)
 {
 	const struct pa_memo *m = &t->memo;

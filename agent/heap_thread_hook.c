@@ -49,7 +49,8 @@ static struct place *claim_place(uint32_t pid, uint32_t tid)
 
 			if (with_memory && !places[i].memory)
 				break; /* they are filled from the front */
-			if ((seen == 0 || seen >> 32 != pid) && pa_claim_u64(&places[i].owner, seen, PA_OWNER(pid, tid)))
+			if ((seen == 0 || seen >> 32 != pid) &&
+			    pa_claim_u64(&places[i].owner, seen, PA_OWNER(pid, tid)))
 				return &places[i];
 		}
 	}
@@ -80,7 +81,7 @@ static struct pa_heap_thread *take_memory(uint32_t pid, uint32_t tid)
 
 static void set_bounds(struct pa_heap_thread *t)
 {
-	t->stack = pa_tls.block ? pa_tls.block->stack : (struct pa_stack_bounds){ 0, 0 };
+	t->stack = pa_tls.block ? pa_tls.block->stack : (struct pa_stack_bounds){0, 0};
 }
 
 /* Empty, as OWNER says to the collector. */
@@ -200,12 +201,11 @@ static bool may_wait(struct pa_heap_thread *t, enum pa_calm calm)
 	return true;
 }
 
-/* The reader falls behind: it gets the processor, and then time, the more of it the fuller the ring is. With two threads
- * whose events have to be put in order the reader may have all of the other's to play first, longer than one stall; and
- * once a second it writes.
- * Source: two threads at full speed on 2 processors that 16 other processes want: without yields 60 000 to 310 000 of 4
- * million events lost in two of three runs; with yields and one stall at the end 0 to 560 000 of 24 million where the
- * processors were ours. */
+/* The reader falls behind: it gets the processor, and then time, the more of it the fuller the ring is. With two
+ * threads whose events have to be put in order the reader may have all of the other's to play first, longer than one
+ * stall; and once a second it writes. Source: two threads at full speed on 2 processors that 16 other processes want:
+ * without yields 60 000 to 310 000 of 4 million events lost in two of three runs; with yields and one stall at the end
+ * 0 to 560 000 of 24 million where the processors were ours. */
 static void pace(struct pa_heap_thread *t, enum pa_calm calm)
 {
 	uint64_t behind;
@@ -298,8 +298,7 @@ void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child)
 	keep(t, false);
 	if (!is_child)
 		return;
-	pa_store_release(&places[t->place].owner,
-			 PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
+	pa_store_release(&places[t->place].owner, PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
 	lead_nowhere(&t->ring);
 	pa_tls.heap = NULL;
 }

@@ -1,5 +1,5 @@
-/* What exact heap mode keeps for a thread: its ring, the dictionary of its stacks, and its remembered walk. Some pages of
- * our own, taken at the thread's first event and given to another at its end. World: hook. */
+/* What exact heap mode keeps for a thread: its ring, the dictionary of its stacks, and its remembered walk. Some pages
+ * of our own, taken at the thread's first event and given to another at its end. World: hook. */
 #ifndef PA_AGENT_HEAP_THREAD_HOOK_H
 #define PA_AGENT_HEAP_THREAD_HOOK_H
 
@@ -18,9 +18,9 @@
 
 /* What is known of the stack an event came from, for the question whether the thread may wait (S15). */
 enum pa_calm {
-	PA_CALM,	/* plain frames from the caller to the root */
+	PA_CALM,        /* plain frames from the caller to the root */
 	PA_CALM_WALKED, /* see frames and info */
-	PA_CALM_ASK,	/* nothing: a walk will tell */
+	PA_CALM_ASK,    /* nothing: a walk will tell */
 };
 
 /* A word of the stack that the remembered walk read. */
@@ -29,24 +29,25 @@ struct pa_heap_slot {
 	uint64_t value;
 };
 
-#define PA_HEAP_SLOTS (2 * PA_HEAP_MEMO) /* a return address and a frame pointer per frame */
-#define PA_HEAP_ABREAST 4		 /* slots that are compared before the outcome is looked at */
+#define PA_HEAP_SLOTS   (2 * PA_HEAP_MEMO) /* a return address and a frame pointer per frame */
+#define PA_HEAP_ABREAST 4                  /* slots that are compared before the outcome is looked at */
 
-/* Invariant: for i in valid .. memo.capacity - 1, ids[i] is the node of the stack from memo.frames[i] to the root, in the
- * present epoch of the ring. slots[slot_of[i] ..] is what the steps from memo.frames[i] on read, in their order; slots[first_slot ..] is
- * all the walk from `leaf` read, all of it on the known stack. frames is what the last walk found, nr_frames of them. */
+/* Invariant: for i in valid .. memo.capacity - 1, ids[i] is the node of the stack from memo.frames[i] to the root, in
+ * the present epoch of the ring. slots[slot_of[i] ..] is what the steps from memo.frames[i] on read, in their order;
+ * slots[first_slot ..] is all the walk from `leaf` read, all of it on the known stack. frames is what the last walk
+ * found, nr_frames of them. */
 struct pa_heap_thread {
 	struct pa_heap_ring ring;
 	struct pa_caller leaf; /* of the walk that leaf_node stands for; pc 0: none */
 	uint64_t leaf_fp_mask; /* 0: its fp does not count */
 	uint32_t leaf_node;
-	uint32_t first_slot; /* multiple of PA_HEAP_ABREAST */
+	uint32_t first_slot;          /* multiple of PA_HEAP_ABREAST */
 	struct pa_stack_bounds stack; /* 0, 0: unknown */
-	bool figures_due; /* a TIME record was written */
+	bool figures_due;             /* a TIME record was written */
 	uint32_t valid;
 	uint32_t flushes; /* pa_rules_flushes when the epoch began */
 	struct pa_stackdict dict;
-	uint32_t place; /* of heap_thread_hook.c */
+	uint32_t place;     /* of heap_thread_hook.c */
 	enum pa_calm calm;  /* of the last walk */
 	uint32_t nr_frames; /* of the last walk; in frames only if it was of the general kind: PA_CALM_WALKED */
 	uint32_t nr_root;
@@ -61,8 +62,9 @@ struct pa_heap_thread {
 
 #define PA_HEAP_THREAD_BYTES ((offsetof(struct pa_heap_thread, memo) + PA_MEMO_BYTES(PA_HEAP_MEMO) + 4095) & ~4095ul)
 
-/* The calling thread's, ready for an event at *now (ticks), which has been read. Claims what is missing, writes TIME when
- * it is due. Errors: NULL: the event cannot be recorded, and has been counted.   Shapes: free: the event is a free. */
+/* The calling thread's, ready for an event at *now (ticks), which has been read. Claims what is missing, writes TIME
+ * when it is due. Errors: NULL: the event cannot be recorded, and has been counted.   Shapes: free: the event is a
+ * free. */
 struct pa_heap_thread *pa_heap_thread_ready_hook(uint64_t *now, bool free);
 
 static inline struct pa_heap_thread *pa_heap_thread_ready(uint64_t *now, bool free)
@@ -105,9 +107,9 @@ static inline uint32_t pa_heap_chain_frames(const struct pa_heap_thread *t)
  * False: a step read below its own frame, where the stack of a later walk may not reach any more. */
 bool pa_heap_chain_list_hook(struct pa_heap_thread *t, uint32_t same);
 
-/* Walks by cached rules of the plain kind to a frame of the remembered chain from which on nothing has changed, and puts
- * what it found in front of that. Most stacks of a program are its last one but for a few frames.
- * Shapes: flushes is pa_rules_flushes. False: that cannot be done, walk in general; a part of the chain may be gone. */
+/* Walks by cached rules of the plain kind to a frame of the remembered chain from which on nothing has changed, and
+ * puts what it found in front of that. Most stacks of a program are its last one but for a few frames. Shapes: flushes
+ * is pa_rules_flushes. False: that cannot be done, walk in general; a part of the chain may be gone. */
 bool pa_heap_chain_follow_hook(struct pa_heap_thread *t, const struct pa_caller *caller, uint32_t flushes);
 
 /* The node of the stack above a hook's caller, defined in the ring if it is new; heap_stack_hook.c.

@@ -1,5 +1,5 @@
-/* A short-lived helper with a descriptor table of its own (F3): what it opens and closes never shows in the host, not for
- * a moment. It is a thread of the process to the kernel, so that no child appears in wait() or in the CPU time of
+/* A short-lived helper with a descriptor table of its own (F3): what it opens and closes never shows in the host, not
+ * for a moment. It is a thread of the process to the kernel, so that no child appears in wait() or in the CPU time of
  * children, and the calling thread waits until it is gone. World: hook. */
 #ifndef PA_AGENT_HELPER_H
 #define PA_AGENT_HELPER_H

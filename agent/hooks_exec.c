@@ -1,7 +1,7 @@
 /* The exec family. The environment goes on as the host gave it, the agent in front of an LD_PRELOAD that the host made
- * anew. A program that could not load the agent gets one without it, so that no loader complains on the host's terminal;
- * so does one that a sanitizer's runtime would end because of the agent; and one that does not fit is tried again
- * without our words. A child of vfork comes here too: nothing process-wide is touched for it.
+ * anew. A program that could not load the agent gets one without it, so that no loader complains on the host's
+ * terminal; so does one that a sanitizer's runtime would end because of the agent; and one that does not fit is tried
+ * again without our words. A child of vfork comes here too: nothing process-wide is touched for it.
  *
  * Async-signal-safe where POSIX wants it: no lock, no allocation but the stack. World: hook. */
 #include <alloca.h>

@@ -12,12 +12,12 @@
 #include "agent/slots_sig.h"
 #include "agent/thread.h"
 
-#define PA_COLD __attribute__((noinline, noclone, cold))
+#define PA_COLD  __attribute__((noinline, noclone, cold))
 #define PA_ASIDE __attribute__((noinline, noclone)) /* as well, but not seldom: exact mode comes this way each time */
 #ifdef __clang__
 #undef PA_COLD
 #undef PA_ASIDE
-#define PA_COLD __attribute__((noinline, cold))
+#define PA_COLD  __attribute__((noinline, cold))
 #define PA_ASIDE __attribute__((noinline))
 #endif
 #define PA_LIKELY(x) __builtin_expect(!!(x), 1)

@@ -1,5 +1,5 @@
-/* libc's own profiler (programs built with -pg, profil): it takes SIGPROF and ITIMER_PROF inside libc, past the other hooks,
- * so we give way when it is called. World: hook. */
+/* libc's own profiler (programs built with -pg, profil): it takes SIGPROF and ITIMER_PROF inside libc, past the other
+ * hooks, so we give way when it is called. World: hook. */
 #include <signal.h>
 #include <sys/gmon.h>
 #include <sys/profil.h>

@@ -1,5 +1,6 @@
 /* RLIMIT_SIGPENDING: each of our timers takes one of the signals that the host may queue. A host that lowers the limit
- * gets its half first, so that its own timer_create is not refused afterwards (R28). RLIMIT_AS: rings nobody uses give way (R54). World: hook. */
+ * gets its half first, so that its own timer_create is not refused afterwards (R28). RLIMIT_AS: rings nobody uses give
+ * way (R54). World: hook. */
 #include <stdbool.h>
 #include <sys/resource.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* prctl and syscall: seccomp, and forks that bypass libc. A filter may forbid, with death, what the agent calls (S10), so
- * the agent is quiet before one takes effect, and stays so if the host's call fails. World: hook. */
+/* prctl and syscall: seccomp, and forks that bypass libc. A filter may forbid, with death, what the agent calls (S10),
+ * so the agent is quiet before one takes effect, and stays so if the host's call fails. World: hook. */
 #include "agent/hooks_seccomp.h"
 
 #include <errno.h>
@@ -72,7 +72,7 @@ static long forking_syscall(long number, long a, long b, long c, long d, long e)
 /* clone3 takes its arguments in memory, of which the kernel says whether it can be read. */
 static bool forks_by_args(unsigned long args, unsigned long size)
 {
-	struct pa_pages none = { 0, 0 };
+	struct pa_pages none = {0, 0};
 	struct clone_args copy;
 
 	if (size < sizeof(copy.flags) * 8 || !pa_probe_range_sig(&none, args, 64))

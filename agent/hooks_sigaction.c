@@ -69,7 +69,8 @@ static int shimmed_action(action_fn *real, int sig, const struct sigaction *act,
 		ret = real(sig, act, NULL);
 	} else if (keeps_default(act)) {
 		if (act)
-			pa_signal_virtual_set_hook(sig, (uint64_t)(unsigned)act->sa_flags, pa_sigset_get(&act->sa_mask));
+			pa_signal_virtual_set_hook(sig, (uint64_t)(unsigned)act->sa_flags,
+						   pa_sigset_get(&act->sa_mask));
 	} else {
 		pa_signal_surrender_hook(sig);
 		ret = real(sig, act, NULL);

@@ -1,5 +1,5 @@
-/* Every way to change a thread's mask but the ones that last as long as a wait. Our signal is never blocked in the kernel
- * by these; the host reads back what it set.
+/* Every way to change a thread's mask but the ones that last as long as a wait. Our signal is never blocked in the
+ * kernel by these; the host reads back what it set.
  *
  * sigsuspend, sigpause, ppoll, pselect and epoll_pwait are not here on purpose: a mask for the time of a wait needs no
  * filter, because a waiting thread uses no CPU time and so has no ticks, and what fell due is delivered when the wait

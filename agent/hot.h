@@ -1,6 +1,6 @@
-/* Where the handler's own words lie. Between two ticks the host has used every cache and TLB entry there is: what a tick
- * costs is how many pages it touches, so the small variables it reads stand together, away from the large tables, and
- * it calls nothing in libc (whose code, linkage and data would be four more). World: signal. */
+/* Where the handler's own words lie. Between two ticks the host has used every cache and TLB entry there is: what a
+ * tick costs is how many pages it touches, so the small variables it reads stand together, away from the large tables,
+ * and it calls nothing in libc (whose code, linkage and data would be four more). World: signal. */
 #ifndef PA_AGENT_HOT_H
 #define PA_AGENT_HOT_H
 

@@ -23,10 +23,10 @@
 #include "agent/timer_sig.h"
 #include "agent/walk_sig.h"
 
-#define RUN_SOCKET "/run/perfagent/collector.sock"
-#define USER_SOCKET "/perfagent/collector.sock"
-#define DEADLINE_MS 20		/* a default socket: whoever listens there must be quick */
-#define DEADLINE_PRIVATE_MS 1000 /* `record` waits for this very program: a busy machine may take its time */
+#define RUN_SOCKET           "/run/perfagent/collector.sock"
+#define USER_SOCKET          "/perfagent/collector.sock"
+#define DEADLINE_MS          20   /* a default socket: whoever listens there must be quick */
+#define DEADLINE_PRIVATE_MS  1000 /* `record` waits for this very program: a busy machine may take its time */
 #define MAIN_STACK_UNLIMITED (64ull << 20)
 
 static const char *env_get(char *const *env, const char *name)
@@ -43,13 +43,13 @@ static const char *env_get(char *const *env, const char *name)
 /* The main thread's stack: from what the kernel put at its top, above arguments and environment, down to its limit. */
 static struct pa_stack_bounds main_stack(void)
 {
-	struct rlimit limit = { .rlim_cur = RLIM_INFINITY };
+	struct rlimit limit = {.rlim_cur = RLIM_INFINITY};
 	uint64_t hi = getauxval(AT_RANDOM) & ~7ull;
 	uint64_t bytes;
 
 	pa_sys(SYS_prlimit64, 0, RLIMIT_STACK, NULL, &limit);
 	bytes = limit.rlim_cur == RLIM_INFINITY ? MAIN_STACK_UNLIMITED : limit.rlim_cur;
-	return (struct pa_stack_bounds){ .lo = hi > bytes ? hi - bytes : 4096, .hi = hi };
+	return (struct pa_stack_bounds){.lo = hi > bytes ? hi - bytes : 4096, .hi = hi};
 }
 
 /* Tries the sockets in their order; the first that is named by the environment is the only one. */
@@ -58,8 +58,7 @@ static int connect_session(char *const *env, uint32_t flags)
 	const char *named = env_get(env, "PERFAGENT_SOCKET");
 	const char *runtime = env_get(env, "XDG_RUNTIME_DIR");
 	struct pa_connect how = {
-		.path = named, .options = env_get(env, "PERFAGENT_OPTIONS"), .flags = flags, .deadline_ms = DEADLINE_MS
-	};
+	    .path = named, .options = env_get(env, "PERFAGENT_OPTIONS"), .flags = flags, .deadline_ms = DEADLINE_MS};
 	char path[108];
 
 	if (named) {

@@ -3,8 +3,8 @@
  * (return addresses and saved frame pointers, every one compared, S17), the rest of the stack is the same. That is one
  * or two loads of the stack and one line of this page a frame, in order, instead of a cold look-up in a large table.
  *
- * One page per thread for the handler, more for the hooks of exact heap mode. Only plain steps on the thread's own stack
- * are remembered; rules hold for a pc as long as no module goes away, so a chain holds for one value of
+ * One page per thread for the handler, more for the hooks of exact heap mode. Only plain steps on the thread's own
+ * stack are remembered; rules hold for a pc as long as no module goes away, so a chain holds for one value of
  * pa_rules_flushes. World: signal. */
 #ifndef PA_AGENT_MEMO_SIG_H
 #define PA_AGENT_MEMO_SIG_H
@@ -22,8 +22,8 @@ enum pa_memo_kind {
 
 /* A frame's state before the step to its caller, and where that step read: offsets from the caller's sp (the CFA), in
  * words; fp_at 0: the frame pointer stays.
- * Most code uses that register for anything else: its value counts only where this frame or one further up, that gets it
- * unchanged, has its CFA from it. Elsewhere it is not compared, and may be an old one. */
+ * Most code uses that register for anything else: its value counts only where this frame or one further up, that gets
+ * it unchanged, has its CFA from it. Elsewhere it is not compared, and may be an old one. */
 struct pa_memo_frame {
 	uint64_t pc;
 	uint64_t sp;
@@ -44,7 +44,7 @@ struct pa_memo {
 	uint32_t flushes;
 	uint32_t filled;
 	uint32_t at;
-	bool lost; /* no room for this walk's frames: it leaves no chain */
+	bool lost;         /* no room for this walk's frames: it leaves no chain */
 	uint32_t capacity; /* 0 in new memory: PA_MEMO_FRAMES */
 	uint8_t pad[40];
 	struct pa_memo_frame frames[];
@@ -94,7 +94,8 @@ static inline bool pa_memo_meets(struct pa_memo *m, uint64_t pc, uint64_t sp, ui
 	return m->at < m->capacity && f->sp == sp && f->pc == pc && (f->fp == fp || !f->needs_fp);
 }
 
-/* The old walk ended with the chain: its entries stay where they are, the new ones go in front of them. World: signal. */
+/* The old walk ended with the chain: its entries stay where they are, the new ones go in front of them. World: signal.
+ */
 static inline void pa_memo_join(struct pa_memo *m, uint32_t meets)
 {
 	if (m->lost)
@@ -151,8 +152,8 @@ static inline size_t pa_memo_replay(struct pa_memo *m, uint64_t *frames, size_t 
 		fp_at = next->sp + (uint64_t)(int64_t)f->fp_at * 8;
 		if (ra_at < lo || ra_at >= hi || *(const uint64_t *)(uintptr_t)ra_at != next->pc)
 			break;
-		if (f->fp_at && (fp_at < lo || fp_at >= hi ||
-				 (next->needs_fp && *(const uint64_t *)(uintptr_t)fp_at != next->fp)))
+		if (f->fp_at &&
+		    (fp_at < lo || fp_at >= hi || (next->needs_fp && *(const uint64_t *)(uintptr_t)fp_at != next->fp)))
 			break;
 		frames[n++] = f->pc;
 		at++;

@@ -16,7 +16,7 @@ _Atomic(void *) pa_real_table[PA_REAL_NR] PA_HOT;
 
 static const char *const names[PA_REAL_NR] = {
 #define X(name) [PA_REAL_##name] = #name,
-	PA_REAL_ROWS(X)
+    PA_REAL_ROWS(X)
 #undef X
 };
 

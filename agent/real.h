@@ -84,7 +84,7 @@ enum pa_real_name {
 #define X(name) PA_REAL_##name,
 	PA_REAL_ROWS(X)
 #undef X
-	PA_REAL_NR
+	    PA_REAL_NR
 };
 
 extern _Atomic(void *) pa_real_table[PA_REAL_NR] PA_NEAR;

@@ -42,7 +42,7 @@ int pa_reference_init(const char *wanted)
 	typedef void *dlsym_fn(void *, const char *);
 	dlopen_fn *open = (dlopen_fn *)pa_real_lookup("dlopen");
 	dlsym_fn *sym = (dlsym_fn *)pa_real_lookup("dlsym");
-	enum pa_unwinder mode = strcmp(wanted, "compare") == 0	   ? PA_UNWINDER_COMPARE
+	enum pa_unwinder mode = strcmp(wanted, "compare") == 0     ? PA_UNWINDER_COMPARE
 				: strcmp(wanted, "libunwind") == 0 ? PA_UNWINDER_REFERENCE
 								   : PA_UNWINDER_OWN;
 	char path[512];

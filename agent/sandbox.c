@@ -39,7 +39,7 @@ static int try_calls(void *arg)
 	pa_sys(SYS_mremap, 0, 0, 0, 0);
 	pa_sys(SYS_madvise, 0, 0, 0);
 	pa_sys(SYS_munmap, 0, 0);
-	pa_sys(SYS_prctl, PR_GET_NAME, &(char[16]){ 0 });
+	pa_sys(SYS_prctl, PR_GET_NAME, &(char[16]){0});
 	pa_sys(SYS_sched_yield);
 	pa_sys(SYS_gettid);
 	pa_sys(SYS_nanosleep, &never.it_value, NULL);

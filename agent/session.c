@@ -18,7 +18,7 @@
 
 /* On a page of its own; all zero in a child that nobody has adopted yet. */
 struct own {
-	_Atomic uint32_t pid;	   /* the process this state belongs to */
+	_Atomic uint32_t pid;      /* the process this state belongs to */
 	_Atomic uint32_t adopting; /* one thread of the child does it */
 };
 
@@ -68,8 +68,7 @@ bool pa_session_sampling_sig(void)
 {
 	struct pa_control *control = pa_mapping.control;
 
-	return control && !pa_load_relaxed(&quiet) &&
-	       pa_load_relaxed(&control->state) == PA_SESSION_SAMPLING;
+	return control && !pa_load_relaxed(&quiet) && pa_load_relaxed(&control->state) == PA_SESSION_SAMPLING;
 }
 
 void pa_session_quiet_hook(void)

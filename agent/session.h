@@ -25,8 +25,8 @@ struct pa_connect {
 int pa_session_connect(const struct pa_connect *how);
 
 /* Whether this process is the one the session state was made for: false in a vfork/CLONE_VM child (getpid differs) and
- * in a forked child that has not been adopted yet, and everywhere once the session is quiet. One getpid system call: for
- * hooks that write process-wide state. World: hook. */
+ * in a forked child that has not been adopted yet, and everywhere once the session is quiet. One getpid system call:
+ * for hooks that write process-wide state. World: hook. */
 bool pa_session_is_mine_hook(void);
 
 /* True when a forked child runs without its own session state yet (WIPEONFORK page zero); adopts it.  World: hook. */

@@ -2,11 +2,11 @@
 #include "agent/sigmask_hook.h"
 
 #define RT_FIRST 34 /* libc keeps 32 and 33 and takes them out of full sets */
-#define RT_LAST 64
+#define RT_LAST  64
 
 struct pa_sigmask_plan pa_sigmask_plan_hook(int how, uint64_t set, uint64_t filtered, uint64_t belief, bool pinned)
 {
-	struct pa_sigmask_plan plan = { .kernel = set, .belief = belief };
+	struct pa_sigmask_plan plan = {.kernel = set, .belief = belief};
 
 	switch (how) {
 	case SIG_BLOCK:

@@ -1,5 +1,5 @@
-/* Arithmetic of virtual signal masks: what goes to the kernel and what the host believes. Pure functions on words in the
- * kernel's format (bit n-1 is signal n). World: hook. */
+/* Arithmetic of virtual signal masks: what goes to the kernel and what the host believes. Pure functions on words in
+ * the kernel's format (bit n-1 is signal n). World: hook. */
 #ifndef PA_AGENT_SIGMASK_HOOK_H
 #define PA_AGENT_SIGMASK_HOOK_H
 

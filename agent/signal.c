@@ -9,11 +9,12 @@
 #include "agent/sysdep.h"
 #include "agent/thread.h"
 
-#define state pa_signal_state
+#define state              pa_signal_state
 #define KERNEL_SA_RESTORER 0x04000000u /* not in libc's headers */
 
-/* libc's trampoline behind a handler is one that debuggers and unwinders know; ours would be another. The C library shows
- * it after an action was installed through it: SIGURG, which does nothing by default, is set to SIG_DFL as it is. */
+/* libc's trampoline behind a handler is one that debuggers and unwinders know; ours would be another. The C library
+ * shows it after an action was installed through it: SIGURG, which does nothing by default, is set to SIG_DFL as it is.
+ */
 static void learn_restorer(void)
 {
 	struct pa_kernel_action before, after;

@@ -5,9 +5,9 @@
  *
  *   current   the signal of the ticks; one or none
  *   filtered  current and the spare real-time signal the ticks would move to. Never blocked in the kernel through a
- *             hook, so that a move finds them deliverable on every thread; what the host believes is in pa_tls.host_blocks
- *   shimmed   our handler is installed, the host believes in SIG_DFL. filtered is a part of it; a signal the host waits
- *             for without a handler is shimmed and no longer filtered
+ *             hook, so that a move finds them deliverable on every thread; what the host believes is in
+ * pa_tls.host_blocks shimmed   our handler is installed, the host believes in SIG_DFL. filtered is a part of it; a
+ * signal the host waits for without a handler is shimmed and no longer filtered
  *
  * A belief in host_blocks whose signal is not filtered any more is overdue: the next mask call makes it true.
  * World: see each function. Files: signal.c, signal_sig.c, signal_hook.c, signal_move_sig.c. */
@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #define PA_SIGNAL_BIT(sig) (UINT64_C(1) << ((sig)-1))
-#define PA_SIGNAL_MAX 64
+#define PA_SIGNAL_MAX      64
 
 /* What the kernel takes and gives in rt_sigaction; the same layout on x86-64 and aarch64. */
 struct pa_kernel_action {
@@ -60,8 +60,9 @@ void pa_signal_handler_mask_hook(uint64_t mask);
  * there is none. The shim stays. Safe to be called by several threads at once; one does the work. World: hook. */
 void pa_signal_yield_hook(int sig);
 
-/* The same for a host that is about to install a handler or SIG_IGN: after it nothing of ours is pending for `sig`, this
- * thread's mask for it is the real one, and the host's action can be installed as it is, over our handler. World: hook. */
+/* The same for a host that is about to install a handler or SIG_IGN: after it nothing of ours is pending for `sig`,
+ * this thread's mask for it is the real one, and the host's action can be installed as it is, over our handler. World:
+ * hook. */
 void pa_signal_surrender_hook(int sig);
 
 /* Nothing of ours is wanted any more (seccomp): the host's masks and actions pass as they are. World: hook. */
@@ -96,16 +97,16 @@ uint64_t pa_signal_settle_hook(void);
 /* A child by vfork runs on its parent's TLS. Once it changes its mask, that mask is passed to the kernel as it is and
  * host_blocks stays the parent's. True in such a child. World: hook. */
 bool pa_signal_mask_child_hook(void);
-/* Makes this process (a vfork child, see pa_session_is_mine_hook) such a child: its mask becomes the one the host believes
- * in. World: hook. */
+/* Makes this process (a vfork child, see pa_session_is_mine_hook) such a child: its mask becomes the one the host
+ * believes in. World: hook. */
 void pa_signal_mask_child_enter_hook(void);
 
 /* What the host set last for a shimmed signal: SIG_DFL with its flags and mask, as the kernel would give them back. */
 void pa_signal_virtual_get_hook(int sig, struct pa_kernel_action *action);
 void pa_signal_virtual_set_hook(int sig, uint64_t flags, uint64_t mask);
 
-/* The host's handlers on alternate stacks have the filtered signals in their sa_mask (F4): remembers that the action the
- * host installs for `sig` got `bits` more than it asked for; returns what the one before had got. World: hook. */
+/* The host's handlers on alternate stacks have the filtered signals in their sa_mask (F4): remembers that the action
+ * the host installs for `sig` got `bits` more than it asked for; returns what the one before had got. World: hook. */
 uint64_t pa_signal_added_swap_hook(int sig, uint64_t bits);
 uint64_t pa_signal_added_hook(int sig);
 /* Whether this thread runs on an alternate stack where a tick must not nest. World: hook. */
@@ -119,8 +120,8 @@ void pa_signal_altstack_hook(uint64_t bytes);
 void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context);
 
 /* Our handler was called for a signal that is no tick of ours: what happens is what would happen without us. The host
- * believes in SIG_DFL: the process dies of the signal, or, where the host believes it has the signal blocked, it becomes
- * pending and blocked for real, and the ticks move. context is the handler's third argument. World: signal. */
+ * believes in SIG_DFL: the process dies of the signal, or, where the host believes it has the signal blocked, it
+ * becomes pending and blocked for real, and the ticks move. context is the handler's third argument. World: signal. */
 void pa_signal_foreign_sig(int sig, siginfo_t *info, void *context);
 
 /* In each tick: an overdue belief of this thread becomes true when the handler returns. World: signal. */

@@ -9,11 +9,11 @@
 #include "agent/sysdep.h"
 #include "agent/thread.h"
 
-#define state pa_signal_state
-#define YIELD_TRIES 50		     /* milliseconds another thread may take to move the timers */
-#define HANDLER_BYTES 4096	     /* what our handler needs beside the kernel's frame */
-#define PA_AT_MINSIGSTKSZ 51	     /* newer than the oldest libc whose headers may be in use */
-#define FRAME_BYTES_UNKNOWN 4096     /* AVX-512 frames take 3.4 KiB */
+#define state               pa_signal_state
+#define YIELD_TRIES         50   /* milliseconds another thread may take to move the timers */
+#define HANDLER_BYTES       4096 /* what our handler needs beside the kernel's frame */
+#define PA_AT_MINSIGSTKSZ   51   /* newer than the oldest libc whose headers may be in use */
+#define FRAME_BYTES_UNKNOWN 4096 /* AVX-512 frames take 3.4 KiB */
 
 /* Signals this thread holds back around a fork: nobody's belief. */
 static __thread uint64_t held __attribute__((tls_model("initial-exec")));

@@ -1,5 +1,5 @@
-/* Moving the ticks to another signal, and signals of the host's that reach our handler: words by compare-and-swap and raw
- * system calls. World: signal. */
+/* Moving the ticks to another signal, and signals of the host's that reach our handler: words by compare-and-swap and
+ * raw system calls. World: signal. */
 #include <string.h>
 #include <time.h>
 #include <ucontext.h>
@@ -13,7 +13,7 @@
 
 static bool claim_moving(unsigned tries)
 {
-	struct timespec ms = { .tv_nsec = 1000000 };
+	struct timespec ms = {.tv_nsec = 1000000};
 
 	while (!pa_claim_u32(&state.moving, 0, 1)) {
 		if (tries-- == 0)
@@ -23,8 +23,8 @@ static bool claim_moving(unsigned tries)
 	return true;
 }
 
-/* Old ticks that wait on other threads would be taken for the host's own: ignoring a signal discards them. The host's are
- * hardly among them, because it could not block the signal so far. */
+/* Old ticks that wait on other threads would be taken for the host's own: ignoring a signal discards them. The host's
+ * are hardly among them, because it could not block the signal so far. */
 static void flush(int sig)
 {
 	struct pa_kernel_action ours, ignore;

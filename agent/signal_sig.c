@@ -17,9 +17,9 @@ struct pa_signal_state pa_signal_state PA_HOT;
 	 PA_SIGNAL_BIT(SIGTRAP) | PA_SIGNAL_BIT(SIGSYS) | PA_SIGNAL_BIT(SIGABRT))
 
 /* glibc and its applications use the topmost few and the first */
-#define RT_KEEP_TOP 3
+#define RT_KEEP_TOP    3
 #define RT_KEEP_BOTTOM 1
-#define PA_SIGRTMIN 34 /* as glibc's SIGRTMIN: it keeps 32 and 33 */
+#define PA_SIGRTMIN    34 /* as glibc's SIGRTMIN: it keeps 32 and 33 */
 
 int pa_signal_current_sig(void)
 {
@@ -98,7 +98,8 @@ int pa_signal_pick_sig(int not_this)
 	return 0;
 }
 
-/* The sa_mask of one of the host's handlers on alternate stacks gets the filtered signals, and loses what it got before. */
+/* The sa_mask of one of the host's handlers on alternate stacks gets the filtered signals, and loses what it got
+ * before. */
 static void follow_mask(int sig, uint64_t filtered)
 {
 	uint64_t added = pa_load_relaxed(&state.added[sig]);

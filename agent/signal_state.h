@@ -7,18 +7,20 @@
 #include "common/atomics.h"
 
 struct pa_signal_state {
-	_Atomic uint32_t moving;   /* claim: one thread moves ticks or picks signals */
-	_Atomic uint32_t chosen;   /* pa_signal_install has run */
-	_Atomic int current;	   /* signal of the ticks, 0: none */
-	_Atomic int realtime;	   /* the spare, or the current one when that is a real-time signal; 0: none */
+	_Atomic uint32_t moving; /* claim: one thread moves ticks or picks signals */
+	_Atomic uint32_t chosen; /* pa_signal_install has run */
+	_Atomic int current;     /* signal of the ticks, 0: none */
+	_Atomic int realtime;    /* the spare, or the current one when that is a real-time signal; 0: none */
 	_Atomic uint64_t filtered;
 	_Atomic uint64_t shimmed;
 	_Atomic bool retired;
-	_Atomic bool onstack;	   /* our action has SA_ONSTACK */
-	_Atomic bool host_blocks; /* some handler of the host runs with our signal blocked; set by any thread, never cleared */
-	_Atomic bool host_onstack; /* some handler of the host runs on alternate stacks; set by any thread, never cleared */
-	_Atomic uint64_t restorer; /* libc's, for our own rt_sigaction calls; 0 where there is none */
-	_Atomic uint64_t libc_flags; /* SA_RESTORER where libc sets it */
+	_Atomic bool onstack; /* our action has SA_ONSTACK */
+	_Atomic bool
+	    host_blocks; /* some handler of the host runs with our signal blocked; set by any thread, never cleared */
+	_Atomic bool
+	    host_onstack; /* some handler of the host runs on alternate stacks; set by any thread, never cleared */
+	_Atomic uint64_t restorer;       /* libc's, for our own rt_sigaction calls; 0 where there is none */
+	_Atomic uint64_t libc_flags;     /* SA_RESTORER where libc sets it */
 	_Atomic uint64_t small_altstack; /* the smallest alternate stack seen, 0: none; any thread */
 	/* [0] SIGPROF, [1] realtime: what the host set with SIG_DFL; any thread */
 	_Atomic uint64_t virtual_flags[2];

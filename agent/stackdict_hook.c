@@ -34,7 +34,7 @@ uint32_t pa_stackdict_put_hook(struct pa_stackdict *d, uint32_t parent, uint64_t
 {
 	uint32_t id = ++d->nr;
 
-	d->nodes[id] = (struct pa_stackdict_node){ .frame = frame, .parent = parent };
+	d->nodes[id] = (struct pa_stackdict_node){.frame = frame, .parent = parent};
 	d->nodes[parent].child = id;
 	enter(d, id);
 	return id;

@@ -1,8 +1,8 @@
-/* A thread's dictionary of stacks: (parent, return address) -> id, 1, 2, ... in the order of definition. Nodes lie in that
- * order, so that the frames of a stack lie side by side, and each remembers which child was asked for last: a stack that
- * comes again is found along its nodes, without the table. That is of their ids, by open addressing. All of it doubles
- * together; forgetting everything costs nothing, because the table holds numbers of the whole sequence and older ones
- * count as free. Callers: heap_stack_hook.c. World: hook. */
+/* A thread's dictionary of stacks: (parent, return address) -> id, 1, 2, ... in the order of definition. Nodes lie in
+ * that order, so that the frames of a stack lie side by side, and each remembers which child was asked for last: a
+ * stack that comes again is found along its nodes, without the table. That is of their ids, by open addressing. All of
+ * it doubles together; forgetting everything costs nothing, because the table holds numbers of the whole sequence and
+ * older ones count as free. Callers: heap_stack_hook.c. World: hook. */
 #ifndef PA_AGENT_STACKDICT_HOOK_H
 #define PA_AGENT_STACKDICT_HOOK_H
 
@@ -21,16 +21,16 @@ struct pa_stackdict_node {
 	uint32_t child; /* the last one asked for or defined; 0: none */
 };
 
-/* Invariant: nr < slots / 2; nodes[0 .. nr], 0 being the root's parent, and table[0 .. slots) in one mapping; slots is a
- * power of two. A number in the table is base + id; one that is not above base is free. No memory: slots is 0. */
+/* Invariant: nr < slots / 2; nodes[0 .. nr], 0 being the root's parent, and table[0 .. slots) in one mapping; slots is
+ * a power of two. A number in the table is base + id; one that is not above base is free. No memory: slots is 0. */
 struct pa_stackdict {
 	struct pa_stackdict_node *nodes;
 	uint32_t *table;
 	uint32_t slots;
 	uint32_t base;
-	uint32_t nr;		/* ids in use: 1..nr */
-	_Atomic uint64_t *home; /* NULL, or where the address stands as well, with log2(slots) in its low bits: in memory
-				 * that a forked child still has */
+	uint32_t nr;            /* ids in use: 1..nr */
+	_Atomic uint64_t *home; /* NULL, or where the address stands as well, with log2(slots) in its low bits: in
+				 * memory that a forked child still has */
 };
 
 static inline size_t pa_stackdict_bytes(uint32_t slots)
@@ -44,8 +44,7 @@ static inline struct pa_stackdict pa_stackdict_in(void *memory, uint32_t slots, 
 	struct pa_stackdict_node *nodes = memory;
 
 	return (struct pa_stackdict){
-		.nodes = nodes, .table = (uint32_t *)(void *)(nodes + slots / 2), .slots = slots, .home = home
-	};
+	    .nodes = nodes, .table = (uint32_t *)(void *)(nodes + slots / 2), .slots = slots, .home = home};
 }
 
 /* That of a home, as a child finds it; without memory where there is none. */
@@ -54,7 +53,7 @@ static inline struct pa_stackdict pa_stackdict_at(_Atomic uint64_t *home)
 	uint64_t word = pa_load_relaxed(home);
 
 	if (!word)
-		return (struct pa_stackdict){ .home = home };
+		return (struct pa_stackdict){.home = home};
 	return pa_stackdict_in((void *)(uintptr_t)(word & ~UINT64_C(4095)), UINT32_C(1) << (word & 63), home);
 }
 
@@ -87,7 +86,8 @@ static inline bool pa_stackdict_full(const struct pa_stackdict *d)
 /* Defines what pa_stackdict_get did not find. Shapes: not full. Returns the id, the new nr. */
 uint32_t pa_stackdict_put_hook(struct pa_stackdict *d, uint32_t parent, uint64_t frame);
 
-/* Takes memory, or twice as much; ids stay. Returns false at the limit, or where there is no memory: all is as it was. */
+/* Takes memory, or twice as much; ids stay. Returns false at the limit, or where there is no memory: all is as it was.
+ */
 bool pa_stackdict_grow_hook(struct pa_stackdict *d);
 
 /* Forgets everything; ids begin at 1 again. */

@@ -21,25 +21,25 @@ enum pa_block_state {
 #define PA_ROOT_FRAMES 31
 
 struct pa_block {
-	_Atomic uint32_t state;	  /* enum pa_block_state, by compare-and-swap; first: the rest is zeroed when taken */
+	_Atomic uint32_t state;   /* enum pa_block_state, by compare-and-swap; first: the rest is zeroed when taken */
 	_Atomic int32_t timer_id; /* kernel timer id, -1: none. The handler ignores signals of any other timer */
-	uint32_t pid;		  /* process and thread it belongs to, as the target counts */
+	uint32_t pid;             /* process and thread it belongs to, as the target counts */
 	uint32_t tid;
 	uint32_t timer_signal;
-	bool raw;		  /* armed from the collector's list: nobody will tell us of its end */
-	bool announced;		  /* THREAD_START written into its slot */
+	bool raw;       /* armed from the collector's list: nobody will tell us of its end */
+	bool announced; /* THREAD_START written into its slot */
 	bool has_slot;
-	bool tick_running;	  /* the handler is at work for this block: a second tick would nest */
+	bool tick_running; /* the handler is at work for this block: a second tick would nest */
 	uint32_t slot;
 	uint32_t nr_root;
-	uint32_t last_self_ns;	  /* how long the handler took last time; travels in the next sample */
+	uint32_t last_self_ns; /* how long the handler took last time; travels in the next sample */
 	uint64_t period_ns;
-	uint64_t first_ns;	  /* random phase, uniform in (0, period] */
-	uint64_t armed_cpu_ns;	  /* CPU clock when armed; written by the arming thread before the timer runs */
-	uint64_t delivered;	  /* periods delivered so far (weights); handler only */
+	uint64_t first_ns;     /* random phase, uniform in (0, period] */
+	uint64_t armed_cpu_ns; /* CPU clock when armed; written by the arming thread before the timer runs */
+	uint64_t delivered;    /* periods delivered so far (weights); handler only */
 	uint64_t start_routine;
-	void *start_arg;	  /* for the wrapper of pthread_create, between parent and child */
-	bool inherit_blocks[2];	  /* the creator's pa_tls.host_blocks */
+	void *start_arg;        /* for the wrapper of pthread_create, between parent and child */
+	bool inherit_blocks[2]; /* the creator's pa_tls.host_blocks */
 	struct pa_stack_bounds stack;
 	struct pa_ring_producer *signal_out; /* counters of the slot, NULL until it has one */
 	struct pa_ring signal_ring;
@@ -51,22 +51,22 @@ struct pa_block {
 
 /* The words of a thread that hooks test. At most 256 bytes of initial-exec TLS in all. */
 struct pa_tls {
-	struct pa_block *block;	    /* NULL: this thread has none (yet) */
-	uint32_t in_hook;	    /* depth: a hook that finds it non-zero passes through */
-	bool host_blocks[2];	    /* the host believes it has blocked: [0] SIGPROF, [1] our real-time signal */
-	bool filtered_ever;	    /* any of the above was ever true on this thread */
-	uint64_t random;	    /* xorshift state, seeded at first use */
-	uint64_t heap_left;	    /* sampled heap: bytes up to the next sample, its own included; 0: not drawn yet */
-	uint64_t heap_mean;	    /* the mean of that draw */
-	uint64_t hook_fp;	    /* where the outermost hook at work has its frame, */
-	uint64_t hook_ra;	    /* and its return address, the word after that */
+	struct pa_block *block;      /* NULL: this thread has none (yet) */
+	uint32_t in_hook;            /* depth: a hook that finds it non-zero passes through */
+	bool host_blocks[2];         /* the host believes it has blocked: [0] SIGPROF, [1] our real-time signal */
+	bool filtered_ever;          /* any of the above was ever true on this thread */
+	uint64_t random;             /* xorshift state, seeded at first use */
+	uint64_t heap_left;          /* sampled heap: bytes up to the next sample, its own included; 0: not drawn yet */
+	uint64_t heap_mean;          /* the mean of that draw */
+	uint64_t hook_fp;            /* where the outermost hook at work has its frame, */
+	uint64_t hook_ra;            /* and its return address, the word after that */
 	struct pa_heap_thread *heap; /* exact heap: ring, clock, dictionary, remembered walk (heap_exact_hook.c) */
 };
 
 extern __thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
-/* A hook begins what pa_tls.in_hook is held for, and takes from that again by itself, in the same function. Noted twice: a
- * handler's hook may come in between. */
+/* A hook begins what pa_tls.in_hook is held for, and takes from that again by itself, in the same function. Noted
+ * twice: a handler's hook may come in between. */
 static inline __attribute__((always_inline)) void pa_hook_begin(uint32_t by)
 {
 	const uint64_t *frame = __builtin_frame_address(0);

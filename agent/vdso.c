@@ -10,12 +10,12 @@
 #include "agent/arch/arch.h"
 
 struct tables {
-	const ElfW(Sym) *symbols;
+	const ElfW(Sym) * symbols;
 	const char *strings;
 	const uint32_t *hash; /* DT_HASH: [1] is the number of symbols */
 };
 
-static bool find_tables(const ElfW(Ehdr) *elf, uintptr_t *bias, struct tables *t)
+static bool find_tables(const ElfW(Ehdr) * elf, uintptr_t *bias, struct tables *t)
 {
 	const ElfW(Phdr) *ph = (const ElfW(Phdr) *)((uintptr_t)elf + elf->e_phoff);
 	const ElfW(Dyn) *dyn = NULL;
@@ -42,7 +42,7 @@ static bool find_tables(const ElfW(Ehdr) *elf, uintptr_t *bias, struct tables *t
 pa_clock_fn *pa_vdso_clock(void)
 {
 	const ElfW(Ehdr) *elf = (const ElfW(Ehdr) *)getauxval(AT_SYSINFO_EHDR);
-	struct tables t = { 0 };
+	struct tables t = {0};
 	uintptr_t bias = 0;
 
 	if (!elf || !find_tables(elf, &bias, &t))

@@ -184,10 +184,10 @@ static inline int step(struct pa_walk *w, uint64_t *frame)
 	return step_rule(w, &rule);
 }
 
-static inline void note_simple(struct pa_memo *memo, uint64_t pc, uint64_t sp, uint64_t fp, uint64_t cfa, uint64_t ra_at,
-			       uint64_t fp_at, bool by_fp)
+static inline void note_simple(struct pa_memo *memo, uint64_t pc, uint64_t sp, uint64_t fp, uint64_t cfa,
+			       uint64_t ra_at, uint64_t fp_at, bool by_fp)
 {
-	struct pa_memo_frame frame = { .pc = pc, .sp = sp, .fp = fp, .by_fp = by_fp };
+	struct pa_memo_frame frame = {.pc = pc, .sp = sp, .fp = fp, .by_fp = by_fp};
 	int64_t ra_off = (int64_t)(ra_at - cfa) / 8, fp_off = fp_at ? (int64_t)(fp_at - cfa) / 8 : 0;
 
 	frame.ra_at = (int16_t)ra_off;
@@ -202,7 +202,8 @@ static inline void note_simple(struct pa_memo *memo, uint64_t pc, uint64_t sp, u
  * read: of the known stack, or of the pages of a foreign one that were asked for. Goes on as far as that holds and
  * checks what step() checks; whatever does not hold is left to step(). Out of line: its variables would lie on the
  * interrupted thread's stack below those of the tables' reader. */
-static PA_RAW_READ __attribute__((noinline)) size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_t n, size_t max)
+static PA_RAW_READ __attribute__((noinline)) size_t walk_simple(struct pa_walk *w, uint64_t *frames, size_t n,
+								size_t max)
 {
 	struct pa_memo *memo = w->memo;
 	const uint64_t lo = w->free_hi ? w->free_lo : w->pages.lo, generation = w->rules.generation;
@@ -300,7 +301,7 @@ static bool ends_by_rule(const struct pa_walk *w)
 /* What of this walk the next one may rely on. */
 static void remember(const struct pa_walk *w, struct pa_memo *memo, int stop)
 {
-	struct pa_memo_frame last = { .pc = w->pc, .sp = w->sp, .fp = w->fp, .kind = PA_MEMO_END };
+	struct pa_memo_frame last = {.pc = w->pc, .sp = w->sp, .fp = w->fp, .kind = PA_MEMO_END};
 
 	if (w->ended)
 		return; /* the memo has joined the two */

@@ -30,7 +30,7 @@ struct pa_track {
 	uint16_t left;  /* steps until it has been used; 0: nothing is followed */
 	uint8_t wanted; /* 1 + the register that a rule asked for in vain; 0: none */
 	uint8_t reg;
-	uint8_t how;	/* enum pa_rule_how; at is an address for PA_HOW_SP */
+	uint8_t how; /* enum pa_rule_how; at is an address for PA_HOW_SP */
 	uint8_t passes;
 	bool known;
 };
@@ -87,8 +87,8 @@ int pa_walk_step_signal_sig(struct pa_walk *w);
 int pa_walk_step_guess_sig(struct pa_walk *w, int otherwise);
 
 /* Following a register; walk_track_sig.c. The CFA of some frames is in a register that their callees may have saved and
- * changed: the lazy-binding trampolines of ld.so keep the caller's sp in rbx. Seldom needed, so nothing of it is kept on
- * the way up: the walk starts anew from the last interrupted frame, and looks in each frame's row where the register
+ * changed: the lazy-binding trampolines of ld.so keep the caller's sp in rbx. Seldom needed, so nothing of it is kept
+ * on the way up: the walk starts anew from the last interrupted frame, and looks in each frame's row where the register
  * went. */
 
 /* The walk stopped at a rule whose register nobody knew: whether it goes back to the interrupted frame, *nr with it. */

@@ -299,8 +299,8 @@ static void visit_slot(void *arg, uint32_t slot)
 		d->nr_entries++;
 	read_counters(d, &e->from, true);
 	read_counters(d, &e->from, false);
-	/* all of an ended thread's records are out: the slot is free, unless another thread took it meanwhile, or has come
-	 * and gone: then the next pass reads what it left */
+	/* all of an ended thread's records are out: the slot is free, unless another thread took it meanwhile, or has
+	 * come and gone: then the next pass reads what it left */
 	if (!(uint32_t)owner && !in->signal.bad && !in->hook.bad &&
 	    (!owner || pa_claim_u64(&shared->signal_in.owner, owner, 0)) &&
 	    pa_load_acquire(&shared->signal.head) == in->signal.tail &&

@@ -145,7 +145,7 @@ void pa_heaps_look(struct pa_recording_session *rs); /* before the other rings a
 void pa_heaps_play(struct pa_recording_session *rs, struct pa_drain_result *result); /* ... and after */
 void pa_heaps_flush(struct pa_recording_session *rs);                                /* once a second */
 void pa_heaps_losses(struct pa_recording_session *rs);                               /* reads the control page */
-void pa_heaps_hook_lost(struct pa_process *p, uint64_t records); /* of a hook ring */
+void pa_heaps_hook_lost(struct pa_process *p, uint64_t records);                     /* of a hook ring */
 void pa_heaps_thread_ended(struct pa_process *p, const struct pa_thread *t);
 void pa_heaps_on_sample(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);

@@ -263,7 +263,8 @@ static void describe(const struct pa_note *note, char *text, size_t size)
 		snprintf(text, size,
 			 "it ran a program that cannot be recorded: AddressSanitizer's library must come first there");
 	else if (note->code == PA_NOTE_EXEC_DROPPED && note->a == 4)
-		snprintf(text, size, "it ran a program without the agent: with an environment that it had cleared of it");
+		snprintf(text, size,
+			 "it ran a program without the agent: with an environment that it had cleared of it");
 	else if (note->code == PA_NOTE_EXEC_DROPPED)
 		snprintf(text, size, "it ran a program that cannot be recorded: %s (%lu-bit ELF, machine %lu)",
 			 note->a == 1 ? "for another machine" : "statically linked, or for another loader",

@@ -91,7 +91,7 @@ struct pa_store_heap_delta {
 	uint64_t freed;     /* bytes */
 	uint64_t temporary; /* of the frees: the very next heap call of the thread that allocated; exact mode only */
 	uint64_t temporary_bytes;
-	uint64_t samples;   /* sampled mode: allocations that were hit; exact: 0 */
+	uint64_t samples; /* sampled mode: allocations that were hit; exact: 0 */
 	/* sampled mode: what these add to the variance of bytes and (frees) of freed, bytes^2; exact: 0 */
 	double var_bytes;
 	double var_freed;

@@ -12,7 +12,7 @@
 
 #define EARLY_COMMIT (UINT64_C(8) << 20) /* bytes of rows that are not left waiting for the second to end */
 /* So many that the writer is waited for: rows that find no room would be lost, though the disk has some. */
-#define LATE_COMMIT  (UINT64_C(24) << 20)
+#define LATE_COMMIT (UINT64_C(24) << 20)
 
 int pa_store_error(int rc)
 {

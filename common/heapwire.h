@@ -11,9 +11,8 @@
  * has read the clock and then all heads has seen everything that an event up to that clock can depend on.
  *
  * The dictionary. A stack is a node: a return address on a parent node; 0 is the empty stack, the root's parent. NODE
- * defines the next id (1, 2, ...) of this ring before its first use; EPOCH forgets all of them. A node that found no room
- * was not defined.
- * World: signal. docs/WIRE.md has the same as tables. */
+ * defines the next id (1, 2, ...) of this ring before its first use; EPOCH forgets all of them. A node that found no
+ * room was not defined. World: signal. docs/WIRE.md has the same as tables. */
 #ifndef PA_COMMON_HEAPWIRE_H
 #define PA_COMMON_HEAPWIRE_H
 
@@ -29,14 +28,14 @@ enum pa_heap_type {
 	PA_HR_ALLOC = 5,
 	PA_HR_ALLOC_LARGE = 6, /* size >= 2^32 */
 	PA_HR_FREE = 7,
-	PA_HR_MAP = 8,	       /* mmap, brk up: not from the allocator */
-	PA_HR_UNMAP = 9,       /* munmap, brk down: may cover parts of mappings */
+	PA_HR_MAP = 8,   /* mmap, brk up: not from the allocator */
+	PA_HR_UNMAP = 9, /* munmap, brk down: may cover parts of mappings */
 	PA_HR_TYPES
 };
 
 struct pa_heap_head {
-	uint16_t size;	/* of the record, multiple of 8, 8..64 */
-	uint16_t type;	/* enum pa_heap_type */
+	uint16_t size;  /* of the record, multiple of 8, 8..64 */
+	uint16_t type;  /* enum pa_heap_type */
 	uint32_t delta; /* ticks since the record before it */
 };
 
@@ -44,8 +43,8 @@ struct pa_heap_head {
 struct pa_heap_owner {
 	struct pa_heap_head head;
 	uint64_t ticks; /* of this record */
-	uint64_t ns;	/* CLOCK_MONOTONIC at the same moment, to within a microsecond */
-	uint32_t pid;	/* as the target counts */
+	uint64_t ns;    /* CLOCK_MONOTONIC at the same moment, to within a microsecond */
+	uint32_t pid;   /* as the target counts */
 	uint32_t tid;
 };
 
@@ -65,9 +64,9 @@ struct pa_heap_epoch {
 
 struct pa_heap_node {
 	struct pa_heap_head head;
-	uint32_t id;	 /* one more than the last */
+	uint32_t id;     /* one more than the last */
 	uint32_t parent; /* < id */
-	uint64_t frame;	 /* as in struct pa_sample */
+	uint64_t frame;  /* as in struct pa_sample */
 };
 
 struct pa_heap_alloc {
@@ -106,7 +105,7 @@ struct pa_heap_unmap {
 };
 
 #define PA_HEAP_RECORD_MAX 64
-#define PA_HEAP_NODES_MAX (UINT32_C(1) << 22) /* ids of one epoch: before there are more, EPOCH */
+#define PA_HEAP_NODES_MAX  (UINT32_C(1) << 22) /* ids of one epoch: before there are more, EPOCH */
 
 _Static_assert(sizeof(struct pa_heap_head) == 8, "size");
 _Static_assert(sizeof(struct pa_heap_owner) == 32, "size");
@@ -119,12 +118,10 @@ _Static_assert(sizeof(struct pa_heap_freed) == 16, "size");
 _Static_assert(sizeof(struct pa_heap_map) == 32, "size");
 _Static_assert(sizeof(struct pa_heap_unmap) == 24, "size");
 
-/* Steps over a copied byte range of records as pa_wire_next does: sizes and alignment; what ids and positions mean is the
- * reader's to judge.
- * Shapes: buf holds len bytes, 8-aligned; *offset <= len starts at 0 and moves past the record returned. Unknown types
- * are returned; fillers are stepped over, and bring no time along.
- * Errors: NULL at the end (*offset == len), at a record that is no record or is not all there (*offset < len).
- * World: plain. */
+/* Steps over a copied byte range of records as pa_wire_next does: sizes and alignment; what ids and positions mean is
+ * the reader's to judge. Shapes: buf holds len bytes, 8-aligned; *offset <= len starts at 0 and moves past the record
+ * returned. Unknown types are returned; fillers are stepped over, and bring no time along. Errors: NULL at the end
+ * (*offset == len), at a record that is no record or is not all there (*offset < len). World: plain. */
 const struct pa_heap_head *pa_heapwire_next(const void *buf, size_t len, size_t *offset);
 /* Least bytes of a record by type; 0: a filler. */
 extern const uint8_t pa_heapwire_bytes[PA_HR_TYPES];

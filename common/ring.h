@@ -18,8 +18,8 @@ struct pa_ring {
 	struct pa_ring_producer *out; /* our line in the slot */
 	struct pa_ring_consumer *in;  /* the collector's line */
 	uint8_t *data;
-	uint64_t size;	  /* power of two */
-	uint64_t head;	  /* our copy: nobody else moves it */
+	uint64_t size;    /* power of two */
+	uint64_t head;    /* our copy: nobody else moves it */
 	uint64_t reserve; /* end of the record being written */
 };
 

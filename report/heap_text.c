@@ -154,7 +154,8 @@ static void write_precision(const struct head *h)
 	}
 	label(h, "precision");
 	if (!r->heap.estimated) {
-		fputs(lost ? "every call was counted but for those that were lost\n" : "every call was counted\n", h->out);
+		fputs(lost ? "every call was counted but for those that were lost\n" : "every call was counted\n",
+		      h->out);
 		return;
 	}
 	fprintf(h->out, "one sample in %s allocated", pa_size_text(a, least));

@@ -122,7 +122,7 @@ struct pa_heap_sum {
 	int64_t live_calls, live;     /* at the end of the window */
 	int64_t before_calls, before; /* live at its start */
 	uint64_t peak_calls, peak;    /* at the moment of the process's highest heap */
-	uint64_t samples;	      /* sampled mode: what the estimate stands on */
+	uint64_t samples;             /* sampled mode: what the estimate stands on */
 	double var_bytes, var_live;   /* variance of bytes and live; 0 when exact. 95 %: +- 1.96 sqrt(var) */
 };
 
@@ -141,8 +141,9 @@ struct pa_report_heap_process {
 	uint64_t mean, unknown_frees, own_bytes, lost, lost_frees, uncertain_ns, stalled_ns;
 	uint64_t mapped_calls, mapped_bytes, unmapped_bytes;
 	uint64_t peak, peak_calls, peak_ns;
-	/* The exact peak is outside the window, or a recording that was cut off does not hold it: this is the highest the
-	 * heap stood at the end of one of the chunks, about a second apart, and its stacks are those of that moment. */
+	/* The exact peak is outside the window, or a recording that was cut off does not hold it: this is the highest
+	 * the heap stood at the end of one of the chunks, about a second apart, and its stacks are those of that
+	 * moment. */
 	bool peak_approximate;
 	struct pa_heap_sum sum; /* over its stacks; of the whole recording, calls and temporary as its totals say */
 	uint64_t lifetime_calls[PA_HEAP_LIFETIMES], lifetime_bytes[PA_HEAP_LIFETIMES];
@@ -154,7 +155,7 @@ struct pa_report_heap_thread {
 };
 
 struct pa_report_heap {
-	bool recorded;	/* some process had a heap engine */
+	bool recorded;  /* some process had a heap engine */
 	bool estimated; /* some process was sampled */
 	bool uncertain; /* some live figure may be wrong: an event was lost */
 	struct pa_report_held *held;
@@ -163,8 +164,8 @@ struct pa_report_heap {
 	struct pa_store_heap_point *points; /* by time; .process is an index here */
 	size_t nr_held, nr_processes, nr_threads, nr_points;
 	struct pa_heap_sum sum;
-	/* The longest chunk that an edge of the window lies in, 0: none. It counts by its end, so that the figures are of the
-	 * window to within this. */
+	/* The longest chunk that an edge of the window lies in, 0: none. It counts by its end, so that the figures are
+	 * of the window to within this. */
 	uint64_t step_ns;
 };
 
@@ -172,7 +173,7 @@ struct pa_report_heap {
  * state at from_ns and `live` that at to_ns. */
 struct pa_report_window {
 	uint64_t from_ns; /* 0: the start */
-	uint64_t to_ns;	  /* UINT64_MAX: the end */
+	uint64_t to_ns;   /* UINT64_MAX: the end */
 };
 
 struct pa_report {
@@ -218,20 +219,19 @@ static inline const char *pa_text(const struct pa_report *r, uint32_t number)
 /* ---- heap by stack ----------------------------------------------------------------------------------------------- */
 
 enum pa_heap_kind {
-	PA_HEAP_ALLOC,	   /* allocated in the window */
-	PA_HEAP_LIVE,	   /* live at its end: of a program that has ended, leaked */
-	PA_HEAP_PEAK,	   /* live at the process's highest heap */
+	PA_HEAP_ALLOC,     /* allocated in the window */
+	PA_HEAP_LIVE,      /* live at its end: of a program that has ended, leaked */
+	PA_HEAP_PEAK,      /* live at the process's highest heap */
 	PA_HEAP_TEMPORARY, /* freed by the next heap call of their thread */
-	PA_HEAP_GROWTH,	   /* live at its end beyond what was at its start */
-	PA_HEAP_FREED,	   /* freed in the window, by the stacks that allocated */
+	PA_HEAP_GROWTH,    /* live at its end beyond what was at its start */
+	PA_HEAP_FREED,     /* freed in the window, by the stacks that allocated */
 	PA_HEAP_KINDS
 };
 enum pa_heap_kind pa_heap_kind_find(const char *name); /* PA_HEAP_KINDS: there is none */
 enum pa_heap_unit { PA_HEAP_BYTES, PA_HEAP_CALLS };
 
-/* The (process, stack) pairs whose value of that kind is above 0, in the order of r->heap.held; to be freed. Stacks that
- * shrank do not count against PA_HEAP_GROWTH.
- * Errors: -ENOMEM; -EINVAL: no such kind. */
+/* The (process, stack) pairs whose value of that kind is above 0, in the order of r->heap.held; to be freed. Stacks
+ * that shrank do not count against PA_HEAP_GROWTH. Errors: -ENOMEM; -EINVAL: no such kind. */
 int pa_heap_entries(const struct pa_report *r, enum pa_heap_kind kind, enum pa_heap_unit unit,
 		    struct pa_report_entry **entries, size_t *nr);
 /* One stack's value; 0 for the combination above. May be negative for PA_HEAP_LIVE and PA_HEAP_GROWTH. */

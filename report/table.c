@@ -36,8 +36,8 @@ static bool make_rows(struct build *b, enum pa_by by)
 		return false;
 	for (; t->nr < b->levels.nr; t->nr++) {
 		const struct pa_level_row *l = &b->levels.rows[t->nr];
-		t->rows[t->nr] = (struct pa_row){
-		    .function = l->function, .file = l->file, .line = l->line, .module = l->module};
+		t->rows[t->nr] =
+		    (struct pa_row){.function = l->function, .file = l->file, .line = l->line, .module = l->module};
 	}
 	return true;
 }

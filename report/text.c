@@ -382,7 +382,8 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 			pa_heap_text_line(r, o, out);
 	}
 	write_no_memory(&h);
-	if ((err = write_symbols(&h)) || (err = write_notes(&h)) || (!o->memory_only && pa_report_has_cpu(r) && (err = write_cpu(&h))))
+	if ((err = write_symbols(&h)) || (err = write_notes(&h)) ||
+	    (!o->memory_only && pa_report_has_cpu(r) && (err = write_cpu(&h))))
 		return err;
 	if (r->heap.recorded) {
 		fputc('\n', out);

@@ -27,8 +27,9 @@ struct pa_program {
 	bool debug_info;       /* DWARF in the file itself */
 	bool symbols;          /* .symtab in the file itself */
 	const char *sanitizer; /* "AddressSanitizer", ...; NULL: none */
-	char runtime[PA_PRELOAD_NAME_MAX]; /* a sanitizer's library it needs, which must be the first of all; "": none */
-	uint16_t machine;      /* e_machine */
+	char
+	    runtime[PA_PRELOAD_NAME_MAX]; /* a sanitizer's library it needs, which must be the first of all; "": none */
+	uint16_t machine;                 /* e_machine */
 	uint8_t build_id[32];
 	uint32_t build_id_len;
 	char debug_file[PATH_MAX]; /* the separate debug file found; "" none */

@@ -19,11 +19,11 @@
 #include "common/wire.h"
 
 #define LIBUNWIND "libunwind.so.8"
-#define STR_(a) #a
-#define STR(a) STR_(a)
+#define STR_(a)   #a
+#define STR(a)    STR_(a)
 
 size_t pa_unwind_walk(const ucontext_t *uc, uint64_t *frames, size_t max, uint16_t *stop)
-	__attribute__((visibility("default")));
+    __attribute__((visibility("default")));
 void pa_unwind_flush(void) __attribute__((visibility("default")));
 int pa_unwind_ready(void) __attribute__((visibility("default")));
 
@@ -56,7 +56,7 @@ static int served_iterate(int (*callback)(struct dl_phdr_info *, size_t, void *)
 {
 	struct dl_find_object found;
 	struct dl_phdr_info info;
-	const ElfW(Ehdr) *elf;
+	const ElfW(Ehdr) * elf;
 
 	if (!asked)
 		return real_iterate(callback, data);
@@ -71,7 +71,7 @@ static int served_iterate(int (*callback)(struct dl_phdr_info *, size_t, void *)
 	return callback(&info, sizeof(info), data);
 }
 
-static bool set_slot(ElfW(Addr) *slot, ElfW(Addr) value)
+static bool set_slot(ElfW(Addr) * slot, ElfW(Addr) value)
 {
 	uintptr_t page = (uintptr_t)slot & ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
 	size_t bytes = (uintptr_t)(slot + 1) - page;
@@ -84,8 +84,8 @@ static bool set_slot(ElfW(Addr) *slot, ElfW(Addr) value)
 }
 
 /* Points every slot of one relocation table whose symbol is `name` at value. Returns how many. */
-static unsigned patch_table(const struct link_map *map, const ElfW(Rela) *rela, size_t bytes, const ElfW(Sym) *symbols,
-			    const char *strings, const char *name, ElfW(Addr) value)
+static unsigned patch_table(const struct link_map *map, const ElfW(Rela) * rela, size_t bytes,
+			    const ElfW(Sym) * symbols, const char *strings, const char *name, ElfW(Addr) value)
 {
 	unsigned patched = 0;
 

@@ -1,5 +1,5 @@
-/* A shared area of heap rings in this process's own memory, a reader of it, and what the hooks of exact heap mode need of
- * a session. */
+/* A shared area of heap rings in this process's own memory, a reader of it, and what the hooks of exact heap mode need
+ * of a session. */
 #ifndef PA_TESTS_HEAP_AREA_UTIL_H
 #define PA_TESTS_HEAP_AREA_UTIL_H
 
@@ -56,8 +56,8 @@ uint64_t pa_now_sig(void)
 
 static inline void area_make(uint32_t nr, uint32_t bytes)
 {
-	struct pa_heap_line *lines = mmap(NULL, nr * sizeof(*lines), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-					  -1, 0);
+	struct pa_heap_line *lines =
+	    mmap(NULL, nr * sizeof(*lines), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	void *rings = mmap(NULL, (size_t)nr * bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (lines == MAP_FAILED || rings == MAP_FAILED)
@@ -66,8 +66,7 @@ static inline void area_make(uint32_t nr, uint32_t bytes)
 	pa_mapping.control = &area_control;
 	area_ticks += 1000000000; /* what an earlier case found wanting may be tried again */
 	pa_heap_area = (struct pa_heap_area){
-		.lines = lines, .rings = (uintptr_t)rings, .nr = nr, .classes = {{.nr = nr, .bytes = bytes}}
-	};
+	    .lines = lines, .rings = (uintptr_t)rings, .nr = nr, .classes = {{.nr = nr, .bytes = bytes}}};
 	pa_tls.heap = NULL;
 }
 
@@ -86,8 +85,8 @@ static inline const struct pa_heap_head *area_read(uint32_t i)
 	const struct pa_heap_head *head =
 	    (const struct pa_heap_head *)(pa_heap_area.rings + i * size + (tail & (size - 1)));
 
-	if (tail == pa_load_relaxed(&line->out.head) || head->size < 8 || head->size % 8 || head->size > PA_HEAP_RECORD_MAX ||
-	    (tail & (size - 1)) + head->size > size)
+	if (tail == pa_load_relaxed(&line->out.head) || head->size < 8 || head->size % 8 ||
+	    head->size > PA_HEAP_RECORD_MAX || (tail & (size - 1)) + head->size > size)
 		return NULL;
 	pa_store_relaxed(&line->in.tail, tail + head->size);
 	return head->type == PA_HR_FILLER ? area_read(i) : head;

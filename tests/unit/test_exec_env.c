@@ -93,7 +93,8 @@ static void a_list_of_the_hosts_own_gets_us_first(void **unused)
 {
 	static char line[PA_EXEC_PRELOAD_MAX];
 	char *const empty[] = {"A=1", "LD_PRELOAD= :", NULL}, *const full[] = {line, NULL};
-	char *const runtime[] = {"LD_PRELOAD=/lib/libasan.so.8:/x.so", NULL}, *const other[] = {"LD_PRELOAD=/x.so", NULL};
+	char *const runtime[] = {"LD_PRELOAD=/lib/libasan.so.8:/x.so", NULL}, *const other[] = {"LD_PRELOAD=/x.so",
+												NULL};
 	char preload[PA_EXEC_PRELOAD_MAX];
 	char *copy[3];
 
@@ -116,7 +117,8 @@ static void a_list_of_the_hosts_own_gets_us_first(void **unused)
 
 static void our_entry_is_found(void **unused)
 {
-	char *const env[] = {"A=" US, "LD_PRELOAD=/x.so:" US ":/y.so", NULL}, *const none[] = {"LD_PRELOAD=/x.so", NULL};
+	char *const env[] = {"A=" US, "LD_PRELOAD=/x.so:" US ":/y.so", NULL}, *const none[] = {"LD_PRELOAD=/x.so",
+											       NULL};
 	const char *entry;
 
 	assert_int_equal(pa_exec_env_ours_hook(env, &entry), sizeof(US) - 1);

@@ -208,7 +208,7 @@ static void a_stall_needs_credit_and_leaves_errno(void **state)
 	fill(24, false);
 	errno = 77;
 	assert_false(pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS)); /* just claimed */
-	area_ticks += 100000;			      /* 50 us of credit are less than a slice */
+	area_ticks += 100000;                                           /* 50 us of credit are less than a slice */
 	assert_false(pa_heap_ring_stall_hook(&ring, PA_HEAP_STALL_NS));
 	pa_heap_ring_lost_hook(&ring, false);
 	area_ticks += 1000000000;

@@ -68,9 +68,13 @@ static uint64_t next_random(uint64_t *state)
 static struct pa_store_heap_delta delta(uint32_t stack, uint64_t calls, uint64_t bytes, uint64_t frees, uint64_t freed,
 					uint64_t temporary)
 {
-	return (struct pa_store_heap_delta){
-	    .stack = stack, .calls = calls, .bytes = bytes, .frees = frees, .freed = freed, .temporary = temporary,
-	    .temporary_bytes = temporary ? freed : 0};
+	return (struct pa_store_heap_delta){.stack = stack,
+					    .calls = calls,
+					    .bytes = bytes,
+					    .frees = frees,
+					    .freed = freed,
+					    .temporary = temporary,
+					    .temporary_bytes = temporary ? freed : 0};
 }
 
 static void extreme_values_survive(void **state)

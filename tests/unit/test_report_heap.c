@@ -40,9 +40,13 @@ static struct pa_store *begin(struct place *p)
 static struct pa_store_heap_delta delta(uint32_t stack, uint64_t calls, uint64_t bytes, uint64_t frees, uint64_t freed,
 					uint64_t temporary)
 {
-	return (struct pa_store_heap_delta){
-	    .stack = stack, .calls = calls, .bytes = bytes, .frees = frees, .freed = freed, .temporary = temporary,
-	    .temporary_bytes = temporary * 100};
+	return (struct pa_store_heap_delta){.stack = stack,
+					    .calls = calls,
+					    .bytes = bytes,
+					    .frees = frees,
+					    .freed = freed,
+					    .temporary = temporary,
+					    .temporary_bytes = temporary * 100};
 }
 
 #define NONE delta(0, 0, 0, 0, 0, 0)

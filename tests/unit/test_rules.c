@@ -1,4 +1,5 @@
-/* The rule cache: what it answers for a pc, by the pc or by a block around it, is what the module's tables say of that pc. */
+/* The rule cache: what it answers for a pc, by the pc or by a block around it, is what the module's tables say of that
+ * pc. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +13,7 @@
 #include "agent/rules_sig.h"
 #include "agent/walk_sig.h"
 
-#define PCS 20000
+#define PCS        20000
 #define CODE_BYTES 0x40000
 
 static struct pa_walk_info info;

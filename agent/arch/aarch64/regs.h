@@ -10,16 +10,16 @@
 
 #include "agent/arch/behind.h"
 
-#define PA_ARCH_NR_REGS  33 /* x0..x30 sp pc; DWARF numbers x0..x30 and sp, pc comes last as a slot of our own */
-#define PA_ARCH_DWARF_FP 29
-#define PA_ARCH_DWARF_SP 31
-#define PA_ARCH_DWARF_RA 30
-#define PA_ARCH_RED_ZONE 0
+#define PA_ARCH_NR_REGS    33 /* x0..x30 sp pc; DWARF numbers x0..x30 and sp, pc comes last as a slot of our own */
+#define PA_ARCH_DWARF_FP   29
+#define PA_ARCH_DWARF_SP   31
+#define PA_ARCH_DWARF_RA   30
+#define PA_ARCH_RED_ZONE   0
 #define PA_ARCH_VDSO_CLOCK "__kernel_clock_gettime"
 #define PA_ARCH_LIBC_FIRST "GLIBC_2.17" /* symbol version of glibc's first release here */
-#define PA_ARCH_MACHINE  183
-#define PA_ARCH_VA_BITS  48 /* user addresses have no higher bit */
-#define PA_ARCH_PC_SHIFT 2  /* low bits of a pc that say nothing */
+#define PA_ARCH_MACHINE    183
+#define PA_ARCH_VA_BITS    48 /* user addresses have no higher bit */
+#define PA_ARCH_PC_SHIFT   2  /* low bits of a pc that say nothing */
 
 static inline long pa_arch_syscall(long n, long a, long b, long c, long d, long e, long f)
 {

@@ -10,16 +10,16 @@
 
 #include "agent/arch/behind.h"
 
-#define PA_ARCH_NR_REGS  17 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip: DWARF order */
-#define PA_ARCH_DWARF_FP 6
-#define PA_ARCH_DWARF_SP 7
-#define PA_ARCH_DWARF_RA 16
-#define PA_ARCH_RED_ZONE 128
+#define PA_ARCH_NR_REGS    17 /* rax rdx rcx rbx rsi rdi rbp rsp r8..r15 rip: DWARF order */
+#define PA_ARCH_DWARF_FP   6
+#define PA_ARCH_DWARF_SP   7
+#define PA_ARCH_DWARF_RA   16
+#define PA_ARCH_RED_ZONE   128
 #define PA_ARCH_VDSO_CLOCK "__vdso_clock_gettime"
 #define PA_ARCH_LIBC_FIRST "GLIBC_2.2.5" /* symbol version of glibc's first release here */
-#define PA_ARCH_MACHINE  62
-#define PA_ARCH_VA_BITS  47 /* user addresses have no higher bit */
-#define PA_ARCH_PC_SHIFT 0  /* low bits of a pc that say nothing */
+#define PA_ARCH_MACHINE    62
+#define PA_ARCH_VA_BITS    47 /* user addresses have no higher bit */
+#define PA_ARCH_PC_SHIFT   0  /* low bits of a pc that say nothing */
 
 static inline long pa_arch_syscall(long n, long a, long b, long c, long d, long e, long f)
 {

@@ -1,6 +1,6 @@
-/* syscall(), left by a jump: a child of clone or vfork returns through it on another stack, or on one its parent goes on
- * using. Not in C, because the sixth argument of the call is on the caller's stack if there is one at all: a compiler takes
- * that place for its own to write to. World: hook. */
+/* syscall(), left by a jump: a child of clone or vfork returns through it on another stack, or on one its parent goes
+ * on using. Not in C, because the sixth argument of the call is on the caller's stack if there is one at all: a
+ * compiler takes that place for its own to write to. World: hook. */
 #include "agent/arch/arch.h"
 
 __asm__("	.text\n"
@@ -42,8 +42,8 @@ __asm__("	.text\n"
 	"	.cfi_endproc\n"
 	"	.size syscall, . - syscall\n");
 
-/* syscall(SYS_rt_sigprocmask, how, set, old, size): with the instructions that pa_arch_behind_call knows, so that a tick it
- * unblocks is seen for what it is. */
+/* syscall(SYS_rt_sigprocmask, how, set, old, size): with the instructions that pa_arch_behind_call knows, so that a
+ * tick it unblocks is seen for what it is. */
 __asm__("	.text\n"
 	"	.globl pa_syscall_sigmask_hook\n"
 	"	.hidden pa_syscall_sigmask_hook\n"
