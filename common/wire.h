@@ -48,7 +48,7 @@ struct pa_hello {
 	uint32_t page_size;
 	uint16_t machine;     /* ELF e_machine: 62 x86-64, 183 aarch64 */
 	uint16_t options_len; /* bytes of `options` in use */
-	uint32_t reserved;
+	uint32_t command;     /* the request that this answers (common/command.h); 0: the constructor asks by itself */
 	char options[PA_OPTIONS_MAX]; /* PERFAGENT_OPTIONS as found, not terminated: only the collector parses it */
 };
 
@@ -255,11 +255,12 @@ enum pa_stop {
 	PA_STOP_REASONS
 };
 
-#define PA_SAMPLE_BLOCKED   1u /* flags: the signal was held back for more than three periods */
-#define PA_SAMPLE_REFERENCE 2u /* flags: walked by the reference engine; belongs to the sample before it in `compare`  \
-				*/
-#define PA_SAMPLE_SLICE   4u   /* flags: a PA_REC_SLICE of the same time_ns and tid precedes it */
-#define PA_SAMPLE_FOREIGN 8u   /* flags: part of the walk was on a foreign stack */
+#define PA_SAMPLE_BLOCKED 1u /* flags: the signal was held back for more than three periods */
+#define PA_SAMPLE_REFERENCE                                                                                            \
+	2u                   /* flags: walked by the reference engine; belongs to the sample before it in `compare`    \
+			      */
+#define PA_SAMPLE_SLICE   4u /* flags: a PA_REC_SLICE of the same time_ns and tid precedes it */
+#define PA_SAMPLE_FOREIGN 8u /* flags: part of the walk was on a foreign stack */
 
 struct pa_sample {
 	struct pa_record head;

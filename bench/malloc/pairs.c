@@ -125,8 +125,9 @@ static void (*const descents[LEVELS])(struct work *w, unsigned left);
 		(void)room[bytes - 1];                                                                                 \
 	}
 DESCENT(0, 8)
-DESCENT(1, 24) DESCENT(2, 40) DESCENT(3, 8) DESCENT(4, 200) DESCENT(5, 24) DESCENT(6, 8) DESCENT(7, 72) DESCENT(8, 16)
-    DESCENT(9, 120) DESCENT(10, 8) DESCENT(11, 56) DESCENT(12, 8) DESCENT(13, 40) DESCENT(14, 328)
+DESCENT(1, 24)
+DESCENT(2, 40) DESCENT(3, 8) DESCENT(4, 200) DESCENT(5, 24) DESCENT(6, 8) DESCENT(7, 72) DESCENT(8, 16) DESCENT(9, 120)
+    DESCENT(10, 8) DESCENT(11, 56) DESCENT(12, 8) DESCENT(13, 40) DESCENT(14, 328)
 	DESCENT(15, 8) static void (*const descents[LEVELS])(struct work *w, unsigned left) = {
 	    descend0, descend1, descend2,  descend3,  descend4,  descend5,  descend6,  descend7,
 	    descend8, descend9, descend10, descend11, descend12, descend13, descend14, descend15,
