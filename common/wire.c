@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "common/waitwire.h"
+
 /* Bytes a record needs for what its own counters promise; 0: the counters are impossible. */
 typedef uint64_t (*needs_fn)(const struct pa_record *head);
 
@@ -51,6 +53,35 @@ static uint64_t needs_heap_sample(const struct pa_record *head)
 	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
 }
 
+static bool is_loop_kind(uint32_t kind)
+{
+	return kind == PA_WAIT_EPOLL || kind == PA_WAIT_POLL || kind == PA_WAIT_SELECT;
+}
+
+static uint64_t needs_loop(const struct pa_record *head)
+{
+	const struct pa_loop *r = (const struct pa_loop *)head;
+
+	return is_loop_kind(r->kind) && r->since_ns <= head->time_ns ? sizeof(*r) : 0;
+}
+
+static uint64_t needs_iteration(const struct pa_record *head)
+{
+	const struct pa_iteration *r = (const struct pa_iteration *)head;
+
+	return is_loop_kind(r->kind) && r->start_ns <= head->time_ns ? sizeof(*r) : 0;
+}
+
+static uint64_t needs_wait(const struct pa_record *head)
+{
+	const struct pa_wait *r = (const struct pa_wait *)head;
+
+	if (r->nr_frames > PA_FRAMES_MAX || r->kind == PA_WAIT_NONE || r->kind >= PA_WAIT_KINDS ||
+	    r->start_ns > head->time_ns)
+		return 0;
+	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
+}
+
 /* One row per record type: its fixed part, and what its lengths add. */
 static const struct record_rule {
 	uint32_t min_bytes;
@@ -67,6 +98,9 @@ static const struct record_rule {
     [PA_REC_HEAP_SAMPLE] = {sizeof(struct pa_heap_sample), needs_heap_sample},
     [PA_REC_HEAP_FREE] = {sizeof(struct pa_heap_free), NULL},
     [PA_REC_HEAP_FIGURES] = {sizeof(struct pa_heap_figures), NULL},
+    [PA_REC_LOOP] = {sizeof(struct pa_loop), needs_loop},
+    [PA_REC_ITERATION] = {sizeof(struct pa_iteration), needs_iteration},
+    [PA_REC_WAIT] = {sizeof(struct pa_wait), needs_wait},
 };
 
 static bool record_is_sound(const struct pa_record *r)

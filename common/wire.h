@@ -89,6 +89,12 @@ struct pa_config {
 /* What is on: bits of pa_control.modes. */
 #define PA_MODE_CPU    1u
 #define PA_MODE_MEMORY 2u
+#define PA_MODE_LOOP   4u /* event loops, and long waits */
+#define PA_MODE_DB     8u
+#define PA_MODE_HTTP   16u
+#define PA_MODE_LOCK   32u
+#define PA_MODE_IO     64u
+#define PA_MODE_WALL   128u
 
 enum pa_heap_mode {
 	PA_HEAP_OFF = 0,
@@ -211,6 +217,9 @@ enum pa_record_type {
 	PA_REC_HEAP_SAMPLE = 9,   /* an allocation the byte sampler hit */
 	PA_REC_HEAP_FREE = 10,    /* a sampled allocation is freed */
 	PA_REC_HEAP_FIGURES = 11, /* what the C library says of its heap (mallinfo2) */
+	PA_REC_LOOP = 12,         /* these three: common/waitwire.h */
+	PA_REC_ITERATION = 13,
+	PA_REC_WAIT = 14,
 	PA_REC_TYPES
 };
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/heapwire.h"
-#include "common/wire.h"
+#include "common/waitwire.h"
 
 static union {
 	uint64_t align;
@@ -120,6 +120,9 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 	    [PA_REC_HEAP_SAMPLE] = sizeof(struct pa_heap_sample),
 	    [PA_REC_HEAP_FREE] = sizeof(struct pa_heap_free),
 	    [PA_REC_HEAP_FIGURES] = sizeof(struct pa_heap_figures),
+	    [PA_REC_LOOP] = sizeof(struct pa_loop),
+	    [PA_REC_ITERATION] = sizeof(struct pa_iteration),
+	    [PA_REC_WAIT] = sizeof(struct pa_wait),
 	};
 
 	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
@@ -128,6 +131,34 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 		append(&len, type, least[type] - 8, 0);
 		assert_true(refused(len));
 	}
+}
+
+static void test_refuses_waits_that_cannot_be(void **state)
+{
+	struct pa_wait *wait;
+	struct pa_loop *loop;
+	size_t len = 0, offset = 0;
+
+	wait = append(&len, PA_REC_WAIT, sizeof(*wait) + 16, 0);
+	wait->kind = PA_WAIT_SLEEP;
+	wait->nr_frames = 2;
+	wait->start_ns = wait->head.time_ns;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	wait->nr_frames = 3;
+	assert_true(refused(len));
+	wait->nr_frames = 0;
+	wait->kind = PA_WAIT_KINDS;
+	assert_true(refused(len));
+	wait->kind = PA_WAIT_SLEEP;
+	wait->start_ns = wait->head.time_ns + 1;
+	assert_true(refused(len));
+
+	len = offset = 0;
+	loop = append(&len, PA_REC_LOOP, sizeof(*loop), 0);
+	loop->kind = PA_WAIT_POLL;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	loop->kind = PA_WAIT_SLEEP;
+	assert_true(refused(len));
 }
 
 static void test_refuses_counts_that_leave_the_record(void **state)
@@ -260,6 +291,7 @@ int main(void)
 	    cmocka_unit_test(test_unknown_types_and_longer_records_are_stepped_over_by_size),
 	    cmocka_unit_test(test_refuses_sizes_that_cannot_be),
 	    cmocka_unit_test(test_refuses_records_shorter_than_their_type),
+	    cmocka_unit_test(test_refuses_waits_that_cannot_be),
 	    cmocka_unit_test(test_refuses_counts_that_leave_the_record),
 	    cmocka_unit_test(test_heap_records_are_checked),
 	    cmocka_unit_test(test_hello_is_checked),

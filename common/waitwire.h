@@ -1,0 +1,85 @@
+/* What the hooks on calls that wait say of them: loops, their iterations, and long waits; records of the hook rings
+ * (wire.h). docs/WIRE.md has the byte tables.
+ *
+ * A loop is a thread that waits again and again for the same epoll descriptor, or at the same call of poll or select
+ * for more than one descriptor. Between the return of its wait and its next wait it is busy, and whatever else is ready
+ * waits for it: that time is the iteration, waits by other calls inside it (a driver's poll for one socket, a sleep)
+ * included. Iterations below PA_LOOP_EACH_NS are added up by the agent, longer ones come one by one. World: signal. */
+#ifndef PA_COMMON_WAITWIRE_H
+#define PA_COMMON_WAITWIRE_H
+
+#include <stdint.h>
+
+#include "common/wire.h"
+
+#define PA_LOOP_EACH_NS  UINT64_C(1000000)   /* iterations from here on have a record of their own */
+#define PA_LOOP_FLUSH_NS UINT64_C(100000000) /* a loop's sums are written at its first wait after that */
+#define PA_WAIT_LONG_NS  UINT64_C(5000000)   /* waits from here on have a record, with their stack */
+
+enum pa_wait_kind {
+	PA_WAIT_NONE = 0,
+	PA_WAIT_EPOLL = 1,
+	PA_WAIT_POLL = 2,
+	PA_WAIT_SELECT = 3,
+	PA_WAIT_SLEEP = 4, /* nanosleep, clock_nanosleep, sleep, usleep */
+	PA_WAIT_CONNECT = 5,
+	PA_WAIT_ACCEPT = 6,
+	PA_WAIT_RECEIVE = 7, /* recv family; read of a socket, pipe or terminal */
+	PA_WAIT_SEND = 8,
+	PA_WAIT_LOCK = 9,       /* a mutex or read-write lock */
+	PA_WAIT_CONDITION = 10, /* condition variables, semaphores, joins */
+	PA_WAIT_CHILD = 11,     /* waitpid and the like */
+	PA_WAIT_FILE = 12,      /* read, write, fsync of a regular file */
+	PA_WAIT_KINDS
+};
+
+/* A loop since its record before this one (head time_ns: now, on entry to its wait). Sums are of all iterations that
+ * ended in that time, those with a record of their own included. */
+struct pa_loop {
+	struct pa_record head;
+	uint32_t tid;
+	uint32_t kind;     /* EPOLL, POLL, SELECT */
+	uint64_t key;      /* EPOLL: the descriptor; else the return address of the call */
+	uint64_t pc;       /* return address of the wait's latest call */
+	uint64_t since_ns; /* what follows happened from then on */
+	uint64_t iterations;
+	uint64_t ready;   /* events returned to them */
+	uint64_t busy_ns; /* from the returns of its wait to its next wait */
+	uint64_t wait_ns; /* in its own wait */
+	uint32_t watched; /* descriptors in its latest poll or select; 0: not known */
+	uint32_t reserved;
+};
+
+/* One iteration of PA_LOOP_EACH_NS or more; head time_ns: its end. */
+struct pa_iteration {
+	struct pa_record head;
+	uint32_t tid;
+	uint32_t kind;
+	uint64_t key;
+	uint64_t start_ns;
+	uint64_t waited_ns; /* of it, in waits by other calls that we see */
+	uint32_t ready;     /* events its wait had returned */
+	uint32_t reserved;
+};
+
+/* A call that kept its thread for PA_WAIT_LONG_NS or more, other than a loop's own wait; head time_ns: its return. */
+struct pa_wait {
+	struct pa_record head;
+	uint32_t tid;
+	uint16_t kind;
+	uint16_t nr_frames; /* 0..PA_FRAMES_MAX */
+	uint64_t start_ns;
+	int64_t descriptor; /* -1: none or several */
+	uint16_t stop;      /* enum pa_stop */
+	uint16_t flags;     /* PA_WAIT_IN_LOOP */
+	uint32_t reserved;
+	uint64_t frames[]; /* as in struct pa_heap_sample */
+};
+
+#define PA_WAIT_IN_LOOP 1u /* inside an iteration of a loop of the same thread */
+
+PA_ASSERT_SIZE(struct pa_loop, 88);
+PA_ASSERT_SIZE(struct pa_iteration, 56);
+PA_ASSERT_SIZE(struct pa_wait, 48);
+
+#endif
