@@ -78,10 +78,9 @@ static int traced_by(pid_t pid, pid_t tracer, char *why, size_t size)
 	return -EBUSY;
 }
 
-int pa_access_check(pid_t pid, char *why, size_t size)
+int pa_access_check_process(pid_t pid, char *why, size_t size)
 {
 	struct pa_proc_status status;
-	pid_t tracer;
 
 	if (pa_proc_status((uint32_t)pid, &status)) {
 		snprintf(why, size, "no such process");
@@ -92,11 +91,11 @@ int pa_access_check(pid_t pid, char *why, size_t size)
 		return -EINVAL;
 	}
 	if (pid == getpid()) {
-		snprintf(why, size, "that is perfagent itself, which cannot stop itself to look");
+		snprintf(why, size, "that is perfagent itself");
 		return -EINVAL;
 	}
 	if (is_kernel_thread(pid)) {
-		snprintf(why, size, "a thread of the kernel: it has no stack that could be read");
+		snprintf(why, size, "a thread of the kernel: no program runs in it");
 		return -EINVAL;
 	}
 	/* a main thread that has ended shows as a zombie while others of its process run on */
@@ -104,14 +103,28 @@ int pa_access_check(pid_t pid, char *why, size_t size)
 		snprintf(why, size, "it has ended, and waits for its parent to notice (a zombie)");
 		return -ESRCH;
 	}
+	return 0;
+}
+
+int pa_access_check_program(pid_t pid, char *why, size_t size)
+{
+	if (!is_32_bit(pid))
+		return 0;
+	snprintf(why, size, "a 32-bit program: only 64-bit ones can be looked into");
+	return -ENOEXEC;
+}
+
+int pa_access_check(pid_t pid, char *why, size_t size)
+{
+	int err = pa_access_check_process(pid, why, size);
+	pid_t tracer;
+
+	if (err)
+		return err;
 	tracer = (pid_t)status_number(pid, "TracerPid:");
 	if (tracer)
 		return traced_by(pid, tracer, why, size);
-	if (is_32_bit(pid)) {
-		snprintf(why, size, "a 32-bit program: only 64-bit ones can be walked");
-		return -ENOEXEC;
-	}
-	return 0;
+	return pa_access_check_program(pid, why, size);
 }
 
 static int yama_scope(void)
@@ -166,7 +179,7 @@ void pa_access_explain(pid_t pid, int error, char *why, size_t size)
 			 "no thread could be stopped: all wait in the kernel for what cannot be interrupted");
 		break;
 	case ENOEXEC:
-		snprintf(why, size, "a 32-bit program: only 64-bit ones can be walked");
+		snprintf(why, size, "a 32-bit program: only 64-bit ones can be looked into");
 		break;
 	default:
 		snprintf(why, size, "%s", strerror(-error));

@@ -35,7 +35,9 @@ struct pa_agent {
 	pid_t pid;            /* as we see it */
 	uint64_t start_ticks; /* of the process: another one of this number is another one */
 	uint64_t command;     /* address of its struct pa_command */
-	uint64_t trigger;     /* of the word its hooks test */
+	uint64_t trigger;     /* of the word its hooks test; 0: not told yet, it is being loaded */
+	uint64_t data_start;  /* of the library's data, in which both lie */
+	uint64_t data_end;
 	uint32_t seq;         /* of our request; 0: none has been made */
 	uint32_t kind;        /* enum pa_command_kind, of it */
 	uint32_t old_trigger; /* the word as it was before */
@@ -43,7 +45,7 @@ struct pa_agent {
 	uint32_t nudged;      /* the agent's counter when we nudged last */
 	uint32_t nudges;      /* that we have sent for this request */
 	uint64_t nudged_ns;   /* when, CLOCK_MONOTONIC */
-	uint32_t seen_tid;    /* where the look at threads goes on */
+	uint32_t looked;      /* threads that the last look at them has passed */
 	struct pa_agent_runner runners[PA_AGENT_CANDIDATES];
 	uint32_t nr_runners;
 };
@@ -92,6 +94,9 @@ int pa_agent_request(struct pa_agent *a, const struct pa_agent_request *request,
  * Errors: 0 done; -EINPROGRESS not yet; -ECANCELED somebody else's request has taken its place; else the agent's
  * result (common/command.h) or -ESRCH, -EBADMSG. */
 int pa_agent_step(struct pa_agent *a);
+
+/* How long to wait for the next step: PA_AGENT_STEP_NS at first, more for a target that does not wake up. */
+uint64_t pa_agent_pause_ns(const struct pa_agent *a);
 
 /* Takes an open request back. Errors: 0; -EALREADY it had been taken (pa_agent_step says how it went); -ESRCH. */
 int pa_agent_withdraw(struct pa_agent *a);
