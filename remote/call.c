@@ -21,8 +21,8 @@
 struct stage {
 	struct pa_call *call;
 	struct pa_thread_state was;
-	bool changed;
-	bool blocked; /* signals are */ /* the thread is no more what it was */
+	bool changed; /* the thread is no more what it was */
+	bool blocked; /* signals are */
 	uint8_t frame[PA_CALL_FRAME_MAX];
 	uint64_t base_entry;         /* stack pointer of what returns into the frame on the thread's own stack */
 	uint64_t stack, stack_entry; /* the new stack, and the same on it */
@@ -108,7 +108,7 @@ static int kernel_call(struct stage *s, long number, const uint64_t arguments[6]
 	s->blocked = true;
 	if (!error)
 		error = run_to_syscall(s, &r);
-	/* from a stop inside of a system call the first report is the end of that one */
+	/* from a stop inside of a system call the first report is the end of that one, cancelled by the registers */
 	if (!error && pa_arch_call_number(&r) != number)
 		error = run_to_syscall(s, &r);
 	if (!error && pa_arch_call_number(&r) != number)
@@ -154,7 +154,8 @@ static int make_stack(struct stage *s)
 	return error ? error : put_frame(s, top, &s->stack_entry);
 }
 
-/* Runs the function until it returns into rt_sigreturn, which is then made no system call at all. */
+/* Runs the function until it is about to make rt_sigreturn, where it stays. The next kernel_call takes that call's
+ * place in one step: never is the call cancelled alone, because behind it lies no code that could run should we die. */
 static int call_function(struct stage *s)
 {
 	struct pa_registers r = s->was.registers;
@@ -171,11 +172,7 @@ static int call_function(struct stage *s)
 			break;
 	}
 	s->call->called_ns = pa_now_ns() - begin;
-	if (error)
-		return error;
-	pa_arch_call_skip(&r);
-	error = pa_registers_set(s->call->tid, &r);
-	return error ? error : run_to_syscall(s, &r);
+	return error;
 }
 
 /* To a stop from which the kernel looks at an interrupted system call again: the kind in which the thread was found. */
@@ -194,13 +191,14 @@ static int stop_again(struct stage *s)
 	}
 }
 
-static void drop_stack(struct stage *s)
+/* The stack stays when the function died on it: what it had begun may still refer to it. Either call takes the thread
+ * from wherever it is to its way back on its own stack. */
+static void leave_stack(struct stage *s, bool died)
 {
 	const uint64_t arguments[6] = {s->stack, s->call->stack_bytes};
 	int64_t got;
 
-	if (s->stack)
-		kernel_call(s, SYS_munmap, arguments, &got);
+	kernel_call(s, s->stack && !died ? SYS_munmap : SYS_gettid, arguments, &got);
 }
 
 static int begin(struct stage *s)
@@ -240,8 +238,7 @@ static int end(struct stage *s, int error)
 		return error;
 	}
 	s->limit_ns = pa_now_ns() + SMALL_LIMIT_NS;
-	if (error != -EFAULT)
-		drop_stack(s);
+	leave_stack(s, error == -EFAULT);
 	second = stop_again(s);
 	if (!second)
 		second = pa_arch_state_set(tid, &s->was);

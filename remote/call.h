@@ -72,7 +72,5 @@ void pa_arch_enter_kernel(struct pa_registers *r, const struct pa_call_site *sit
 /* At a stop for a system call: its number, and its result. */
 long pa_arch_call_number(const struct pa_registers *r);
 int64_t pa_arch_call_result(const struct pa_registers *r);
-/* At the entry of a system call: makes it none. */
-void pa_arch_call_skip(struct pa_registers *r);
 
 #endif

@@ -14,8 +14,8 @@ load common
 	[ "$status" -eq 0 ]
 }
 
-@test "whoever injects may be killed at any moment" {
-	PA_INJECT_KILLS=1 run timeout 120 bats -f 'killed at any moment' "$PA_ROOT/tests/survive/inject.bats"
+@test "whoever injects may be killed: between all of its steps, and a thousand times at random" {
+	PA_INJECT_STEPS=1 PA_INJECT_KILLS=400 run timeout 900 bats -f 'may be killed' "$PA_ROOT/tests/survive/inject.bats"
 	echo "$output"
 	[ "$status" -eq 0 ]
 }

@@ -117,28 +117,50 @@ inject_all() {
 	[ "$(grep -c ': waited yes, EINTR 0, too early 0$' "$T/target.out")" -eq 7 ]
 }
 
-@test "whoever injects may be killed at any moment" {
+# left_alone MODE: nobody is stopped or traced any more; the end of it
+left_alone() {
+	sleep 0.3
+	run ! grep -hE '^(State:.[Tt]|TracerPid:.[1-9])' /proc/"$PID"/task/*/status
+	case $1 in
+	block*) finish 'block: EINTR 0' ;;
+	*) end_by_stdin "${1% *}: turns yes, wrong 0" ;;
+	esac
+}
+
+@test "whoever injects may be killed between any two of its steps" {
 	need_x86_64
-	# an open defect: one in some hundred kills ends the program with SIGSEGV. No command injects yet
-	[ -n "${PA_INJECT_KILLS:-}" ] || skip "an open defect, asked for in check-long"
-	local mode i
-	copies 40
+	local mode i status steps=${PA_INJECT_STEPS:-9} # every so many, from a random one on
 	for mode in 'allocate 4' compute 'block futex'; do
 		# shellcheck disable=SC2086
 		start "$WAITS" $mode
-		for ((i = 1; i <= 40; i++)); do
+		for ((i = 1 + RANDOM % steps; i < 600; i += steps)); do
+			cp "$TARGETS/lib_injected.so" "$T/l$i.so"
+			status=0
+			PA_DIE_BEFORE=$i timeout 30 "$INJECT" "$PID" "$T/l$i.so" >"$T/out" 2>&1 3>&- || status=$?
+			kill -0 "$PID" 2>/dev/null || fail "$mode: dead after step $i" || return 1
+			[ "$status" -eq 137 ] || break
+		done
+		echo "$mode: $i steps, the last: $(cat "$T/out")"
+		[ "$i" -gt 50 ] && [ "$i" -lt 600 ]
+		left_alone "$mode"
+	done
+}
+
+@test "whoever injects may be killed at any moment" {
+	need_x86_64
+	local mode i kills=${PA_INJECT_KILLS:-40}
+	copies "$kills"
+	for mode in 'allocate 4' compute 'block futex'; do
+		# shellcheck disable=SC2086
+		start "$WAITS" $mode
+		for ((i = 1; i <= kills; i++)); do
 			"$INJECT" "$PID" "$T/l$i.so" >"$T/out" 2>&1 3>&- &
 			sleep "0.0$((RANDOM % 3))$((RANDOM % 10))"
 			kill -KILL $! 2>/dev/null || true
 			wait $! 2>/dev/null || true
 		done
-		sleep 0.3
-		run ! grep -hE '^(State:.[Tt]|TracerPid:.[1-9])' /proc/"$PID"/task/*/status
-		echo "$mode: loaded $(cat "$T/injected" 2>/dev/null | wc -l) of 40"
-		case $mode in
-		block*) finish 'block: EINTR 0' ;;
-		*) end_by_stdin "${mode% *}: turns yes, wrong 0" ;;
-		esac
+		echo "$mode: loaded $(cat "$T/injected" 2>/dev/null | wc -l) of $kills"
+		left_alone "$mode"
 	done
 }
 

@@ -42,7 +42,3 @@ int64_t pa_arch_call_result(const struct pa_registers *r)
 {
 	return -ENOSYS;
 }
-
-void pa_arch_call_skip(struct pa_registers *r)
-{
-}

@@ -2,6 +2,7 @@
  * Source: arch/x86/include/asm/sigframe.h and uapi/asm/sigcontext.h of Linux: the frame is ABI, programs read it. */
 #include "remote/call.h"
 
+#include <cpuid.h>
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #define FP_XSTATE_MAGIC1     0x46505853u
 #define FP_XSTATE_MAGIC2     0x46505845u
 #define SW_RESERVED          464 /* bytes of a FXSAVE area that hardware leaves to software */
+#define XSAVE_HEADER         512 /* behind the FXSAVE area; its first word has the parts in use */
 #define DIRECTION_AND_TRAP   0x500u
 #define NO_SUCH_FLAGS        0x7fffffff
 
@@ -90,24 +92,48 @@ static void put_registers(ucontext_t *uc, const struct user_regs_struct *u)
 	g[REG_CSGSFS] = (greg_t)((u->cs & 0xffff) | (u->ss & 0xffff) << 48);
 }
 
+/* Which parts of the area are not as they are at the start of a thread. */
+static uint64_t features_used(const struct pa_thread_state *state)
+{
+	uint64_t used;
+
+	memcpy(&used, state->extended + XSAVE_HEADER, sizeof(used));
+	return used | 3; /* x87 and SSE stand in the part that every processor has */
+}
+
+/* How long the area is with these parts. rt_sigreturn takes none that is longer than what the thread may use, and
+ * ptrace hands out what the processor has: with AMX that is more. Source: CPUID leaf 0Dh. */
+static size_t extended_used(const struct pa_thread_state *state)
+{
+	uint64_t used = features_used(state);
+	size_t len = XSAVE_HEADER + 64;
+
+	for (unsigned i = 2; i < 63; i++) {
+		unsigned size, offset, c, d;
+
+		if (!(used >> i & 1) || !__get_cpuid_count(0xd, i, &size, &offset, &c, &d))
+			continue;
+		if (offset + size > len)
+			len = offset + size;
+	}
+	return len < state->extended_len ? len : state->extended_len;
+}
+
 /* The area of the vector registers as rt_sigreturn wants it: marked at both ends. */
-static void put_extended(uint8_t *to, const struct pa_thread_state *state)
+static void put_extended(uint8_t *to, const struct pa_thread_state *state, size_t len)
 {
 	struct {
 		uint32_t magic1, extended_size;
 		uint64_t features;
 		uint32_t size;
-	} mark = {.magic1 = FP_XSTATE_MAGIC1};
+	} mark = {.magic1 = FP_XSTATE_MAGIC1, .features = features_used(state), .size = (uint32_t)len};
 	uint32_t magic2 = FP_XSTATE_MAGIC2;
 
-	memcpy(to, state->extended, state->extended_len);
-	/* ptrace leaves the mask of all features in the first of these bytes */
-	memcpy(&mark.features, state->extended + SW_RESERVED, sizeof(mark.features));
-	mark.size = (uint32_t)state->extended_len;
+	memcpy(to, state->extended, len);
 	mark.extended_size = mark.size + (uint32_t)sizeof(magic2);
 	memset(to + SW_RESERVED, 0, 48);
 	memcpy(to + SW_RESERVED, &mark, sizeof(mark));
-	memcpy(to + state->extended_len, &magic2, sizeof(magic2));
+	memcpy(to + len, &magic2, sizeof(magic2));
 }
 
 size_t pa_arch_frame(uint8_t *out, const struct pa_thread_state *state, uint64_t sp, uint64_t sigreturn, uint64_t *at,
@@ -117,11 +143,11 @@ size_t pa_arch_frame(uint8_t *out, const struct pa_thread_state *state, uint64_t
 		uint64_t return_address;
 		ucontext_t uc; /* longer than the kernel's: its members lie at the same places */
 	} head = {.return_address = sigreturn};
-	uint64_t extended = (sp - state->extended_len - 64) & ~UINT64_C(63), start;
-	size_t len;
+	size_t extended_len = extended_used(state), len;
+	uint64_t extended = (sp - extended_len - 64) & ~UINT64_C(63), start;
 
 	start = ((extended - sizeof(head)) & ~UINT64_C(15)) - 8; /* as at the entry of a function */
-	len = (size_t)(extended + state->extended_len + 4 - start);
+	len = (size_t)(extended + extended_len + 4 - start);
 	if (len > PA_CALL_FRAME_MAX || state->extended_len < 576)
 		return 0;
 	head.uc.uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
@@ -131,7 +157,7 @@ size_t pa_arch_frame(uint8_t *out, const struct pa_thread_state *state, uint64_t
 	memcpy(&head.uc.uc_sigmask, &state->sigmask, sizeof(state->sigmask));
 	memset(out, 0, len);
 	memcpy(out, &head, sizeof(head));
-	put_extended(out + (extended - start), state);
+	put_extended(out + (extended - start), state, extended_len);
 	*at = *entry = start;
 	return len;
 }
@@ -167,9 +193,4 @@ long pa_arch_call_number(const struct pa_registers *r)
 int64_t pa_arch_call_result(const struct pa_registers *r)
 {
 	return (int64_t)r->user.rax;
-}
-
-void pa_arch_call_skip(struct pa_registers *r)
-{
-	r->user.orig_rax = (unsigned long long)-1;
 }
