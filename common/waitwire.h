@@ -78,8 +78,69 @@ struct pa_wait {
 
 #define PA_WAIT_IN_LOOP 1u /* inside an iteration of a loop of the same thread */
 
+/* ---- connections -------------------------------------------------------------------------------------------------
+ *
+ * A connection is a connected stream socket of the program, or an SSL object over one, from the call that made it (or
+ * the first that used it: FOUND) to its close. `connection` numbers them within a process, from 1, never again the
+ * same. What flows is cut into messages by common/frame.h; one MESSAGE is one of its events. Messages of one connection
+ * may come from several threads, so by several rings: `order` counts them per connection and way, from 0; a number that
+ * is missing was lost. */
+
+enum pa_connection_event {
+	PA_CONNECTION_CONNECT = 1, /* start_ns: of connect(); head time_ns: when it was connected, or failed (error) */
+	PA_CONNECTION_ACCEPT = 2,  /* we are the server */
+	PA_CONNECTION_FOUND = 3,   /* it was there before us: which side we are is not known */
+	PA_CONNECTION_CLOSE = 4,   /* by the program; error: 0 or what its last call failed with (ECONNRESET, ...) */
+	PA_CONNECTION_TLS = 5,     /* encrypted: its messages are seen at the library's calls from now on, if at all */
+	PA_CONNECTION_INHERITED = 6, /* in a forked child: `reserved` is its number in the parent */
+};
+
+#define PA_ADDRESS_MAX 112
+
+/* head time_ns: of the event. */
+struct pa_connection {
+	struct pa_record head;
+	uint32_t connection;
+	uint32_t tid;
+	uint16_t event; /* enum pa_connection_event */
+	uint16_t proto; /* enum pa_proto, as far as it is known */
+	int32_t error;  /* errno, 0: none */
+	uint64_t start_ns;
+	int32_t descriptor;
+	uint16_t address_len; /* bytes of the peer's sockaddr; 0: unknown */
+	uint16_t nr_frames;   /* CONNECT, ACCEPT, FOUND: who made it */
+	uint16_t stop;        /* enum pa_stop */
+	uint16_t flags;
+	uint32_t reserved;
+	uint8_t address[PA_ADDRESS_MAX];
+	uint64_t frames[];
+};
+
+/* head time_ns: when the event was complete; the fields of struct pa_frame_event. */
+struct pa_conn_message {
+	struct pa_record head;
+	uint32_t connection;
+	uint32_t tid;
+	uint32_t order;
+	uint16_t kind;      /* enum pa_frame_kind */
+	uint16_t flags;     /* PA_FRAME_* */
+	uint8_t way;        /* enum pa_way */
+	uint8_t proto;      /* enum pa_proto */
+	uint16_t nr_frames; /* of a request that is sent: who sends it; 0: not asked for */
+	uint16_t stop;      /* enum pa_stop */
+	uint16_t nr_bytes;  /* captured, after the frames; the record is padded to 8 */
+	uint64_t first_ns;
+	uint64_t total;
+	uint64_t hash;
+	uint64_t count;
+	uint64_t value;
+	uint64_t frames[]; /* nr_frames, then nr_bytes bytes */
+};
+
 PA_ASSERT_SIZE(struct pa_loop, 88);
 PA_ASSERT_SIZE(struct pa_iteration, 56);
 PA_ASSERT_SIZE(struct pa_wait, 48);
+PA_ASSERT_SIZE(struct pa_connection, 56 + PA_ADDRESS_MAX);
+PA_ASSERT_SIZE(struct pa_conn_message, 80);
 
 #endif

@@ -82,6 +82,24 @@ static uint64_t needs_wait(const struct pa_record *head)
 	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
 }
 
+static uint64_t needs_connection(const struct pa_record *head)
+{
+	const struct pa_connection *r = (const struct pa_connection *)head;
+
+	if (r->nr_frames > PA_FRAMES_MAX || r->address_len > PA_ADDRESS_MAX || r->connection == 0)
+		return 0;
+	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
+}
+
+static uint64_t needs_message(const struct pa_record *head)
+{
+	const struct pa_conn_message *r = (const struct pa_conn_message *)head;
+
+	if (r->nr_frames > PA_FRAMES_MAX || r->connection == 0 || r->way > 1 || r->first_ns > head->time_ns)
+		return 0;
+	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]) + r->nr_bytes;
+}
+
 /* One row per record type: its fixed part, and what its lengths add. */
 static const struct record_rule {
 	uint32_t min_bytes;
@@ -101,6 +119,8 @@ static const struct record_rule {
     [PA_REC_LOOP] = {sizeof(struct pa_loop), needs_loop},
     [PA_REC_ITERATION] = {sizeof(struct pa_iteration), needs_iteration},
     [PA_REC_WAIT] = {sizeof(struct pa_wait), needs_wait},
+    [PA_REC_CONNECTION] = {sizeof(struct pa_connection), needs_connection},
+    [PA_REC_MESSAGE] = {sizeof(struct pa_conn_message), needs_message},
 };
 
 static bool record_is_sound(const struct pa_record *r)

@@ -217,9 +217,11 @@ enum pa_record_type {
 	PA_REC_HEAP_SAMPLE = 9,   /* an allocation the byte sampler hit */
 	PA_REC_HEAP_FREE = 10,    /* a sampled allocation is freed */
 	PA_REC_HEAP_FIGURES = 11, /* what the C library says of its heap (mallinfo2) */
-	PA_REC_LOOP = 12,         /* these three: common/waitwire.h */
+	PA_REC_LOOP = 12,         /* these: common/waitwire.h */
 	PA_REC_ITERATION = 13,
 	PA_REC_WAIT = 14,
+	PA_REC_CONNECTION = 15,
+	PA_REC_MESSAGE = 16,
 	PA_REC_TYPES
 };
 

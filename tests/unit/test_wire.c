@@ -123,6 +123,8 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 	    [PA_REC_LOOP] = sizeof(struct pa_loop),
 	    [PA_REC_ITERATION] = sizeof(struct pa_iteration),
 	    [PA_REC_WAIT] = sizeof(struct pa_wait),
+	    [PA_REC_CONNECTION] = sizeof(struct pa_connection),
+	    [PA_REC_MESSAGE] = sizeof(struct pa_conn_message),
 	};
 
 	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
@@ -158,6 +160,40 @@ static void test_refuses_waits_that_cannot_be(void **state)
 	loop->kind = PA_WAIT_POLL;
 	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
 	loop->kind = PA_WAIT_SLEEP;
+	assert_true(refused(len));
+}
+
+static void test_refuses_messages_that_cannot_be(void **state)
+{
+	struct pa_conn_message *message;
+	struct pa_connection *connection;
+	size_t len = 0, offset = 0;
+
+	message = append(&len, PA_REC_MESSAGE, sizeof(*message) + 24, 0);
+	message->connection = 1;
+	message->nr_frames = 1;
+	message->nr_bytes = 16;
+	message->first_ns = message->head.time_ns;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	message->nr_bytes = 17;
+	assert_true(refused(len));
+	message->nr_bytes = 0;
+	message->way = 2;
+	assert_true(refused(len));
+	message->way = 1;
+	message->first_ns++;
+	assert_true(refused(len));
+
+	len = offset = 0;
+	connection = append(&len, PA_REC_CONNECTION, sizeof(*connection) + 8, 0);
+	connection->connection = 1;
+	connection->nr_frames = 1;
+	connection->address_len = PA_ADDRESS_MAX;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	connection->address_len++;
+	assert_true(refused(len));
+	connection->address_len = 0;
+	connection->nr_frames = 2;
 	assert_true(refused(len));
 }
 
@@ -292,6 +328,7 @@ int main(void)
 	    cmocka_unit_test(test_refuses_sizes_that_cannot_be),
 	    cmocka_unit_test(test_refuses_records_shorter_than_their_type),
 	    cmocka_unit_test(test_refuses_waits_that_cannot_be),
+	    cmocka_unit_test(test_refuses_messages_that_cannot_be),
 	    cmocka_unit_test(test_refuses_counts_that_leave_the_record),
 	    cmocka_unit_test(test_heap_records_are_checked),
 	    cmocka_unit_test(test_hello_is_checked),
