@@ -88,6 +88,7 @@ void pa_account_poll(struct pa_process *p)
 	if (!p->pid || p->ended || p->replaced)
 		return;
 	pa_account_read_cpu(p);
+	pa_attach_arm(p);
 	if (!(p->recorder->options.modes & PA_MODE_CPU)) {
 		measure_agent(p);
 		return;
@@ -102,11 +103,11 @@ void pa_account_poll(struct pa_process *p)
 
 static void end_thread(struct pa_process *p, struct pa_thread *t)
 {
-	uint64_t missing;
+	uint64_t before = p->attached ? p->cpu_base_ns - t->cpu_base_ns : 0, missing;
 
-	/* the only thread there ever was: its clock is the process's */
-	if (p->nr_seen == 1 && p->cpu_ns > t->cpu_ns)
-		t->cpu_ns = p->cpu_ns;
+	/* the only thread there ever was: its clock is the process's, but for threads that ended before our time */
+	if (p->nr_seen == 1 && p->cpu_ns - before > t->cpu_ns)
+		t->cpu_ns = p->cpu_ns - before;
 	missing = pa_thread_missing(t, p->recorder->period_ns);
 	if (missing && p->recorder->options.modes & PA_MODE_CPU) {
 		pa_records_charge(p, t, p->end_ns, PA_FRAME_UNSAMPLED, missing);

@@ -90,6 +90,18 @@ int pa_proc_status(uint32_t pid, struct pa_proc_status *out)
 	return 0;
 }
 
+uint32_t pa_proc_inner_tid(uint32_t pid, uint32_t tid)
+{
+	struct pa_proc_status status = {.pid = tid};
+	char path[64], buf[4096];
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/status", pid, tid);
+	if (read_small(path, buf, sizeof(buf)) <= 0)
+		return 0;
+	parse_nspid(field(buf, "\nNSpid:\t"), &status);
+	return status.inner_pid;
+}
+
 uint64_t pa_proc_start_ticks(uint32_t pid)
 {
 	char path[64], buf[1024];

@@ -24,6 +24,8 @@ int pa_proc_status(uint32_t pid, struct pa_proc_status *out);
 /* When a process was started, in ticks of sysconf(_SC_CLK_TCK) since boot: only good to compare two processes; exec
  * does not change it. 0: not known. Source: proc(5), field 22 of /proc/PID/stat. */
 uint64_t pa_proc_start_ticks(uint32_t pid);
+/* A thread's number as it sees itself, 0: it is gone. */
+uint32_t pa_proc_inner_tid(uint32_t pid, uint32_t tid);
 /* Real user id; (uint32_t)-1 when it cannot be told. */
 uint32_t pa_proc_uid(uint32_t pid);
 

@@ -1,8 +1,9 @@
 /* Processes and threads of a recording: what was announced, what was sampled, and how much CPU time is left to explain.
  *
- * CPU clock of a process = base (an earlier image of the same pid) + CPU of its threads. Of a thread the time before
- * its timer was armed is known and unsampled; what follows is worth one sample a period, on average exactly, because
- * the first expiry is random (F5). What the kernel charged beyond that is missing. World: plain. */
+ * CPU clock of a process = base (an earlier image of the same pid, or what came before it was attached to) + CPU of its
+ * threads. Of a thread the time before its timer was armed is known and unsampled; what follows is worth one sample a
+ * period, on average exactly, because the first expiry is random (F5). What the kernel charged beyond that is missing.
+ * World: plain. */
 #ifndef PA_COLLECTOR_PROCESS_H
 #define PA_COLLECTOR_PROCESS_H
 
@@ -29,8 +30,10 @@ struct pa_thread {
 	uint64_t period_ns;      /* 0: not sampled */
 	uint64_t weight;         /* periods that became samples, blocked and lost ones included */
 	uint64_t watched_cpu_ns; /* unannounced: reading when it was first seen */
+	uint64_t cpu_base_ns;    /* its CPU clock when its process was attached to, 0: it is younger */
 	bool announced;
-	bool asked; /* on the arm list once */
+	bool asked;  /* on the arm list once */
+	bool wanted; /* it ran when its process was attached to: it is to be armed */
 	char name[17];
 	struct pa_thread *chain;
 };
@@ -57,8 +60,12 @@ struct pa_process {
 	uint64_t last_ns;    /* time of its latest record */
 	uint64_t scanned_ns; /* when its maps were read last */
 	uint64_t polled_cpu_ns;
-	uint64_t measured_ns; /* when the agent's memory was measured last */
-	bool said_end;        /* a PROCESS_END came: its CPU time is the last word */
+	uint64_t measured_ns;  /* when the agent's memory was measured last */
+	bool attached;         /* it ran before it was recorded: cpu_base_ns is what it had used by then */
+	bool all_asked;        /* no thread of those times is left that is to be armed */
+	uint64_t looked_ns;    /* when we asked last whether it is still ours ... */
+	uint64_t heard_cpu_ns; /* ... and its CPU clock then */
+	bool said_end;         /* a PROCESS_END came: its CPU time is the last word */
 	bool ended;
 	uint64_t ended_at_ns; /* when we noticed */
 	char how[32];

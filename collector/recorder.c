@@ -149,6 +149,8 @@ void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, stru
 		return;
 	}
 	peer->pidfd = -1;
+	if (hello->command)
+		pa_attach_begin(p);
 	/* CLOCK_MONOTONIC is the same for all processes, but a time namespace or a liar may say otherwise */
 	if (hello->time_ns < p->start_ns && p->start_ns - hello->time_ns < 1000u * MS)
 		p->start_ns = hello->time_ns;
@@ -219,6 +221,7 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 	if (!p->parent)
 		find_parent(r, p);
 	pa_recorder_put_process(p);
+	pa_attach_threads(p);
 	pa_loop_arm(r->loop, &r->drain_timer, BUSY_NS);
 }
 
@@ -371,6 +374,8 @@ static void check_alive(struct pa_process *p)
 static void on_poll(struct pa_timer *timer)
 {
 	struct pa_recorder *r = timer->arg;
+	else if (!p->exec_ns && pa_attach_was_left(p))
+		pa_recorder_end_process(p, "detached");
 	bool had = r->sessions != NULL;
 
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {

@@ -63,6 +63,12 @@ uint32_t pa_recorder_processes(const struct pa_recorder *r);
  * tree where known, else 0. Errors: -errno of the store (the file is then what could be saved). */
 int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns);
 
+/* Tells all agents of the recording that it is over: they write nothing any more. Before pa_recorder_finish, when
+ * processes go on. */
+void pa_recorder_silence(struct pa_recorder *r);
+/* Visits the live processes whose number is known. */
+void pa_recorder_each(const struct pa_recorder *r, void (*fn)(void *arg, uint32_t pid), void *arg);
+
 /* Gives up before anything was recorded: removes the file, frees r. */
 void pa_recorder_abandon(struct pa_recorder *r);
 

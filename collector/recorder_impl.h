@@ -151,6 +151,12 @@ void pa_heaps_on_sample(void *arg, const struct pa_drain_origin *from, const str
 void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 void pa_heaps_on_figures(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 
+/* recorder_attach.c */
+void pa_attach_begin(struct pa_process *p);    /* its clock, when it says HELLO ... */
+void pa_attach_threads(struct pa_process *p);  /* ... and its threads: their clocks, and that they are to be armed */
+void pa_attach_arm(struct pa_process *p);      /* as many as there is room for, now and then */
+bool pa_attach_was_left(struct pa_process *p); /* whether its agent is in another session by now, or in none */
+
 /* account.c */
 void pa_account_poll(struct pa_process *p);
 void pa_account_read_cpu(struct pa_process *p);

@@ -46,7 +46,7 @@ void pa_records_put_thread(struct pa_process *p, const struct pa_thread *t)
 				      .tid = t->tid,
 				      .start_ns = t->start_ns,
 				      .end_ns = t->end_ns,
-				      .cpu_ns = t->cpu_ns,
+				      .cpu_ns = t->cpu_ns > t->cpu_base_ns ? t->cpu_ns - t->cpu_base_ns : 0,
 				      .period_ns = t->period_ns,
 				      .start_frame = t->start_frame,
 				      .name = t->name};
@@ -121,15 +121,16 @@ static uint64_t believable(uint64_t cpu_ns)
 	return cpu_ns <= PA_CPU_NS_MAX ? cpu_ns : 0;
 }
 
-/* What the thread had used before it was armed. A late one (raw clone) has whole periods of it: they are its own. The
- * main thread's may belong to the image before this one. */
+/* What the thread had used before it was armed, or since its process was attached to. A late one (raw clone) has whole
+ * periods of it: they are its own. The main thread's may belong to the image before this one. */
 static void count_early(struct pa_process *p, struct pa_thread *t, const struct pa_thread_start *start)
 {
 	uint64_t period = p->recorder->period_ns;
-	uint64_t periods = t->tid == p->inner_pid ? 0 : believable(start->cpu_ns) / period;
+	uint64_t cpu = believable(start->cpu_ns), early = cpu > t->cpu_base_ns ? cpu - t->cpu_base_ns : 0;
+	uint64_t periods = t->tid == p->inner_pid && !p->attached ? 0 : early / period;
 
 	p->nr_armed++;
-	p->early_ns += believable(start->cpu_ns) - periods * period;
+	p->early_ns += early - periods * period;
 	if (!periods)
 		return;
 	pa_records_charge(p, t, start->head.time_ns, PA_FRAME_UNSAMPLED, periods);

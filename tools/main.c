@@ -14,6 +14,9 @@ struct command {
 
 static const struct command commands[] = {
     {"record", pa_cmd_record, "run a command and record where it and its children spend CPU time"},
+    {"attach", pa_cmd_attach, "record a process that runs already"},
+    {"detach", pa_cmd_detach, "end what attach records"},
+    {"list", pa_cmd_list, "which processes can be attached to, and which are being recorded"},
     {"report", pa_cmd_report, "what a recording says, as text or JSON"},
     {"flame", pa_cmd_flame, "a flame graph of a recording, as SVG or folded stacks"},
     {"leaks", pa_cmd_leaks, "what was not freed, or how a running program's heap grows"},

@@ -8,50 +8,40 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "collector/listener.h"
-#include "collector/loop.h"
 #include "collector/proc.h"
-#include "collector/recorder.h"
 #include "common/preload.h"
+#include "tools/private_collector.h"
 #include "tools/program.h"
 
 struct run {
 	const struct pa_record_run *asked;
-	struct pa_loop *loop;
-	struct pa_listener *listener;
-	struct pa_recorder *recorder; /* NULL once the recording has ended */
+	struct pa_private private;
 	char library[PATH_MAX];
 	char runtime[PA_PRELOAD_NAME_MAX]; /* to be loaded before it, "": none */
 	bool no_preload;                   /* the command would fail with it in LD_PRELOAD */
-	char socket[64];
-	char path[PATH_MAX];
 	char command[4096];
 	pid_t child;
 	int go[2];      /* parent -> child: run; closed: do not */
 	int trouble[2]; /* child -> parent: errno of exec */
-	sigset_t old_mask;
-	void (*old_sigpipe)(int), (*old_sigxfsz)(int);
-	struct pa_watch child_watch, signal_watch;
+	struct pa_watch child_watch;
 	struct pa_timer duration;
 	bool child_gone;
 	bool connected;
 	int interrupts;
 	int status; /* exit status of ours */
 	uint64_t tree_cpu_ns;
-	uint64_t samples;
 	bool written;
 };
 
 static int complain(const char *what, const char *why)
 {
-	fprintf(stderr, "perfagent: %s: %s\n", what, why);
+	pa_private_complain(what, why);
 	return PA_EXIT_TROUBLE;
 }
 
@@ -154,10 +144,10 @@ static void become_command(struct run *run)
 	close(run->trouble[0]);
 	if (read(run->go[0], &word, 1) != 1)
 		_exit(PA_EXIT_TROUBLE);
-	sigprocmask(SIG_SETMASK, &run->old_mask, NULL);
-	signal(SIGPIPE, run->old_sigpipe);
-	signal(SIGXFSZ, run->old_sigxfsz);
-	setenv("PERFAGENT_SOCKET", run->socket, 1);
+	sigprocmask(SIG_SETMASK, &run->private.old_mask, NULL);
+	signal(SIGPIPE, run->private.old_sigpipe);
+	signal(SIGXFSZ, run->private.old_sigxfsz);
+	setenv("PERFAGENT_SOCKET", run->private.socket, 1);
 	if (!run->no_preload)
 		set_preload(run);
 	execvp(run->asked->argv[0], run->asked->argv);
@@ -214,34 +204,26 @@ static void discard_child(struct run *run)
 
 static void end_recording(struct run *run)
 {
-	int err;
-
-	if (!run->recorder)
+	if (!run->private.recorder)
 		return;
-	pa_listener_close(run->listener);
-	run->listener = NULL;
-	pa_loop_disarm(run->loop, &run->duration);
+	pa_loop_disarm(run->private.loop, &run->duration);
 	if (!run->connected)
-		pa_recorder_note(run->recorder, "the command never loaded the agent: statically linked, setuid, "
-						"or for another libc or machine");
+		pa_recorder_note(run->private.recorder,
+				 "the command never loaded the agent: statically linked, setuid, "
+				 "or for another libc or machine");
 	if (run->child_gone)
-		pa_recorder_meta_u64(run->recorder, "exit_status", (uint64_t)run->status);
-	run->samples = pa_recorder_samples(run->recorder);
-	err = pa_recorder_finish(run->recorder, run->tree_cpu_ns);
-	run->recorder = NULL;
-	run->written = err == 0;
-	if (err)
-		complain(run->path, strerror(-err));
+		pa_recorder_meta_u64(run->private.recorder, "exit_status", (uint64_t)run->status);
+	run->written = pa_private_finish(&run->private, run->tree_cpu_ns) == 0;
 }
 
 static void maybe_end(struct run *run)
 {
 	if (!run->child_gone)
 		return;
-	if (run->recorder && !pa_recorder_is_idle(run->recorder))
+	if (run->private.recorder && !pa_recorder_is_idle(run->private.recorder))
 		return;
 	end_recording(run);
-	pa_loop_stop(run->loop);
+	pa_loop_stop(run->private.loop);
 }
 
 static void on_idle(void *arg)
@@ -268,16 +250,16 @@ static void on_child(struct pa_watch *watch, uint32_t events)
 	run->status = info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status;
 	snprintf(how, sizeof(how), "%s %d", info.si_code == CLD_EXITED ? "exit" : "signal", info.si_status);
 	/* while it is a zombie its CPU clock can still be read */
-	if (run->recorder)
-		pa_recorder_reaping(run->recorder, (uint32_t)run->child, how);
-	pa_loop_unwatch(run->loop, watch);
+	if (run->private.recorder)
+		pa_recorder_reaping(run->private.recorder, (uint32_t)run->child, how);
+	pa_loop_unwatch(run->private.loop, watch);
 	close(watch->fd);
 	watch->fd = -1;
 	if (wait4(run->child, &status, 0, &ru) == run->child)
 		run->tree_cpu_ns = rusage_ns(&ru);
 	run->child_gone = true;
-	if (run->recorder)
-		pa_recorder_settle(run->recorder);
+	if (run->private.recorder)
+		pa_recorder_settle(run->private.recorder);
 	else
 		maybe_end(run);
 }
@@ -300,7 +282,7 @@ static void on_signal(struct pa_watch *watch, uint32_t events)
 			end_recording(run);
 			if (!run->child_gone)
 				run->status = 128 + SIGINT;
-			pa_loop_stop(run->loop);
+			pa_loop_stop(run->private.loop);
 			return;
 		}
 	}
@@ -320,11 +302,11 @@ static void on_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 
 	/* the name of the socket is no secret (/proc/net/unix): others than our own user must come from the command */
 	if (peer->uid != getuid() && !pa_proc_descends(peer->pid, (uint32_t)run->child) &&
-	    !pa_recorder_knows(run->recorder, peer->pid)) {
+	    !pa_recorder_knows(run->private.recorder, peer->pid)) {
 		grant->status = PA_CONFIG_REFUSED_UID;
 		return;
 	}
-	pa_recorder_hello(run->recorder, hello, peer, grant);
+	pa_recorder_hello(run->private.recorder, hello, peer, grant);
 }
 
 static void on_answered(void *arg, bool ok)
@@ -332,69 +314,31 @@ static void on_answered(void *arg, bool ok)
 	struct run *run = arg;
 
 	run->connected |= ok;
-	pa_recorder_answered(run->recorder, ok);
+	pa_recorder_answered(run->private.recorder, ok);
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------------------------- */
-
-static int open_listener(struct run *run)
-{
-	struct pa_listener_ops ops = {on_hello, on_answered, run};
-	uint64_t random[2];
-	int err;
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		return complain("getrandom", strerror(errno));
-	/* abstract: reachable from a chroot and after a change of user */
-	snprintf(run->socket, sizeof(run->socket), "@perfagent-%016lx%016lx", random[0], random[1]);
-	err = pa_listener_open(run->loop, run->socket, &ops, &run->listener);
-	return err ? complain("cannot listen for the agent", strerror(-err)) : 0;
-}
-
-static int watch_signals(struct run *run)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGQUIT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigprocmask(SIG_BLOCK, &set, &run->old_mask);
-	run->signal_watch =
-	    (struct pa_watch){.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), .fn = on_signal, .arg = run};
-	if (run->signal_watch.fd < 0 || pa_loop_watch(run->loop, &run->signal_watch, EPOLLIN))
-		return complain("cannot watch signals", strerror(errno));
-	return 0;
-}
 
 static int watch_child(struct run *run)
 {
 	run->child_watch =
 	    (struct pa_watch){.fd = (int)syscall(SYS_pidfd_open, run->child, 0), .fn = on_child, .arg = run};
-	if (run->child_watch.fd < 0 || pa_loop_watch(run->loop, &run->child_watch, EPOLLIN))
+	if (run->child_watch.fd < 0 || pa_loop_watch(run->private.loop, &run->child_watch, EPOLLIN))
 		return complain("cannot watch the command", strerror(errno));
 	return 0;
 }
 
-static int open_recorder(struct run *run)
+static bool open_recording(struct run *run)
 {
-	struct pa_recorder_options options = {.path = run->path,
-					      .command = run->command,
-					      .period_ns = 1000000000u / run->asked->options.rate_hz,
-					      .modes = run->asked->options.modes,
-					      .heap_mode = run->asked->options.heap_mode,
-					      .heap_flags = run->asked->options.heap_flags,
-					      .heap_mean = run->asked->options.heap_mean,
-					      .idle = on_idle,
-					      .arg = run};
-	char err[512];
+	const struct pa_private_recording what = {.output = run->asked->output,
+						  .program = run->asked->argv[0],
+						  .command = run->command,
+						  .pid = (uint32_t)run->child,
+						  .options = &run->asked->options,
+						  .idle = on_idle,
+						  .arg = run};
 
-	if (pa_record_name(run->asked->output, run->asked->argv[0], (uint32_t)run->child, run->path, sizeof(run->path)))
-		return complain(run->asked->output, "the name is too long");
-	if (pa_recorder_open(run->loop, &options, &run->recorder, err, sizeof(err)))
-		return complain("record", err); /* the sentence names the file */
-	return 0;
+	return pa_private_record(&run->private, &what);
 }
 
 static void join_command(struct run *run)
@@ -409,42 +353,28 @@ static void join_command(struct run *run)
 /* Everything that can fail does so before the command runs. Returns 0 or an exit status. */
 static int prepare(struct run *run)
 {
-	struct rlimit files;
+	const struct pa_listener_ops ops = {on_hello, on_answered, run};
 	int status;
 
 	/* the recorder must not record itself, nor what it may start */
 	unsetenv("PERFAGENT_SOCKET");
-	run->old_sigpipe = signal(SIGPIPE, SIG_IGN);
-	/* a file that may not grow any more (RLIMIT_FSIZE) is an error to be told, not the end of the recorder */
-	run->old_sigxfsz = signal(SIGXFSZ, SIG_IGN);
 	if (pa_record_library(run->library, sizeof(run->library)))
 		return complain(run->library, "the agent is not there; is perfagent installed completely?");
 	examine_command(run);
-	run->loop = pa_loop_new();
-	if (!run->loop)
-		return complain("cannot make an epoll set", strerror(errno));
-	status = watch_signals(run);
-	if (!status)
-		status = open_listener(run); /* before the fork: the child tells the name to the agent */
-	if (!status)
-		status = fork_child(run); /* before the limit is raised: it is the command's */
+	/* the socket before the fork: the child tells its name to the agent */
+	if (!pa_private_begin(&run->private, on_signal, run) || !pa_private_listen(&run->private, &ops))
+		return PA_EXIT_TROUBLE;
+	status = fork_child(run); /* before the limit of descriptors is raised: it is the command's */
 	if (status)
 		return status;
-	if (!getrlimit(RLIMIT_NOFILE, &files)) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	return open_recorder(run);
+	return open_recording(run) ? 0 : PA_EXIT_TROUBLE;
 }
 
 static void clean_up(struct run *run)
 {
-	pa_listener_close(run->listener);
-	if (run->signal_watch.fd >= 0)
-		close(run->signal_watch.fd);
 	if (run->trouble[0] >= 0)
 		close(run->trouble[0]);
-	pa_loop_free(run->loop);
+	pa_private_close(&run->private);
 }
 
 static void last_words(const struct run *run)
@@ -456,13 +386,13 @@ static void last_words(const struct run *run)
 			run->asked->argv[0], run->asked->argv[0]);
 	else if (run->written && !run->asked->quiet && isatty(STDERR_FILENO))
 		fprintf(stderr, "perfagent: %lu samples in %s, now run: perfagent report -i %s\n",
-			(unsigned long)run->samples, run->path, run->path);
+			(unsigned long)run->private.samples, run->private.path, run->private.path);
 }
 
 int pa_record_run(const struct pa_record_run *asked)
 {
 	struct run run = {
-	    .asked = asked, .go = {-1, -1}, .trouble = {-1, -1}, .child_watch = {.fd = -1}, .signal_watch = {.fd = -1}};
+	    .asked = asked, .private = PA_PRIVATE_INIT, .go = {-1, -1}, .trouble = {-1, -1}, .child_watch = {.fd = -1}};
 	int status;
 
 	join_command(&run);
@@ -472,17 +402,15 @@ int pa_record_run(const struct pa_record_run *asked)
 	if (!status)
 		status = release_child(&run);
 	if (status) {
-		if (run.recorder)
-			pa_recorder_abandon(run.recorder);
 		discard_child(&run);
 		clean_up(&run);
 		return status;
 	}
 	if (asked->duration_ns) {
 		run.duration = (struct pa_timer){.fn = on_duration, .arg = &run};
-		pa_loop_arm(run.loop, &run.duration, asked->duration_ns);
+		pa_loop_arm(run.private.loop, &run.duration, asked->duration_ns);
 	}
-	pa_loop_run(run.loop);
+	pa_loop_run(run.private.loop);
 	last_words(&run);
 	clean_up(&run);
 	return run.status;
