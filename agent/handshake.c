@@ -14,6 +14,7 @@
 #include "agent/helper.h"
 #include "agent/session.h"
 #include "agent/slots_sig.h"
+#include "agent/stream_connect.h"
 #include "agent/sysdep.h"
 #include "agent/timer_sig.h"
 
@@ -222,6 +223,29 @@ static int talk(struct handshake *h)
 	return ret < 0 ? (int)ret : map_session((int)ret, h);
 }
 
+/* The same without a file: the connection stays, so it is made in the host's own table. */
+static int talk_stream(struct handshake *h)
+{
+	struct pa_stream_layout layout;
+	int sock = pa_stream_open();
+	int err;
+
+	if (sock < 0)
+		return sock;
+	err = connect_until(h, sock);
+	if (!err && pa_sys(SYS_sendto, sock, &h->hello, sizeof(h->hello), MSG_NOSIGNAL | MSG_DONTWAIT, NULL, 0) < 0)
+		err = -EPIPE;
+	err = err ? err : wait_readable(h, sock);
+	err = err ? err : pa_stream_read_config(sock);
+	err = err ? err : wait_readable(h, sock);
+	err = err ? err : pa_stream_read_layout(sock, &layout);
+	err = err ? err : check_control(&layout.control, layout.control.file_size, &h->mapping);
+	err = err ? err : pa_stream_start(sock, &layout.control, &h->mapping, &h->base);
+	if (err)
+		pa_sys(SYS_close, sock);
+	return err;
+}
+
 static int helper(void *arg)
 {
 	struct handshake *h = arg;
@@ -268,7 +292,10 @@ int pa_session_connect(const struct pa_connect *how)
 	fill_hello(&h.hello, how);
 	h.deadline_ns = pa_now_sig() + (uint64_t)how->deadline_ms * 1000000u;
 	h.error = -ECHILD;
-	err = pa_helper_run_hook(helper, &h);
+	if (how->flags & PA_HELLO_STREAM)
+		err = h.error = talk_stream(&h);
+	else
+		err = pa_helper_run_hook(helper, &h);
 	if (err || h.error)
 		return err ? err : h.error;
 	pa_slots_init(h.base, &h.mapping);

@@ -22,6 +22,7 @@
 #include "agent/thread.h"
 #include "agent/timer_sig.h"
 #include "agent/walk_sig.h"
+#include "common/stream.h"
 
 #define RUN_SOCKET           "/run/perfagent/collector.sock"
 #define USER_SOCKET          "/perfagent/collector.sock"
@@ -75,6 +76,14 @@ static int connect_session(char *const *env, uint32_t flags)
 	}
 	how.path = RUN_SOCKET;
 	return pa_session_connect(&how);
+}
+
+/* The records over the socket instead of through shared memory. */
+static uint32_t choose_transport(char *const *env)
+{
+	const char *wanted = env_get(env, "PERFAGENT_TRANSPORT");
+
+	return wanted && strcmp(wanted, "socket") == 0 ? PA_HELLO_STREAM : 0;
 }
 
 static uint32_t choose_unwinder(char *const *env)
@@ -143,7 +152,7 @@ __attribute__((constructor)) static void init(void)
 	pa_hooks_thread_init();
 	pa_exec_remember_hook(env);
 	has_find_object = pa_walk_init() == 0;
-	flags = choose_unwinder(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
+	flags = choose_unwinder(env) | choose_transport(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
 	if (connect_session(env, flags) == 0)
 		start_sampling(has_find_object, entered_ns);
 }

@@ -6,6 +6,7 @@
 
 #include "agent/session.h"
 #include "agent/slots_sig.h"
+#include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 #include "agent/timer_sig.h"
 
@@ -68,6 +69,7 @@ void *pa_record_begin_sig(struct pa_block *block, struct pa_ring *ring, uint16_t
 
 	if (!block->announced && !get_ready(block, ring, time_ns, weight))
 		return NULL;
+	pa_stream_look_sig(block, ring, time_ns);
 	record = pa_ring_reserve(ring, bytes);
 	if (!record) {
 		pa_bump(&ring->out->lost_full, 1);

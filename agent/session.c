@@ -9,6 +9,7 @@
 #include "agent/hot.h"
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
+#include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 #include "agent/walk_sig.h"
 
@@ -76,6 +77,9 @@ void pa_session_quiet_hook(void)
 	if (!pa_mapping.control || pa_load_relaxed(&quiet))
 		return;
 	pa_thread_note_sig(PA_NOTE_SECCOMP, 0, 0);
+	if (pa_tls.block)
+		pa_stream_goodbye_sig(pa_tls.block);
+	pa_stream_quiet_sig();
 	pa_heap_quiet_hook();
 	pa_store_release(&quiet, true);
 	pa_thread_move_timers_sig(0);

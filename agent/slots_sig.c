@@ -8,6 +8,7 @@
 
 #include "agent/hot.h"
 #include "agent/session.h"
+#include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 
 #define NR_LEVELS 16
@@ -124,6 +125,7 @@ void pa_session_release_slot_hook(struct pa_block *block)
 {
 	if (!block->has_slot)
 		return;
+	pa_stream_leave_sig(block);
 	block->has_slot = false;
 	block->announced = false;
 	block->signal_out = NULL;

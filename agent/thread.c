@@ -10,6 +10,7 @@
 #include "agent/session.h"
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
+#include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 #include "agent/timer_sig.h"
 
@@ -286,6 +287,7 @@ void pa_thread_process_end_hook(uint32_t kind)
 		end->cpu_ns = pa_process_cpu_sig();
 		pa_ring_commit(&block->hook_ring);
 	}
+	pa_stream_goodbye_sig(block);
 	pa_tls.in_hook--;
 }
 
