@@ -105,3 +105,16 @@ without_library() {
 	has_stack 'sanitized_burn'
 	[ -z "$(ls "$T"/tsan.* 2>/dev/null)" ] || fail "$(head -n 30 "$T"/tsan.*)"
 }
+
+@test "valgrind: it sees the program alone, its tools count no error of ours" {
+	need valgrind
+	run_as memcheck 60 "$PERFAGENT" record -q -o "$T/t.pfa" -- \
+		valgrind -q --error-exitcode=99 "$TARGETS/malloc_books" mix 1000
+	[ "$(value_of memcheck status)" = 0 ] || fail "memcheck: $(value_of memcheck status): $(cat "$T/memcheck.err")"
+	[ ! -s "$T/memcheck.err" ] || fail "$(head -n 20 "$T/memcheck.err")"
+	run_as callgrind 60 "$PERFAGENT" record -q -o "$T/c.pfa" -- \
+		valgrind -q --tool=callgrind --callgrind-out-file=callgrind.%p "$TARGETS/malloc_books" mix 1000
+	[ "$(value_of callgrind status)" = 0 ] || fail "callgrind: $(value_of callgrind status): $(cat "$T/callgrind.err")"
+	# one process, no helper of ours
+	[ "$(ls "$T"/callgrind.cwd/callgrind.* | wc -l)" = 1 ]
+}
