@@ -1,6 +1,7 @@
 #include "remote/agent.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -67,13 +68,34 @@ static int get_command(const struct pa_agent *a, struct pa_command *c)
 	if (pa_proc_start_ticks((uint32_t)a->pid) != a->start_ticks)
 		return -ESRCH;
 	err = memory_error(copy_in(a->pid, a->command, c, sizeof(*c)));
-	if (err)
-		return err;
+	return err ? err : pa_agent_judge(c);
+}
+
+int pa_agent_judge(const struct pa_command *c)
+{
 	if (c->magic == 0 && c->state == PA_AGENT_LOADING)
 		return 0;
 	if (c->magic != PA_WIRE_MAGIC || c->state > PA_AGENT_DISABLED)
 		return -ESRCH; /* another program's memory by now */
 	return c->major == PA_COMMAND_MAJOR ? 0 : -EPROTONOSUPPORT;
+}
+
+void pa_agent_inform(const struct pa_command *c, uint32_t inner_pid, struct pa_agent_info *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->state = c->state;
+	out->seq = c->seq;
+	out->done = c->done;
+	out->result = c->result;
+	out->kind = c->kind;
+	out->writer = c->writer;
+	/* nothing else is ever sent, whatever number stands there: these two do nothing where nobody waits for them */
+	out->nudge = c->nudge == SIGURG || c->nudge == SIGWINCH ? c->nudge : 0;
+	out->nudged = c->nudged;
+	out->session_inode = c->session_inode;
+	memcpy(out->session_path, c->session_path, sizeof(out->session_path) - 1);
+	out->inner_pid = inner_pid;
+	out->copied = c->pid && inner_pid && c->pid != inner_pid;
 }
 
 /* ---- finding --------------------------------------------------------------------------------------------------- */
@@ -210,24 +232,10 @@ int pa_agent_find(pid_t pid, struct pa_agent *out, char *why, size_t size)
 static void take(const struct pa_agent *a, const struct pa_command *c, struct pa_agent_info *out)
 {
 	struct pa_proc_status status;
+	int err = pa_proc_status((uint32_t)a->pid, &status);
 
-	memset(out, 0, sizeof(*out));
-	out->state = c->state;
-	out->seq = c->seq;
-	out->done = c->done;
-	out->result = c->result;
-	out->kind = c->kind;
-	out->writer = c->writer;
-	/* nothing else is ever sent, whatever number stands there: these two do nothing where nobody waits for them */
-	out->nudge = c->nudge == SIGURG || c->nudge == SIGWINCH ? c->nudge : 0;
-	out->nudged = c->nudged;
-	out->session_inode = c->session_inode;
-	memcpy(out->session_path, c->session_path, sizeof(out->session_path) - 1);
-	if (pa_proc_status((uint32_t)a->pid, &status))
-		return;
-	out->inner_pid = status.inner_pid;
-	out->uid = status.uid;
-	out->copied = c->pid && c->pid != status.inner_pid;
+	pa_agent_inform(c, err ? 0 : status.inner_pid, out);
+	out->uid = err ? (uint32_t)-1 : status.uid;
 }
 
 int pa_agent_read(const struct pa_agent *a, struct pa_agent_info *out)
@@ -250,6 +258,20 @@ const char *pa_agent_state_name(uint32_t state)
 	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
 }
 
+/* Whether somebody else still waits for what he asked for: a perfagent, as far as we can tell. */
+static bool is_waited_for(const struct pa_agent_info *info)
+{
+	char exe[PATH_MAX];
+	const char *base;
+	int err;
+
+	if (info->seq == info->done || info->writer == (uint32_t)getpid())
+		return false;
+	err = pa_proc_exe(info->writer, exe, sizeof(exe));
+	base = strrchr(exe, '/');
+	return err ? err == -EACCES : base && (!strcmp(base, "/perfagent") || !strcmp(base, "/perfagentd"));
+}
+
 int pa_agent_ready(const struct pa_agent_info *info, uint32_t kind, char *why, size_t size)
 {
 	switch (info->state) {
@@ -268,8 +290,8 @@ int pa_agent_ready(const struct pa_agent_info *info, uint32_t kind, char *why, s
 	default:
 		break;
 	}
-	if ((int32_t)(info->seq - info->done) > 0) {
-		snprintf(why, size, "process %u has asked it for something that it has not done yet: it sleeps",
+	if (is_waited_for(info)) {
+		snprintf(why, size, "process %u has asked it for something already, and waits for it to wake up",
 			 info->writer);
 		return -EAGAIN;
 	}
@@ -338,6 +360,37 @@ static int write_request(struct pa_agent *a, const struct pa_agent_request *requ
 	return pull(a, true);
 }
 
+int pa_agent_withdraw(struct pa_agent *a)
+{
+	struct pa_agent_info info;
+	uint32_t word, seq = a->seq;
+	int err = pa_agent_read(a, &info);
+
+	if (err)
+		return err;
+	if (!seq || info.seq != seq)
+		return 0;
+	if (info.done == seq)
+		return -EALREADY;
+	/* whoever reads it from now on finds nothing to do */
+	err = put_word(a, a->command + offsetof(struct pa_command, kind), PA_COMMAND_NONE);
+	if (!err)
+		err = put_seq(a, info.done);
+	if (!err)
+		err = get_word(a, a->trigger, &word);
+	if (!err && word == PA_TRIGGER_COMMAND)
+		err = put_word(a, a->trigger, a->old_trigger);
+	if (!err)
+		err = pa_agent_read(a, &info);
+	if (err || info.done != seq)
+		return err;
+	/* it was being worked off meanwhile: that its number stands, and that the agent looks at its word once more */
+	err = put_seq(a, seq);
+	if (!err)
+		err = put_word(a, a->trigger, PA_TRIGGER_COMMAND);
+	return err ? err : -EALREADY;
+}
+
 static int try_request(struct pa_agent *a, const struct pa_agent_request *request, char *why, size_t size)
 {
 	struct pa_agent_info info;
@@ -353,6 +406,13 @@ static int try_request(struct pa_agent *a, const struct pa_agent_request *reques
 		err = learn_trigger(a, &c);
 	if (err)
 		return err;
+	if (c.seq != c.done) {
+		/* of somebody who is gone */
+		a->seq = c.seq;
+		err = pa_agent_withdraw(a);
+		if (err)
+			return err == -EALREADY ? -EAGAIN : err;
+	}
 	seq = c.done + 1 ? c.done + 1 : 1;
 	return write_request(a, request, seq);
 }
@@ -422,37 +482,6 @@ uint64_t pa_agent_pause_ns(const struct pa_agent *a)
 	for (uint32_t steps = QUICK_STEPS; steps < a->steps && ns < SLOWEST_NS; steps += QUICK_STEPS)
 		ns *= 2;
 	return ns < SLOWEST_NS ? ns : SLOWEST_NS;
-}
-
-int pa_agent_withdraw(struct pa_agent *a)
-{
-	struct pa_agent_info info;
-	uint32_t word, seq = a->seq;
-	int err = pa_agent_read(a, &info);
-
-	if (err)
-		return err;
-	if (!seq || info.seq != seq)
-		return 0;
-	if (info.done == seq)
-		return -EALREADY;
-	/* whoever reads it from now on finds nothing to do */
-	err = put_word(a, a->command + offsetof(struct pa_command, kind), PA_COMMAND_NONE);
-	if (!err)
-		err = put_seq(a, info.done);
-	if (!err)
-		err = get_word(a, a->trigger, &word);
-	if (!err && word == PA_TRIGGER_COMMAND)
-		err = put_word(a, a->trigger, a->old_trigger);
-	if (!err)
-		err = pa_agent_read(a, &info);
-	if (err || info.done != seq)
-		return err;
-	/* it was being worked off meanwhile: that its number stands, and that the agent looks at its word once more */
-	err = put_seq(a, seq);
-	if (!err)
-		err = put_word(a, a->trigger, PA_TRIGGER_COMMAND);
-	return err ? err : -EALREADY;
 }
 
 void pa_agent_explain(const struct pa_agent *a, int error, char *why, size_t size)

@@ -81,6 +81,11 @@ int pa_agent_find(pid_t pid, struct pa_agent *out, char *why, size_t size);
 /* Reads it anew. Errors: -ESRCH the process has gone or executed another program, -EBADMSG; and as above. */
 int pa_agent_read(const struct pa_agent *a, struct pa_agent_info *out);
 
+/* The two halves of that, without a process: whether these can be the bytes of an agent (errors: -ESRCH,
+ * -EPROTONOSUPPORT), and what they say. */
+int pa_agent_judge(const struct pa_command *c);
+void pa_agent_inform(const struct pa_command *c, uint32_t inner_pid, struct pa_agent_info *out);
+
 /* Whether a request would be taken, given what was read. Errors: 0; -EAGAIN still being loaded, or another request is
  * open: ask again; -ENOTSUP quiet or disabled; -EALREADY for a detach: it is not attached. A sentence in why. */
 int pa_agent_ready(const struct pa_agent_info *info, uint32_t kind, char *why, size_t size);
