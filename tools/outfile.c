@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,11 +90,19 @@ bool pa_outfile_open(struct pa_outfile *f, const char *path)
 	return false;
 }
 
+/* Why an earlier write failed is known no more when the stream tells of it: a pipe says whether its reader has gone. */
+static int late_error(FILE *stream)
+{
+	struct pollfd at = {.fd = fileno(stream), .events = POLLOUT};
+
+	return poll(&at, 1, 0) > 0 && (at.revents & POLLERR) ? -EPIPE : -EIO;
+}
+
 int pa_outfile_close(struct pa_outfile *f, int err)
 {
 	errno = 0;
 	if (!err && (fflush(f->stream) || ferror(f->stream)))
-		err = errno ? -errno : -EIO;
+		err = errno ? -errno : late_error(f->stream);
 	/* a full disk may show only here */
 	if (fclose(f->stream) && !err)
 		err = -errno;

@@ -252,9 +252,9 @@ survives_damage() {
 
 @test "a reader that leaves early (head) is no error worth a trace" {
 	good
-	run_as bad 20 bash -c 'set -o pipefail; "$0" report -i "$1" --format json | head -c 10 >/dev/null; true' "$PERFAGENT" "$T/t.pfa"
+	run_as bad 20 bash -c 'set -o pipefail; "$0" report -i "$1" --format json | head -c 10 >/dev/null; "$0" report -i "$1" | true; true' "$PERFAGENT" "$T/t.pfa"
 	[ "$(value_of bad status)" = 0 ]
-	[ "$(wc -l <"$T/bad.err")" -le 1 ]
+	[ ! -s "$T/bad.err" ] || fail "$(cat "$T/bad.err")"
 }
 
 @test "perfagentd: unknown option, socket path too long, unusable data directory, a second one on the same socket" {
