@@ -82,6 +82,7 @@ static bool identify(int fd, const struct pa_hello *hello, struct pa_peer *peer)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return false;
 	peer->uid = cred.uid;
+	peer->gid = cred.gid;
 	/* while the client waits for its answer, neither it nor its parent's number can be given to another process */
 	peer->pid = target_of((uint32_t)cred.pid, hello);
 	peer->pidfd = peer->pid ? (int)syscall(SYS_pidfd_open, (pid_t)peer->pid, 0) : -1;
@@ -296,18 +297,45 @@ static int open_socket(struct pa_listener *l, const char *name)
 	return pa_loop_watch(l->loop, &l->watch, EPOLLIN);
 }
 
-int pa_listener_open(struct pa_loop *loop, const char *name, const struct pa_listener_ops *ops,
-		     struct pa_listener **out)
+static struct pa_listener *new_listener(struct pa_loop *loop, const struct pa_listener_ops *ops)
 {
 	struct pa_listener *l = calloc(1, sizeof(*l));
-	int err;
 
 	if (!l)
-		return -ENOMEM;
+		return NULL;
 	l->loop = loop;
 	l->ops = *ops;
 	l->watch.fd = -1;
 	l->sweep = (struct pa_timer){.fn = sweep, .arg = l};
+	return l;
+}
+
+int pa_listener_adopt(struct pa_loop *loop, int fd, const struct pa_listener_ops *ops, struct pa_listener **out)
+{
+	struct pa_listener *l = new_listener(loop, ops);
+	int err;
+
+	if (!l) {
+		close(fd);
+		return -ENOMEM;
+	}
+	l->watch = (struct pa_watch){.fd = fd, .fn = new_client, .arg = l};
+	err = pa_loop_watch(loop, &l->watch, EPOLLIN);
+	if (err)
+		pa_listener_close(l);
+	else
+		*out = l;
+	return err;
+}
+
+int pa_listener_open(struct pa_loop *loop, const char *name, const struct pa_listener_ops *ops,
+		     struct pa_listener **out)
+{
+	struct pa_listener *l = new_listener(loop, ops);
+	int err;
+
+	if (!l)
+		return -ENOMEM;
 	err = open_socket(l, name);
 	if (err) {
 		pa_listener_close(l);

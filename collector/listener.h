@@ -18,6 +18,7 @@
 struct pa_peer {
 	uint32_t pid; /* the target's, as the collector sees it; 0: not visible from here (another pid namespace) */
 	uint32_t uid; /* by SO_PEERCRED */
+	uint32_t gid;
 	int pidfd;    /* of the target, -1: none; the handler takes it over by setting it to -1 */
 };
 
@@ -42,7 +43,10 @@ struct pa_listener_ops {
  * Errors: -errno: -ENAMETOOLONG, -EADDRINUSE (somebody listens there), ... */
 int pa_listener_open(struct pa_loop *loop, const char *name, const struct pa_listener_ops *ops,
 		     struct pa_listener **out);
-/* Closes, and unlinks the path if it was one. NULL allowed. */
+/* The same on a socket that listens already and is somebody else's to remove: it was handed to us. Takes fd over, in
+ * case of an error too. */
+int pa_listener_adopt(struct pa_loop *loop, int fd, const struct pa_listener_ops *ops, struct pa_listener **out);
+/* Closes, and unlinks the path if it was one that we made. NULL allowed. */
 void pa_listener_close(struct pa_listener *l);
 
 /* Connections that were dropped or refused before the handler was asked. */

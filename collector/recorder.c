@@ -239,6 +239,11 @@ bool pa_recorder_knows(const struct pa_recorder *r, uint32_t pid)
 	return false;
 }
 
+bool pa_recorder_has(const struct pa_recorder *r, uint32_t pid)
+{
+	return pa_recorder_by_pid(r, pid) != NULL;
+}
+
 /* ---- children nobody has seen yet ------------------------------------------------------------------------------ */
 
 struct search {
@@ -369,13 +374,13 @@ static void check_alive(struct pa_process *p)
 		pa_recorder_end_process(p, NULL);
 	else if (p->pidfd.fd < 0 && (pa_proc_status(p->pid, &status) || status.state == 'Z'))
 		pa_recorder_end_process(p, NULL);
+	else if (!p->exec_ns && pa_attach_was_left(p))
+		pa_recorder_end_process(p, "detached");
 }
 
 static void on_poll(struct pa_timer *timer)
 {
 	struct pa_recorder *r = timer->arg;
-	else if (!p->exec_ns && pa_attach_was_left(p))
-		pa_recorder_end_process(p, "detached");
 	bool had = r->sessions != NULL;
 
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
@@ -433,6 +438,11 @@ void pa_recorder_meta_u64(struct pa_recorder *r, const char *key, uint64_t value
 void pa_recorder_note(struct pa_recorder *r, const char *text)
 {
 	pa_recorder_store(r, pa_store_add_note(r->store, 0, pa_now_ns(), text));
+}
+
+int pa_recorder_trouble(const struct pa_recorder *r)
+{
+	return r->store_error;
 }
 
 uint64_t pa_recorder_samples(const struct pa_recorder *r)
@@ -509,7 +519,7 @@ static void free_recorder(struct pa_recorder *r)
 
 int pa_recorder_create_file(struct pa_recorder *r, char *err, size_t err_size)
 {
-	int status = r->store ? 0 : pa_store_create(r->path, &r->store, err, err_size);
+	int status = r->store ? 0 : pa_store_create_for(&r->options.owner, r->path, &r->store, err, err_size);
 
 	if (status)
 		return status;
@@ -644,13 +654,16 @@ int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns)
 
 void pa_recorder_abandon(struct pa_recorder *r)
 {
+	struct pa_owner owner = r->options.owner;
 	char *path = strdup(r->path);
 	bool made = r->store != NULL;
 
 	if (made)
 		pa_store_close(r->store, false);
 	free_recorder(r);
-	if (made && path && strcmp(path, "-") != 0)
+	if (made && path && strcmp(path, "-") != 0 && pa_owner_enter(&owner)) {
 		unlink(path);
+		pa_owner_leave(&owner);
+	}
 	free(path);
 }

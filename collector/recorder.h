@@ -9,6 +9,7 @@
 
 #include "collector/listener.h"
 #include "collector/loop.h"
+#include "collector/owner.h"
 #include "common/wire.h"
 
 struct pa_recorder;
@@ -21,7 +22,8 @@ struct pa_recorder_options {
 	uint32_t heap_mode;  /* enum pa_heap_mode, with PA_MODE_MEMORY */
 	uint32_t heap_flags; /* PA_HEAP_MMAP */
 	uint64_t heap_mean;  /* bytes, >= 1 */
-	bool file_later;     /* pa_recorder_create_file follows, before pa_recorder_answered */
+	struct pa_owner owner; /* whose the file is */
+	bool file_later;       /* pa_recorder_create_file follows, before pa_recorder_answered */
 	/* no session is left (it may be called again when another comes and goes); may finish and free the recorder */
 	void (*idle)(void *arg);
 	void *arg;
@@ -42,6 +44,8 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok);
 
 /* Whether a live process of the recording has this pid, or one of its ancestors has. */
 bool pa_recorder_knows(const struct pa_recorder *r, uint32_t pid);
+/* Whether a live process of the recording has this pid. */
+bool pa_recorder_has(const struct pa_recorder *r, uint32_t pid);
 
 /* The process is about to be reaped by the caller: drains it and notes how it ended ("exit 0", "signal 9"). No-op for
  * pids the recording does not know. */
@@ -51,10 +55,19 @@ void pa_recorder_reaping(struct pa_recorder *r, uint32_t pid, const char *how);
 void pa_recorder_settle(struct pa_recorder *r);
 bool pa_recorder_is_idle(const struct pa_recorder *r);
 
+/* The first error of writing the file, 0: none so far. */
+int pa_recorder_trouble(const struct pa_recorder *r);
+
 /* Facts for the recording. */
 void pa_recorder_meta(struct pa_recorder *r, const char *key, const char *value);
 void pa_recorder_meta_u64(struct pa_recorder *r, const char *key, uint64_t value);
 void pa_recorder_note(struct pa_recorder *r, const char *text);
+
+/* Tells all agents of the recording that it is over: they write nothing any more. Before pa_recorder_finish, when
+ * processes go on. */
+void pa_recorder_silence(struct pa_recorder *r);
+/* Visits the live processes whose number is known. */
+void pa_recorder_each(const struct pa_recorder *r, void (*fn)(void *arg, uint32_t pid), void *arg);
 
 uint64_t pa_recorder_samples(const struct pa_recorder *r); /* weighted */
 uint32_t pa_recorder_processes(const struct pa_recorder *r);
@@ -62,12 +75,6 @@ uint32_t pa_recorder_processes(const struct pa_recorder *r);
 /* Ends the recording: drains, accounts, symbolizes, closes the file, frees r. tree_cpu_ns: the kernel's figure for the
  * tree where known, else 0. Errors: -errno of the store (the file is then what could be saved). */
 int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns);
-
-/* Tells all agents of the recording that it is over: they write nothing any more. Before pa_recorder_finish, when
- * processes go on. */
-void pa_recorder_silence(struct pa_recorder *r);
-/* Visits the live processes whose number is known. */
-void pa_recorder_each(const struct pa_recorder *r, void (*fn)(void *arg, uint32_t pid), void *arg);
 
 /* Gives up before anything was recorded: removes the file, frees r. */
 void pa_recorder_abandon(struct pa_recorder *r);

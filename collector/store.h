@@ -21,6 +21,11 @@ struct pa_store;
  * statfs, not a regular file, "-" for stdout), to a temporary that is moved or copied at pa_store_close.
  * Errors: -errno with a sentence in err (err_size bytes): exists and is no recording, unwritable, full. */
 int pa_store_create(const char *path, struct pa_store **out, char *err, size_t err_size);
+/* The same for another user's file (collector/owner.h): with that user's rights, and so that nothing the user does to
+ * the file while it is written harms us. Errors: -EPERM: we may not act for that user. */
+struct pa_owner;
+int pa_store_create_for(const struct pa_owner *owner, const char *path, struct pa_store **out, char *err,
+			size_t err_size);
 
 struct pa_store_process {
 	uint32_t id;         /* ours, from 1 */

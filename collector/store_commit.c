@@ -109,7 +109,11 @@ static void *write_batch(void *arg)
 {
 	struct pa_store *s = arg;
 
+	s->writing.rc = SQLITE_PERM;
+	if (!pa_owner_enter(&s->owner))
+		return NULL;
 	s->writing.rc = pa_batch_apply(&s->writing.batch, &s->inserts, s->db);
+	pa_owner_leave(&s->owner);
 	return NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "collector/owner.h"
 #include "collector/store.h"
 #include "collector/store_batch.h"
 #include "collector/store_chunk.h"
@@ -31,6 +32,7 @@ struct pa_store_writing {
 };
 
 struct pa_store {
+	struct pa_owner owner;
 	struct pa_target target;
 	struct pa_inuse inuse;
 	sqlite3 *db;

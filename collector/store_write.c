@@ -49,6 +49,9 @@ static int open_database(struct pa_store *s, bool *wal)
 	*wal = false;
 	if (rc == SQLITE_OK)
 		rc = sqlite3_busy_timeout(s->db, BUSY_MS);
+	/* an index of the WAL in our own memory: in a mapped file whose owner cuts it off it would be a SIGBUS */
+	if (rc == SQLITE_OK && s->owner.other)
+		rc = sqlite3_exec(s->db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
 	/* The header is written before WAL begins, so that a reader of the bare file can tell what it is. */
 	if (rc == SQLITE_OK)
 		rc = pa_schema_create(s->db);
@@ -86,7 +89,29 @@ static int start(struct pa_store *s, const char *path, char *err, size_t err_siz
 	return pa_store_error(rc);
 }
 
+static int create_file(struct pa_store *s, const char *path, char *err, size_t err_size)
+{
+	int ret = pa_target_init(&s->target, path, err, err_size);
+
+	if (ret)
+		return ret;
+	ret = start(s, path, err, err_size);
+	if (ret) {
+		close_database(s);
+		pa_target_abandon(&s->target);
+	}
+	return ret;
+}
+
 int pa_store_create(const char *path, struct pa_store **out, char *err, size_t err_size)
+{
+	static const struct pa_owner ourselves;
+
+	return pa_store_create_for(&ourselves, path, out, err, err_size);
+}
+
+int pa_store_create_for(const struct pa_owner *owner, const char *path, struct pa_store **out, char *err,
+			size_t err_size)
 {
 	struct pa_store *s = calloc(1, sizeof(*s));
 	int ret;
@@ -99,18 +124,17 @@ int pa_store_create(const char *path, struct pa_store **out, char *err, size_t e
 	}
 	s->chunk = 1;
 	s->batch.limit = PA_STORE_ROW_LIMIT;
-	ret = pa_target_init(&s->target, path, err, err_size);
-	if (ret)
-		goto out;
-	ret = start(s, path, err, err_size);
-	if (ret) {
-		close_database(s);
-		pa_target_abandon(&s->target);
-		goto out;
+	s->owner = *owner;
+	snprintf(err, err_size, "%s: no right to act for user %u", path, owner->uid);
+	ret = -EPERM;
+	if (pa_owner_enter(owner)) {
+		ret = create_file(s, path, err, err_size);
+		pa_owner_leave(owner);
 	}
-	*out = s;
-	return 0;
-out:
+	if (!ret) {
+		*out = s;
+		return 0;
+	}
 	pa_target_fini(&s->target);
 	pa_strings_free(s->strings);
 	free(s);
@@ -364,16 +388,20 @@ static int leave_wal(struct pa_store *s)
 int pa_store_close(struct pa_store *s, bool clean)
 {
 	int err, ret = clean ? put_ended(s) : 0;
+	bool entered;
 
 	err = pa_store_commit(s);
 	ret = ret ? ret : err;
-	err = leave_wal(s);
+	entered = pa_owner_enter(&s->owner);
+	err = entered ? leave_wal(s) : -EPERM;
 	if (err && err != -EBUSY && !ret)
 		ret = err;
 	close_database(s);
 	pa_inuse_remove(&s->inuse);
 	err = pa_target_finish(&s->target);
 	ret = ret ? ret : err;
+	if (entered)
+		pa_owner_leave(&s->owner);
 	pa_target_fini(&s->target);
 	pa_strings_free(s->strings);
 	pa_batch_fini(&s->batch);

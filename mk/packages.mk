@@ -8,7 +8,7 @@ PACKAGES_BUILD += libiberty-dev
 PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user musl-tools libcmocka-dev
 PACKAGES_TEST  += bats perl mandoc shellcheck strace binutils elfutils dwz xz-utils gdb libc6-dbg
 # programs the tests put the agent into, and tools they look with
-PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 jq sqlite3 procps util-linux chromium
+PACKAGES_TEST  += python3 redis-server redis-tools postgresql-15 jq sqlite3 procps util-linux chromium systemd
 # allocators the heap engine has to get along with, and an independent judge of its figures
 PACKAGES_TEST  += libjemalloc2 libtcmalloc-minimal4 libmimalloc2.0 valgrind fakeroot faketime
 # more programs that bench and oracle compare on

@@ -1,5 +1,7 @@
 # Everything a person types besides `make` and `make check`.
 MAN_PAGES := $(wildcard man/*.[1-9])
+UNITS     := $(wildcard systemd/*/*.service systemd/*/*.socket)
+UNITDIR   ?= $(PREFIX)/lib/systemd
 INSTALL   ?= install
 
 .PHONY: bench install demo fuzz format help clean
@@ -10,6 +12,9 @@ install: all ## install below $(DESTDIR)$(PREFIX)
 	$(if $(wildcard include/perfagent.h),$(INSTALL) -m 644 include/perfagent.h $(DESTDIR)$(PREFIX)/include)
 	@set -e; for page in $(MAN_PAGES); do \
 		dir=$(DESTDIR)$(MANDIR)/man$${page##*.}; $(INSTALL) -d $$dir; $(INSTALL) -m 644 $$page $$dir; done
+	@set -e; for unit in $(UNITS); do \
+		dir=$(DESTDIR)$(UNITDIR)/$$(basename $$(dirname $$unit)); $(INSTALL) -d $$dir; \
+		sed 's|@BINDIR@|$(BINDIR)|' $$unit >$$dir/$${unit##*/}; chmod 644 $$dir/$${unit##*/}; done
 	@test -n '$(DESTDIR)' || test $$(id -u) -ne 0 || ldconfig
 
 demo: all $(O)/demo/shop ## profile the bundled demo service, print hot spots, draw a flame graph

@@ -1,0 +1,74 @@
+/* perfagentd: one loop, one listener, a recording for each tree of processes (or service). Files: daemon.c its life,
+ * daemon_trees.c its recordings, daemon_data.c what they take on the disk, daemon_attach.c dormant agents.
+ * World: plain. */
+#ifndef PA_COLLECTOR_DAEMON_H
+#define PA_COLLECTOR_DAEMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "collector/daemon_settings.h"
+#include "collector/listener.h"
+#include "collector/loop.h"
+#include "collector/owner.h"
+#include "collector/recorder.h"
+
+#define PA_DAEMON_TREES_MAX 4096
+
+#define PA_DAEMON_ANCESTORS 64
+
+/* One recording. */
+struct pa_tree {
+	struct pa_daemon *d;
+	struct pa_recorder *recorder;
+	struct pa_owner owner;
+	char *path;
+	char *command; /* the recorder refers to it */
+	char *service; /* "": by descent */
+	dev_t dev;
+	ino_t ino;          /* of the file, 0: not made yet */
+	uint64_t opened_ns; /* CLOCK_MONOTONIC */
+	bool in_trouble;    /* its file cannot be written: said already */
+	struct pa_tree *next;
+};
+
+struct pa_daemon {
+	struct pa_daemon_settings *settings;
+	const struct pa_setting *given; /* by the command line: a reload starts from them anew */
+	size_t nr_given;
+	struct pa_loop *loop;
+	struct pa_listener *listener;
+	struct pa_watch signals;
+	struct pa_timer data_timer, attach_timer, watchdog_timer;
+	uint64_t watchdog_ns;
+	int data_fd; /* -1: all goes to one file */
+	uint32_t uid;
+	struct pa_tree *trees;
+	uint32_t nr_trees;
+	struct pa_tree *answering; /* whose grant is on its way */
+	uint64_t refused;          /* agents */
+	uint64_t dropped;          /* recordings */
+	bool disk_low;
+	uint32_t looks; /* at the disk */
+	int status;
+};
+
+/* Runs until it is told to end. Returns the exit status. */
+int pa_daemon_run(struct pa_daemon_settings *settings, const struct pa_setting *given, size_t nr_given);
+
+/* ---- daemon_trees.c: decisions on agents, and recordings */
+void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *peer, struct pa_grant *grant);
+void pa_daemon_answered(void *arg, bool ok);
+/* The one recording of --output. Errors: false, said. */
+bool pa_daemon_open_output(struct pa_daemon *d);
+/* Whether this process may be recorded, and is wanted: enum pa_config_status. */
+uint32_t pa_daemon_judge(const struct pa_daemon *d, uint32_t pid, uint32_t uid);
+void pa_daemon_finish_all(struct pa_daemon *d);
+
+/* ---- daemon_data.c */
+/* Drops what is too much, now and from then on every few seconds. */
+void pa_daemon_watch_data(struct pa_daemon *d);
+
+#endif
