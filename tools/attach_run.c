@@ -16,6 +16,7 @@
 
 #define PATIENCE_NS    UINT64_C(300000000)  /* before we say what we are waiting for */
 #define LEAVE_NS       UINT64_C(1000000000) /* for a process that runs; one that sleeps detaches when it wakes up */
+#define LOOK_NS        UINT64_C(250000000)
 #define STATUS_PENDING (-1)
 
 struct attach {
@@ -25,11 +26,12 @@ struct attach {
 	char subject[32]; /* "process 123" */
 	char name[64];
 	char command[4096];
-	struct pa_timer step, duration;
+	struct pa_timer step, duration, look;
 	uint64_t asked_ns;
 	bool said_waiting;
 	bool connected; /* it has, or had, a session of ours */
 	bool session;   /* it has one now */
+	bool settled;   /* its agent has said so, too */
 	int status;     /* of ours, STATUS_PENDING: still busy */
 };
 
@@ -38,6 +40,7 @@ static void stop(struct attach *a, int status)
 	a->status = status;
 	pa_loop_disarm(a->private.loop, &a->step);
 	pa_loop_disarm(a->private.loop, &a->duration);
+	pa_loop_disarm(a->private.loop, &a->look);
 	pa_loop_stop(a->private.loop);
 }
 
@@ -111,6 +114,7 @@ static void on_step(struct pa_timer *timer)
 		pa_loop_arm(a->private.loop, timer, pa_agent_pause_ns(&a->agent));
 		return;
 	}
+	a->settled |= !err;
 	if (a->session && (!err || err == -ESRCH))
 		return; /* it may have ended since: the recording ends by itself */
 	if (!err)
@@ -118,7 +122,7 @@ static void on_step(struct pa_timer *timer)
 	else
 		pa_agent_explain(&a->agent, err, why, sizeof(why));
 	fail(a, why);
-	stop(a, a->connected ? PA_EXIT_OK : PA_EXIT_ERROR);
+	stop(a, a->settled ? PA_EXIT_OK : PA_EXIT_ERROR);
 }
 
 /* Nobody is to find our request when we are gone. Returns the exit status. */
@@ -160,9 +164,42 @@ static void on_answered(void *arg, bool ok)
 	if (!ok || a->connected)
 		return;
 	a->connected = true;
+	pa_loop_arm(a->private.loop, &a->look, LOOK_NS);
 	pa_loop_disarm(a->private.loop, &a->duration);
 	if (a->asked->duration_ns)
 		pa_loop_arm(a->private.loop, &a->duration, a->asked->duration_ns);
+}
+
+/* Whether its agent has left our session: then the recording ends. */
+static bool is_lost(struct attach *a, const struct pa_agent_info *info)
+{
+	pid_t other;
+
+	if (info->seq == a->agent.seq && info->done != info->seq)
+		return false; /* it is about to come */
+	if (info->state == PA_AGENT_ATTACHED && !strcmp(info->session_path, a->private.socket))
+		return false;
+	if (info->state == PA_AGENT_ATTACHED) {
+		other = pa_agent_collector(info->session_inode, (pid_t)info->writer);
+		pa_recorder_note(a->private.recorder,
+				 "another collector took the process over: the recording ends there");
+		pa_fail(a->subject, "process %d has taken it over: the recording ends there", (int)other);
+	} else if (info->state == PA_AGENT_DORMANT) {
+		pa_recorder_note(a->private.recorder, "the process was detached: the recording ends there");
+	} else {
+		return false; /* a sandbox: the recording says so */
+	}
+	stop(a, PA_EXIT_OK);
+	return true;
+}
+
+static void on_look(struct pa_timer *timer)
+{
+	struct attach *a = timer->arg;
+	struct pa_agent_info info;
+
+	if (!a->session || pa_agent_read(&a->agent, &info) || !is_lost(a, &info))
+		pa_loop_arm(a->private.loop, timer, LOOK_NS);
 }
 
 /* Another program of the same process: its agent is another one, too. Errors: false: there is none. */
@@ -184,18 +221,14 @@ static void on_idle(void *arg)
 {
 	struct attach *a = arg;
 	struct pa_agent_info info;
-	pid_t other;
 	int err;
 
 	a->session = false;
 	err = pa_agent_read(&a->agent, &info);
 	if (err && follow_exec(a))
 		return;
-	if (!err && info.state == PA_AGENT_ATTACHED && strcmp(info.session_path, a->private.socket) != 0) {
-		other = pa_agent_collector(info.session_inode, (pid_t)info.writer);
-		pa_fail(a->subject, "process %d has taken it over: the recording ends there", (int)other);
-	}
-	stop(a, PA_EXIT_OK);
+	if (err || !is_lost(a, &info))
+		stop(a, PA_EXIT_OK);
 }
 
 static void on_signal(struct pa_watch *watch, uint32_t events)
@@ -253,7 +286,7 @@ static bool prepare(struct attach *a)
 	if (!may_attach(a, &flags))
 		return false;
 	look_at(a);
-	return pa_private_begin(&a->private, on_signal, a) && pa_private_listen(&a->private, &ops) &&
+	return pa_private_begin(&a->private, on_signal, a) && pa_private_listen(&a->private, a->asked->pid, &ops) &&
 	       pa_private_record(&a->private, &what);
 }
 
@@ -296,6 +329,7 @@ int pa_attach_run(const struct pa_attach_run *asked)
 	struct attach a = {.asked = asked, .private = PA_PRIVATE_INIT, .status = STATUS_PENDING};
 
 	a.step = (struct pa_timer){.fn = on_step, .arg = &a};
+	a.look = (struct pa_timer){.fn = on_look, .arg = &a};
 	a.duration = (struct pa_timer){.fn = on_duration, .arg = &a};
 	snprintf(a.subject, sizeof(a.subject), "process %d", (int)asked->pid);
 	if (!prepare(&a) || !ask(&a)) {

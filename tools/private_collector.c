@@ -7,8 +7,10 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "collector/proc.h"
 #include "tools/record_run.h"
 
 void pa_private_complain(const char *what, const char *why)
@@ -44,16 +46,41 @@ bool pa_private_begin(struct pa_private *p, void (*fn)(struct pa_watch *watch, u
 	return true;
 }
 
-bool pa_private_listen(struct pa_private *p, const struct pa_listener_ops *ops)
+/* Abstract names are those of a network namespace. */
+static bool shares_network(pid_t target)
 {
+	struct stat ours, its;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)target);
+	return !target || stat("/proc/self/ns/net", &ours) || stat(path, &its) ||
+	       (ours.st_ino == its.st_ino && ours.st_dev == its.st_dev);
+}
+
+/* In the target's own file system, and its own. Connecting by a path does not ask for the namespace of the network. */
+static int listen_within(struct pa_private *p, pid_t target, const struct pa_listener_ops *ops)
+{
+	char path[sizeof(p->socket) + 32];
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)target, p->socket);
+	err = pa_listener_open(p->loop, path, ops, &p->listener);
+	if (!err && (chmod(path, 0600) || chown(path, pa_proc_uid((uint32_t)target), (gid_t)-1)))
+		err = -errno;
+	return err;
+}
+
+bool pa_private_listen(struct pa_private *p, pid_t target, const struct pa_listener_ops *ops)
+{
+	bool near = shares_network(target);
 	uint64_t random[2];
 	int err;
 
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return failed("getrandom", errno);
 	/* abstract: reachable from a chroot and after a change of user */
-	snprintf(p->socket, sizeof(p->socket), "@perfagent-%016lx%016lx", random[0], random[1]);
-	err = pa_listener_open(p->loop, p->socket, ops, &p->listener);
+	snprintf(p->socket, sizeof(p->socket), "%sperfagent-%016lx%016lx", near ? "@" : "/tmp/", random[0], random[1]);
+	err = near ? pa_listener_open(p->loop, p->socket, ops, &p->listener) : listen_within(p, target, ops);
 	return err ? failed("cannot listen for the agent", -err) : true;
 }
 

@@ -17,7 +17,7 @@ struct pa_private {
 	struct pa_loop *loop;
 	struct pa_listener *listener; /* NULL: none, or closed */
 	struct pa_recorder *recorder; /* NULL once the recording has ended */
-	char socket[PATH_MAX];        /* as agents are told it */
+	char socket[108];             /* as agents are told it */
 	char path[PATH_MAX];          /* of the recording */
 	uint64_t samples;             /* of the recording, once it has ended */
 	struct pa_watch signals;
@@ -42,9 +42,10 @@ struct pa_private_recording {
 };
 
 /* Each says on stderr what went wrong. Errors: false; pa_private_close remains to be called.
- * In this order: begin (a loop; SIGINT, SIGQUIT, SIGTERM and SIGHUP arrive at fn), listen, record. */
+ * In this order: begin (a loop; SIGINT, SIGQUIT, SIGTERM and SIGHUP arrive at fn), listen (where `target` can reach us,
+ * which may be in a container; 0: what we start), record. */
 bool pa_private_begin(struct pa_private *p, void (*fn)(struct pa_watch *watch, uint32_t events), void *arg);
-bool pa_private_listen(struct pa_private *p, const struct pa_listener_ops *ops);
+bool pa_private_listen(struct pa_private *p, pid_t target, const struct pa_listener_ops *ops);
 bool pa_private_record(struct pa_private *p, const struct pa_private_recording *what);
 
 /* Ends the recording, if one is open. tree_cpu_ns as in pa_recorder_finish. Errors: -errno, said on stderr. */

@@ -362,7 +362,7 @@ static int prepare(struct run *run)
 		return complain(run->library, "the agent is not there; is perfagent installed completely?");
 	examine_command(run);
 	/* the socket before the fork: the child tells its name to the agent */
-	if (!pa_private_begin(&run->private, on_signal, run) || !pa_private_listen(&run->private, &ops))
+	if (!pa_private_begin(&run->private, on_signal, run) || !pa_private_listen(&run->private, 0, &ops))
 		return PA_EXIT_TROUBLE;
 	status = fork_child(run); /* before the limit of descriptors is raised: it is the command's */
 	if (status)

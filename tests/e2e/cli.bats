@@ -3,7 +3,7 @@
 load ../survive/common
 bats_require_minimum_version 1.5.0
 
-COMMANDS=(record report flame leaks diff dump doctor)
+COMMANDS=(record attach detach list report flame leaks diff dump doctor)
 
 # complains STATUS PATTERN COMMAND...: one line on stderr, nothing on stdout
 complains() {
