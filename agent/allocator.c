@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "agent/got_hook.h"
+
 struct tables {
 	const ElfW(Sym) * symbols;
 	const char *strings;
@@ -103,5 +105,6 @@ static int look(struct dl_phdr_info *info, size_t size, void *arg)
 
 bool pa_allocator_is_in_front(void)
 {
-	return dl_iterate_phdr(look, NULL) == 1;
+	/* loaded late we are in front of nothing, and our hooks are where the program's calls lead to all the same */
+	return !pa_got_is_late_hook() && dl_iterate_phdr(look, NULL) == 1;
 }

@@ -2,6 +2,10 @@
 #include "agent/real.h"
 
 #include <dlfcn.h>
+#include <stdint.h>
+
+#include "agent/got.h"
+#include "agent/got_hook.h"
 
 /* dlsym moved from libdl to libc in glibc 2.34. Bound to the old version, and weakly, so that a host with an older
  * glibc and no libdl starts all the same, only without us. */
@@ -20,9 +24,26 @@ static const char *const names[PA_REAL_NR] = {
 #undef X
 };
 
+static bool is_ours(const void *fn)
+{
+	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+	extern const char _end[] __attribute__((visibility("hidden")));
+
+	return (uintptr_t)fn >= (uintptr_t)__ehdr_start && (uintptr_t)fn < (uintptr_t)_end;
+}
+
+/* Loaded late we are the last in the order of look-up: what comes first is what the program's calls lead to, be it
+ * libc's, the program's own, or an allocator's that was preloaded. */
 void *pa_real_lookup(const char *name)
 {
-	return dlsym ? dlsym(RTLD_NEXT, name) : NULL;
+	void *fn;
+
+	if (!dlsym)
+		return NULL;
+	if (!pa_got_is_late_hook())
+		return dlsym(RTLD_NEXT, name);
+	fn = dlsym(RTLD_DEFAULT, name);
+	return is_ours(fn) ? NULL : fn;
 }
 
 void *pa_real_resolve(enum pa_real_name name)
@@ -36,6 +57,7 @@ void *pa_real_resolve(enum pa_real_name name)
 
 void pa_real_init(void)
 {
+	pa_got_set_late_hook(pa_got_came_late());
 	for (int i = 0; i < PA_REAL_NR; i++)
 		pa_real_resolve((enum pa_real_name)i);
 }

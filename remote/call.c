@@ -1,6 +1,7 @@
 #include "remote/call.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "collector/loop.h"
 
 #define LOOK_NS        20000u
+#define SPIN_NS        50000u               /* most stops come sooner than a sleeping tracer wakes up */
 #define SMALL_LIMIT_NS UINT64_C(5000000000) /* for what the kernel does at once, on a crowded machine */
 #define SYSCALL_STOP   (SIGTRAP | 0x80)
 
@@ -27,7 +29,17 @@ struct stage {
 	uint64_t base_entry;         /* stack pointer of what returns into the frame on the thread's own stack */
 	uint64_t stack, stack_entry; /* the new stack, and the same on it */
 	uint64_t limit_ns;           /* CLOCK_MONOTONIC */
+	uint64_t errno_at;           /* of the thread; 0: not known */
+	int errno_was;
 };
+
+static int read_memory(pid_t tid, uint64_t from, void *to, size_t len)
+{
+	struct iovec here = {to, len}, there = {(void *)(uintptr_t)from, len};
+	ssize_t n = process_vm_readv(tid, &here, 1, &there, 1, 0);
+
+	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EFAULT;
+}
 
 static int write_memory(pid_t tid, uint64_t to, const void *from, size_t len)
 {
@@ -41,17 +53,23 @@ static int write_memory(pid_t tid, uint64_t to, const void *from, size_t len)
 static int next_stop(struct stage *s, int *status)
 {
 	static const struct timespec pause = {.tv_nsec = LOOK_NS};
+	uint64_t spin_ns = pa_now_ns() + SPIN_NS;
 
 	for (;;) {
 		pid_t got = waitpid(s->call->tid, status, __WALL | WNOHANG);
+		uint64_t now;
 
 		if (got == s->call->tid)
 			return WIFSTOPPED(*status) ? 0 : -ESRCH;
 		if (got < 0 && errno != EINTR)
 			return -ESRCH;
-		if (pa_now_ns() > s->limit_ns)
+		now = pa_now_ns();
+		if (now > s->limit_ns)
 			return -ETIMEDOUT;
-		nanosleep(&pause, NULL);
+		if (now < spin_ns)
+			sched_yield();
+		else
+			nanosleep(&pause, NULL);
 	}
 }
 
@@ -144,14 +162,34 @@ static int make_stack(struct stage *s)
 		return -ENOMEM;
 	s->stack = (uint64_t)got;
 	top = s->stack + c->stack_bytes - 64;
-	if (c->text) {
-		size_t len = strlen(c->text) + 1;
-
-		top = (top - len) & ~UINT64_C(63);
-		error = write_memory(c->tid, top, c->text, len);
-		c->arguments[0] = top;
+	if (c->data) {
+		top = (top - c->data_bytes) & ~UINT64_C(63);
+		error = write_memory(c->tid, top, c->data, c->data_bytes);
+		c->data_at = top;
 	}
 	return error ? error : put_frame(s, top, &s->stack_entry);
+}
+
+/* errno is the thread's own, and only libc knows where it lies. The address is seen because the function returns into
+ * the instruction of a system call, whose number it becomes: none that the kernel has. */
+static int find_errno(struct stage *s)
+{
+	uint64_t entry = s->stack_entry - sizeof(uint64_t), at;
+	struct pa_registers r = s->was.registers;
+	int error = write_memory(s->call->tid, entry, &s->call->site->syscall_return, sizeof(uint64_t));
+
+	pa_arch_enter(&r, s->call->errno_location, (const uint64_t[PA_CALL_ARGUMENTS]){0}, entry);
+	if (!error)
+		error = pa_registers_set(s->call->tid, &r);
+	do {
+		if (!error)
+			error = run_to_syscall(s, &r);
+	} while (!error && pa_registers_sp(&r) != s->stack_entry);
+	at = error ? 0 : (uint64_t)pa_arch_call_number(&r);
+	if (!error)
+		error = read_memory(s->call->tid, at, &s->errno_was, sizeof(s->errno_was));
+	s->errno_at = error ? 0 : at;
+	return error;
 }
 
 /* Runs the function until it is about to make rt_sigreturn, where it stays. The next kernel_call takes that call's
@@ -159,19 +197,35 @@ static int make_stack(struct stage *s)
 static int call_function(struct stage *s)
 {
 	struct pa_registers r = s->was.registers;
-	uint64_t begin = pa_now_ns();
 	int error;
 
 	pa_arch_enter(&r, s->call->function, s->call->arguments, s->stack_entry);
 	error = pa_registers_set(s->call->tid, &r);
-	s->limit_ns = begin + s->call->limit_ns;
+	s->limit_ns = pa_now_ns() + s->call->limit_ns;
 	while (!error) {
 		error = run_to_syscall(s, &r);
 		/* entry and exit alike have the number; ours is known by its stack, too */
 		if (!error && pa_arch_call_number(&r) == SYS_rt_sigreturn && pa_registers_sp(&r) == s->stack_entry + 8)
 			break;
 	}
-	s->call->called_ns = pa_now_ns() - begin;
+	return error;
+}
+
+/* All of them, one after the other; *refused: what next said. */
+static int call_functions(struct stage *s, int *refused)
+{
+	struct pa_call *call = s->call;
+	int error = call->errno_location ? find_errno(s) : 0, more = 1;
+
+	while (!error) {
+		more = call->next(call->arg, call);
+		if (more <= 0)
+			break;
+		error = call_function(s);
+	}
+	*refused = more < 0 ? more : 0;
+	if (s->errno_at && error != -ETIMEDOUT && error != -ESRCH)
+		write_memory(call->tid, s->errno_at, &s->errno_was, sizeof(s->errno_was));
 	return error;
 }
 
@@ -249,19 +303,20 @@ static int end(struct stage *s, int error)
 int pa_call_run(struct pa_call *call)
 {
 	struct stage *s = calloc(1, sizeof(*s));
-	int error;
+	uint64_t began_ns = pa_now_ns();
+	int error, refused = 0;
 
 	if (!s)
 		return -ENOMEM;
 	s->call = call;
-	call->called_ns = 0;
 	call->signal = 0;
 	error = begin(s);
 	if (!error)
 		error = make_stack(s);
 	if (!error)
-		error = call_function(s);
+		error = call_functions(s, &refused);
 	error = end(s, error);
+	call->called_ns = pa_now_ns() - began_ns;
 	free(s);
-	return error;
+	return error ? error : refused;
 }

@@ -25,17 +25,25 @@ struct pa_call {
 	pid_t tid; /* stopped, of the calling thread's tracees */
 	struct pa_registers registers;
 	const struct pa_call_site *site;
+	uint64_t errno_location; /* of libc's __errno_location, by which errno is kept; 0: it is what the calls leave */
+	const void *data;        /* copied to the new stack, aligned to 64; NULL: nothing */
+	size_t data_bytes;
+	size_t stack_bytes; /* of the new stack */
+	uint64_t limit_ns;  /* how long each function may take */
+	/* What to call next, asked while the thread stands between two calls. Returns 1: function and arguments are
+	 * set, 0: nothing more, or -errno, which pa_call_run returns. */
+	int (*next)(void *arg, struct pa_call *call);
+	void *arg;
+	/* set by next */
 	uint64_t function;
 	uint64_t arguments[PA_CALL_ARGUMENTS];
-	const char *text; /* NULL, or a string to be copied to the new stack; its address becomes the first argument */
-	size_t stack_bytes; /* of the new stack */
-	uint64_t limit_ns;  /* how long the function may take */
 	/* answers */
-	uint64_t called_ns; /* how long it took */
+	uint64_t data_at;   /* where the copy lies, until pa_call_run returns */
+	uint64_t called_ns; /* how long the thread was not in its program */
 	int signal;         /* it died of this one, and was taken out of it */
 };
 
-/* What a function returns cannot be seen: the way back overwrites it.
+/* What a function returns cannot be seen: the way back overwrites it. It may leave its answer in the data.
  * Errors: 0: called, and the thread goes on as before, detached. -ENOTSUP: not on this processor or for this thread.
  * -ENOMEM: no stack, nothing was called. -ETIMEDOUT: still in the function, from which it returns by itself; detached.
  * -EFAULT: it died in the function (signal), taken out. -ESRCH: the thread has ended. Other -errno of ptrace(2). */

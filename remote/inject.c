@@ -3,9 +3,11 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,9 @@
 #include "collector/modules.h"
 #include "collector/proc.h"
 #include "remote/access.h"
+#include "remote/agent.h"
 #include "remote/call.h"
+#include "remote/inject_note.h"
 #include "remote/safe.h"
 #include "remote/snapshot.h"
 #include "remote/stop.h"
@@ -34,7 +38,9 @@ struct attempt {
 	struct pa_walker *walker;
 	struct pa_safety safety;
 	struct pa_call_site site;
-	uint64_t dlopen;
+	uint64_t dlopen, errno_location;
+	uint64_t base;                     /* of the library; 0: it is to be loaded */
+	unsigned called;                   /* functions so far */
 	unsigned seen[PA_UNSAFE_VERDICTS]; /* threads, over all tries */
 	int error;
 };
@@ -54,30 +60,61 @@ static int decline(struct pa_injection *in, int error, const char *format, ...)
 /* ---- before anything is stopped -------------------------------------------------------------------------------------
  */
 
-struct mapped {
+struct search {
 	ino_t inode;
-	const char *base;
+	const char *name;
+	uint64_t address; /* 0: by inode and name */
+	uint64_t base;    /* of the file looked at */
 };
 
-static int is_mapped(void *arg, const struct pa_proc_map *map)
+/* 1: this is it, and base its first mapping. */
+static int look_at_map(void *arg, const struct pa_proc_map *map)
 {
-	const struct mapped *m = arg;
 	const char *slash = strrchr(map->path, '/');
+	struct search *search = arg;
 
-	return map->inode == m->inode && slash && !strcmp(slash + 1, m->base);
+	if (map->path[0] == '/' && map->offset == 0)
+		search->base = map->start;
+	if (search->address)
+		return search->address >= map->start && search->address < map->end;
+	return map->offset == 0 && map->inode == search->inode && slash && !strcmp(slash + 1, search->name);
 }
 
-/* Whether the target has the library mapped. Errors: -errno; -ENOENT: it does not see the file at all. */
-static int has_library(const struct pa_injection *in)
+/* Whether the target has the library mapped, and where. Errors: -errno; -ENOENT: it does not see the file at all. */
+static int find_library(const struct pa_injection *in, uint64_t *base)
 {
 	const char *slash = strrchr(in->library, '/');
+	struct search search = {0};
 	char path[4352];
 	struct stat st;
+	int found;
 
 	snprintf(path, sizeof(path), "/proc/%d/root%s", (int)in->pid, in->library);
 	if (!slash || in->library[0] != '/' || stat(path, &st))
 		return -ENOENT;
-	return pa_proc_maps((uint32_t)in->pid, is_mapped, &(struct mapped){st.st_ino, slash + 1});
+	search.inode = st.st_ino;
+	search.name = slash + 1;
+	found = pa_proc_maps((uint32_t)in->pid, look_at_map, &search);
+	*base = found == 1 ? search.base : 0;
+	return found;
+}
+
+/* An agent that is there already may be another file than the one we would load, after an upgrade. */
+static int find_agent(struct pa_injection *in, uint64_t *base)
+{
+	struct pa_agent agent;
+	struct search search = {0};
+	int error = pa_agent_find(in->pid, &agent, in->why, sizeof(in->why));
+
+	if (error == -EPROTONOSUPPORT)
+		return -EEXIST;
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	search.address = agent.command;
+	if (pa_proc_maps((uint32_t)in->pid, look_at_map, &search) != 1)
+		return decline(in, -ESRCH, "it has just ended");
+	*base = search.base;
+	return 1;
 }
 
 /* Whether a line of /proc/PID/status with this name has the word in it. */
@@ -96,10 +133,29 @@ static bool status_has(pid_t pid, const char *name, const char *word)
 	return found;
 }
 
-static int check_target(struct pa_injection *in)
+/* Whether it is there already. Errors: 0, or why it cannot be loaded or need not be. */
+static int check_library(struct attempt *a)
 {
+	struct pa_injection *in = a->in;
+	int found = in->order ? find_agent(in, &a->base) : 0;
+
+	if (found)
+		return found < 0 ? found : 0;
+	found = find_library(in, &a->base);
+	if (found == -ENOENT)
+		return decline(in, -ENOENT, "it does not see %s (another mount namespace or root?)", in->library);
+	if (found == 1 && !in->order)
+		return decline(in, -EEXIST, "%s is loaded already", in->library);
+	if (found < 0)
+		pa_access_explain(in->pid, found, in->why, sizeof(in->why));
+	return found < 0 ? found : 0;
+}
+
+static int check_target(struct attempt *a)
+{
+	struct pa_injection *in = a->in;
 	struct pa_proc_status status;
-	int error = pa_access_check(in->pid, in->why, sizeof(in->why)), mapped;
+	int error = pa_access_check(in->pid, in->why, sizeof(in->why));
 
 	if (error)
 		return error;
@@ -113,16 +169,7 @@ static int check_target(struct pa_injection *in)
 		return decline(in, -EAGAIN, "it is stopped: nothing can be called until it continues");
 	if (status_has(in->pid, "x86_Thread_features:", "shstk"))
 		return decline(in, -ENOTSUP, "it runs with a shadow stack, which a call from outside would not pass");
-	mapped = has_library(in);
-	if (mapped == -ENOENT)
-		return decline(in, -ENOENT, "it does not see %s (another mount namespace or root?)", in->library);
-	if (mapped == 1)
-		return decline(in, -EEXIST, "%s is loaded already", in->library);
-	if (mapped < 0) {
-		pa_access_explain(in->pid, mapped, in->why, sizeof(in->why));
-		return mapped;
-	}
-	return 0;
+	return check_library(a);
 }
 
 /* The code of libc, read from the target itself. */
@@ -144,9 +191,9 @@ static void find_call_site(struct attempt *a)
 
 static int learn(struct attempt *a)
 {
-	static const char *const names[] = {"dlopen", NULL};
+	static const char *const names[] = {"dlopen", "__errno_location", NULL};
 	struct pa_injection *in = a->in;
-	struct pa_span found[1];
+	struct pa_span found[2];
 	int error;
 
 	a->walker = pa_walker_new(in->pid, false);
@@ -157,9 +204,10 @@ static int learn(struct attempt *a)
 	}
 	if (pa_safety_learn(&a->safety, a->walker))
 		return decline(in, -ENOTSUP, "it has no loader and no glibc (a static program, or another libc)");
-	if (pa_symbols_find(&a->safety.libc_module, names, found) < 1)
+	if (pa_symbols_find(&a->safety.libc_module, names, found) < 2)
 		return decline(in, -ENOTSUP, "its libc has no dlopen (glibc older than 2.34)");
 	a->dlopen = found[0].start;
+	a->errno_location = found[1].start;
 	find_call_site(a);
 	if (!a->site.sigreturn || !a->site.syscall_return)
 		return decline(in, -ENOTSUP,
@@ -210,27 +258,93 @@ static struct pa_stopped *choose(struct attempt *a, struct pa_stopping *stop)
 	return loader_busy ? NULL : chosen;
 }
 
-static int call_dlopen(struct attempt *a, struct pa_stopped *t)
+/* What is copied to the target. */
+struct luggage {
+	struct pa_inject_order order;
+	char path[PATH_MAX];
+};
+
+static int give_order(struct attempt *a, struct pa_call *call)
 {
+	struct pa_injection *in = a->in;
+	int error = pa_inject_note_find(in->pid, a->base, &call->function);
+
+	if (error)
+		return decline(in, error == -ENOENT ? -ENOEXEC : error, "%s is no agent that can be injected: %s",
+			       in->library, strerror(-error));
+	call->arguments[0] = call->data_at;
+	return 1;
+}
+
+static int read_answer(struct attempt *a, const struct pa_call *call)
+{
+	struct pa_injection *in = a->in;
+	int error = pa_unwind_read_process(in->pid, call->data_at, &in->answer, sizeof(in->answer));
+
+	if (error)
+		return decline(in, error, "what its agent answered cannot be read: %s", strerror(-error));
+	if (in->answer.result > 0 || in->answer.result < -4095)
+		return decline(in, -EPROTO, "its agent answered nonsense");
+	if (in->answer.result == -EALREADY)
+		return decline(in, -EALREADY, "it was started with the agent");
+	if (in->answer.result)
+		return decline(in, in->answer.result, "its agent could not put itself in front of libc: %s",
+			       strerror(-in->answer.result));
+	return 0;
+}
+
+/* dlopen, unless it is loaded; the order, if there is one; its answer. */
+static int next_call(void *arg, struct pa_call *call)
+{
+	struct attempt *a = arg;
+	struct pa_injection *in = a->in;
+
+	switch (a->called++) {
+	case 0:
+		if (!a->base) {
+			call->function = a->dlopen;
+			call->arguments[0] = call->data_at + offsetof(struct luggage, path);
+			call->arguments[1] = RTLD_NOW;
+			return 1;
+		}
+		a->called++;
+		return give_order(a, call);
+	case 1:
+		if (find_library(in, &a->base) != 1)
+			return decline(in, -ENOEXEC, "its loader would not load %s", in->library);
+		in->loaded = true;
+		return in->order ? give_order(a, call) : 0;
+	default:
+		return read_answer(a, call);
+	}
+}
+
+static int call_functions(struct attempt *a, struct pa_stopped *t)
+{
+	struct pa_injection *in = a->in;
+	struct luggage luggage = {.order = {.magic = PA_WIRE_MAGIC, .kind = in->order}};
 	struct pa_call call = {.tid = t->tid,
 			       .registers = t->registers,
 			       .site = &a->site,
-			       .function = a->dlopen,
-			       .arguments = {0, RTLD_NOW},
-			       .text = a->in->library,
+			       .errno_location = a->errno_location,
+			       .data = &luggage,
+			       .data_bytes = sizeof(luggage),
+			       .next = next_call,
+			       .arg = a,
 			       .stack_bytes = STACK_BYTES,
 			       .limit_ns = CALL_LIMIT_NS};
-	struct pa_injection *in = a->in;
-	int error = pa_call_run(&call);
+	int error;
 
+	strcpy(luggage.path, in->library); /* its length was looked at */
+	a->called = 0;
+	in->why[0] = 0;
+	error = pa_call_run(&call);
 	t->hold = PA_HOLD_FREE;
 	in->tid = t->tid;
 	in->called_ns = call.called_ns;
+	if (!error || in->why[0])
+		return error;
 	switch (error) {
-	case 0:
-		if (has_library(in) == 1)
-			return 0;
-		return decline(in, -ENOEXEC, "its loader would not load %s", in->library);
 	case -ETIMEDOUT:
 		return decline(in, error, "thread %d is loading %s for two seconds already, and was left to it",
 			       (int)t->tid, in->library);
@@ -265,7 +379,7 @@ static int try_once(struct attempt *a)
 	if (error)
 		pa_access_explain(in->pid, error, in->why, sizeof(in->why));
 	else
-		error = chosen ? call_dlopen(a, chosen) : -EAGAIN;
+		error = chosen ? call_functions(a, chosen) : -EAGAIN;
 	pa_stop_release(&stop);
 	return error;
 }
@@ -328,7 +442,9 @@ int pa_inject_library(struct pa_injection *in)
 	in->tries = 0;
 	in->pause_max_ns = in->pause_sum_ns = in->called_ns = 0;
 	in->why[0] = 0;
-	error = check_target(in);
+	in->loaded = false;
+	memset(&in->answer, 0, sizeof(in->answer));
+	error = strlen(in->library) < PATH_MAX ? check_target(a) : decline(in, -ENAMETOOLONG, "the path is too long");
 	if (!error)
 		error = learn(a);
 	if (!error) {

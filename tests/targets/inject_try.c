@@ -1,4 +1,4 @@
-/* inject_try PID LIBRARY [LIMIT_MS]: loads the library into the process as `perfagent attach --inject` does.
+/* inject_try PID LIBRARY [LIMIT_MS [ORDER]]: loads the library into the process as `perfagent attach --inject` does.
  * One line on stdout: "ok" or "declined", then what was measured. Status 0, or 1 when it was declined.
  *
  * PA_DIE_BEFORE=N in the environment: it is killed before the Nth step that changes the target. What the target is
@@ -60,10 +60,14 @@ int main(int argc, char **argv)
 	in.pid = atoi(argv[1]);
 	in.library = argv[2];
 	in.limit_ns = argc > 3 ? (uint64_t)atoi(argv[3]) * 1000000 : 0;
+	in.order = argc > 4 ? (uint32_t)atoi(argv[4]) : 0;
 	error = pa_inject_library(&in);
 	printf("%s tries=%u pause_max_us=%" PRIu64 " pause_sum_us=%" PRIu64 " called_us=%" PRIu64
 	       " tid=%d error=%s%s%s\n",
 	       error ? "declined" : "ok", in.tries, in.pause_max_ns / 1000, in.pause_sum_ns / 1000, in.called_ns / 1000,
 	       (int)in.tid, error ? strerrorname_np(-error) : "none", error ? " why=" : "", in.why);
+	if (in.order)
+		printf("loaded=%d modules=%u hooked=%u before=%u foreign=%u refused=%u\n", in.loaded, in.answer.modules,
+		       in.answer.hooked, in.answer.before, in.answer.foreign, in.answer.refused);
 	return error != 0;
 }
