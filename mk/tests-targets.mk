@@ -36,7 +36,7 @@ $(O)/tests/targets/lib_mallocearly.so: TARGET_OPT += -fno-plt
 $(O)/tests/targets/malloc_life: TARGET_EXTRA = $(TARGET_RPATH) -Wl,--no-as-needed -l:lib_mallocearly.so
 $(O)/tests/targets/malloc_life: $(O)/tests/targets/lib_mallocearly.so
 # the compiler knows malloc and free: pairs must stay, and be made by the functions that books name
-$(addprefix $(O)/tests/targets/,malloc_books malloc_storm malloc_calls malloc_static malloc_guest malloc_opnew): TARGET_FLAGS = -fno-builtin
+$(addprefix $(O)/tests/targets/,life malloc_books malloc_storm malloc_calls malloc_static malloc_guest malloc_opnew): TARGET_FLAGS = -fno-builtin
 # the same programs with another allocator linked in, where there is one
 ALLOCATORS := jemalloc tcmalloc_minimal mimalloc
 allocator_library = $(firstword $(wildcard /usr/lib/$(shell $(CC) -print-multiarch)/lib$1.so.[0-9]))
