@@ -88,7 +88,7 @@ void pa_account_poll(struct pa_process *p)
 	if (!p->pid || p->ended || p->replaced)
 		return;
 	pa_account_read_cpu(p);
-	pa_attach_arm(p);
+	pa_attach_threads(p);
 	if (!(p->recorder->options.modes & PA_MODE_CPU)) {
 		measure_agent(p);
 		return;

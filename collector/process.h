@@ -62,7 +62,8 @@ struct pa_process {
 	uint64_t polled_cpu_ns;
 	uint64_t measured_ns;  /* when the agent's memory was measured last */
 	bool attached;         /* it ran before it was recorded: cpu_base_ns is what it had used by then */
-	bool all_asked;        /* no thread of those times is left that is to be armed */
+	bool begun;            /* ... and its threads are known */
+	bool all_asked;        /* none of them is left that is to be armed */
 	uint64_t looked_ns;    /* when we asked last whether it is still ours ... */
 	uint64_t heard_cpu_ns; /* ... and its CPU clock then */
 	bool said_end;         /* a PROCESS_END came: its CPU time is the last word */

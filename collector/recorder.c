@@ -221,7 +221,6 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 	if (!p->parent)
 		find_parent(r, p);
 	pa_recorder_put_process(p);
-	pa_attach_threads(p);
 	pa_loop_arm(r->loop, &r->drain_timer, BUSY_NS);
 }
 

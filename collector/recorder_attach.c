@@ -37,18 +37,8 @@ void pa_attach_begin(struct pa_process *p)
 		p->cpu_base_ns = p->cpu_ns = p->polled_cpu_ns = cpu;
 }
 
-void pa_attach_threads(struct pa_process *p)
+static void ask_to_arm(struct pa_process *p)
 {
-	if (!p->attached || !p->pid || !(p->recorder->options.modes & PA_MODE_CPU))
-		return;
-	pa_proc_threads(p->pid, begin_thread, p);
-	pa_attach_arm(p);
-}
-
-void pa_attach_arm(struct pa_process *p)
-{
-	if (!p->attached || p->all_asked)
-		return;
 	for (int i = 0; i < PA_THREAD_BUCKETS; i++) {
 		for (struct pa_thread *t = p->threads[i]; t; t = t->chain) {
 			if (!t->wanted || t->asked || t->announced || t->weight)
@@ -59,6 +49,16 @@ void pa_attach_arm(struct pa_process *p)
 		}
 	}
 	p->all_asked = true;
+}
+
+void pa_attach_threads(struct pa_process *p)
+{
+	if (!p->attached || p->all_asked || !p->pid || !(p->recorder->options.modes & PA_MODE_CPU))
+		return;
+	if (!p->begun)
+		pa_proc_threads(p->pid, begin_thread, p);
+	p->begun = true;
+	ask_to_arm(p);
 }
 
 /* An agent takes part in one session at a time: without our memory in its maps it has left, or was told to. */

@@ -152,9 +152,10 @@ void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struc
 void pa_heaps_on_figures(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 
 /* recorder_attach.c */
-void pa_attach_begin(struct pa_process *p);    /* its clock, when it says HELLO ... */
-void pa_attach_threads(struct pa_process *p);  /* ... and its threads: their clocks, and that they are to be armed */
-void pa_attach_arm(struct pa_process *p);      /* as many as there is room for, now and then */
+void pa_attach_begin(struct pa_process *p); /* its clock, when it says HELLO ... */
+/* ... and its threads: at the first record, when the helper that said HELLO is gone, and at every look at it. Reads
+ * their clocks once, and asks for as many to be armed as there is room for. */
+void pa_attach_threads(struct pa_process *p);
 bool pa_attach_was_left(struct pa_process *p); /* whether its agent is in another session by now, or in none */
 
 /* account.c */

@@ -141,8 +141,11 @@ static void on_thread_start(void *arg, const struct pa_drain_origin *from, const
 {
 	const struct pa_thread_start *start = (const struct pa_thread_start *)record;
 	struct pa_process *p = pa_records_process(arg, from, record);
-	struct pa_thread *t = p ? pa_recorder_thread(p, start->tid, record->time_ns) : NULL;
+	struct pa_thread *t;
 
+	if (p)
+		pa_attach_threads(p);
+	t = p ? pa_recorder_thread(p, start->tid, record->time_ns) : NULL;
 	if (!t)
 		return;
 	if (!t->announced && start->period_ns)
@@ -247,7 +250,7 @@ static void describe(const struct pa_note *note, char *text, size_t size)
 	    [PA_NOTE_SIGNAL_MOVED] = "the program uses SIGPROF itself: sampling moved to signal",
 	    [PA_NOTE_NO_SIGNAL] = "no free real-time signal: CPU sampling declined",
 	    [PA_NOTE_TIMER_REFUSED] = "the kernel refused a CPU timer (RLIMIT_SIGPENDING?), errno",
-	    [PA_NOTE_SECCOMP] = "the program entered seccomp: sampling stopped there",
+	    [PA_NOTE_SECCOMP] = "the program entered seccomp: recording stopped there",
 	    [PA_NOTE_ALTSTACK_SMALL] = "an alternate signal stack is too small for the handler, bytes",
 	    [PA_NOTE_NO_FIND_OBJECT] = "this libc lacks _dl_find_object: stacks follow frame pointers only",
 	    [PA_NOTE_HANDLER_REPLACED] = "the program replaced the handler of the sampling signal",
@@ -289,6 +292,9 @@ static void on_note(void *arg, const struct pa_drain_origin *from, const struct 
 		p->recorder->armed_max_ns = note->a > p->recorder->armed_max_ns ? note->a : p->recorder->armed_max_ns;
 		return;
 	}
+	/* hooks are silent from then on as well: what is freed later still counts as live */
+	if (note->code == PA_NOTE_SECCOMP && p && p->heap)
+		pa_heap_mark_uncertain(p->heap, record->time_ns);
 	/* bounded: a client that keeps noting fills the recording, not our time */
 	if (!p || p->nr_notes++ >= 256)
 		return;

@@ -114,7 +114,7 @@ static void on_step(struct pa_timer *timer)
 		pa_loop_arm(a->private.loop, timer, pa_agent_pause_ns(&a->agent));
 		return;
 	}
-	a->settled |= !err;
+	a->settled |= !err && a->session;
 	if (a->session && (!err || err == -ESRCH))
 		return; /* it may have ended since: the recording ends by itself */
 	if (!err)

@@ -120,7 +120,8 @@ static void write_text(const struct listing *l, FILE *out)
 		fputc('\n', out);
 	}
 	if (l->unreadable)
-		fprintf(out, "%" PRIu32 " processes that we may not look into are not shown\n", l->unreadable);
+		fprintf(out, "%" PRIu32 " process%s that we may not look into %s not shown\n", l->unreadable,
+			l->unreadable == 1 ? "" : "es", l->unreadable == 1 ? "is" : "are");
 }
 
 static void write_json(const struct listing *l, FILE *out)
