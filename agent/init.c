@@ -21,6 +21,7 @@
 #include "agent/sysdep.h"
 #include "agent/thread.h"
 #include "agent/timer_sig.h"
+#include "agent/wait_hook.h"
 #include "agent/walk_sig.h"
 #include "common/stream.h"
 
@@ -110,7 +111,7 @@ static void start_sampling(bool has_find_object, uint64_t entered_ns)
 	uint64_t own_start, own_end;
 	struct pa_block *block;
 
-	if (wants_cpu() && pa_signal_install() != 0 && !(pa_mapping.control->modes & PA_MODE_MEMORY))
+	if (wants_cpu() && pa_signal_install() != 0 && !(pa_mapping.control->modes & (PA_MODE_MEMORY | PA_MODE_LOOP)))
 		return;
 	pa_thread_enter_hook(NULL);
 	block = pa_tls.block;
@@ -125,6 +126,7 @@ static void start_sampling(bool has_find_object, uint64_t entered_ns)
 	if (!has_find_object)
 		pa_thread_note_sig(PA_NOTE_NO_FIND_OBJECT, 0, 0);
 	pa_heap_init();
+	pa_waits_start_sig();
 }
 
 /* glibc alone has it: under another libc the agent would not know what it stands in front of, and stays dormant. */

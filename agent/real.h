@@ -75,7 +75,22 @@
 	X(munmap)                                                                                                      \
 	X(mremap)                                                                                                      \
 	X(brk)                                                                                                         \
-	X(sbrk)
+	X(sbrk)                                                                                                        \
+	X(epoll_create)                                                                                                \
+	X(epoll_create1)                                                                                               \
+	X(epoll_wait)                                                                                                  \
+	X(epoll_pwait)                                                                                                 \
+	X(epoll_pwait2)                                                                                                \
+	X(poll)                                                                                                        \
+	X(__poll_chk)                                                                                                  \
+	X(ppoll)                                                                                                       \
+	X(__ppoll_chk)                                                                                                 \
+	X(select)                                                                                                      \
+	X(pselect)                                                                                                     \
+	X(nanosleep)                                                                                                   \
+	X(clock_nanosleep)                                                                                             \
+	X(sleep)                                                                                                       \
+	X(usleep)
 
 /* On every interposed function, and on nothing else: what has it is exported. */
 #define PA_EXPORT __attribute__((visibility("default")))

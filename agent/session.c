@@ -11,6 +11,7 @@
 #include "agent/slots_sig.h"
 #include "agent/stream_sig.h"
 #include "agent/sysdep.h"
+#include "agent/wait_hook.h"
 #include "agent/walk_sig.h"
 
 #ifndef MADV_WIPEONFORK
@@ -57,6 +58,7 @@ void pa_session_adopt_hook(void)
 	if (!pa_load_relaxed(&quiet))
 		pa_thread_after_fork_hook();
 	pa_heap_after_fork_hook();
+	pa_waits_after_fork_sig();
 }
 
 void pa_session_forget_hook(void)
@@ -81,6 +83,7 @@ void pa_session_quiet_hook(void)
 		pa_stream_goodbye_sig(pa_tls.block);
 	pa_stream_quiet_sig();
 	pa_heap_quiet_hook();
+	pa_waits_quiet_sig();
 	pa_store_release(&quiet, true);
 	pa_thread_move_timers_sig(0);
 	pa_walk_set_quiet_sig(true);

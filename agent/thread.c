@@ -13,6 +13,7 @@
 #include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 #include "agent/timer_sig.h"
+#include "agent/wait_hook.h"
 
 __thread struct pa_tls pa_tls __attribute__((tls_model("initial-exec")));
 
@@ -185,6 +186,7 @@ void pa_thread_leave_hook(void)
 		pa_sys(SYS_sched_yield);
 	pa_heap_thread_leave_hook();
 	pa_tls.block = NULL;
+	pa_waits_leave_hook(block);
 	pa_timer_disarm_sig(block);
 	write_end(block);
 	pa_session_release_slot_hook(block);
@@ -280,6 +282,7 @@ void pa_thread_process_end_hook(uint32_t kind)
 	if (!kind || !block || !pa_mapping.control || pa_tls.in_hook || !pa_session_is_mine_hook())
 		return;
 	pa_hook_begin(1);
+	pa_waits_flush_hook(block);
 	end = pa_record_begin_sig(block, &block->hook_ring, PA_REC_PROCESS_END, sizeof(*end), pa_now_sig(), 0);
 	if (end) {
 		end->pid = block->pid;

@@ -20,6 +20,8 @@ enum pa_block_state {
 
 #define PA_ROOT_FRAMES 31
 
+struct pa_loop_cell;
+
 struct pa_block {
 	_Atomic uint32_t state;   /* enum pa_block_state, by compare-and-swap; first: the rest is zeroed when taken */
 	_Atomic int32_t timer_id; /* kernel timer id, -1: none. The handler ignores signals of any other timer */
@@ -47,6 +49,7 @@ struct pa_block {
 	uint64_t root[PA_ROOT_FRAMES]; /* the root of the last complete stack, for stacks deeper than PA_FRAMES_LEAF */
 	struct pa_walk_info info;      /* the handler's scratch: keeps its stack frame small */
 	struct pa_walk_info hook_info; /* the same for walks of hooks, which the handler may interrupt */
+	struct pa_loop_cell *loops;    /* its event loops (loop_area_hook.h); NULL: none */
 };
 
 /* The words of a thread that hooks test. At most 256 bytes of initial-exec TLS in all. */

@@ -37,6 +37,33 @@ static bool is_word(const char *word, size_t len, const char *want)
 	return len == strlen(want) && memcmp(word, want, len) == 0;
 }
 
+static const struct mode {
+	const char *name;
+	uint32_t bit;
+} mode_names[] = {{"cpu", PA_MODE_CPU}, {"memory", PA_MODE_MEMORY}, {"loop", PA_MODE_LOOP}};
+
+#define NR_MODES (sizeof(mode_names) / sizeof(mode_names[0]))
+
+static uint32_t mode_of(const char *word, size_t len)
+{
+	for (size_t i = 0; i < NR_MODES; i++)
+		if (is_word(word, len, mode_names[i].name))
+			return mode_names[i].bit;
+	return 0;
+}
+
+void pa_options_modes(uint32_t modes, char *out)
+{
+	out[0] = 0;
+	for (size_t i = 0; i < NR_MODES; i++) {
+		if (!(modes & mode_names[i].bit))
+			continue;
+		if (out[0])
+			strcat(out, ",");
+		strcat(out, mode_names[i].name);
+	}
+}
+
 static int set_mode(struct pa_options *o, const char *value, char *err, size_t err_size)
 {
 	uint32_t modes = 0;
@@ -44,15 +71,13 @@ static int set_mode(struct pa_options *o, const char *value, char *err, size_t e
 
 	for (const char *at = value; at;) {
 		size_t len = next_word(&at, &word);
+		uint32_t bit = mode_of(word, len);
 
-		if (is_word(word, len, "cpu"))
-			modes |= PA_MODE_CPU;
-		else if (is_word(word, len, "memory"))
-			modes |= PA_MODE_MEMORY;
-		else {
-			snprintf(err, err_size, "mode '%.40s': this version records cpu and memory", value);
+		if (!bit) {
+			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory and loop", value);
 			return -EINVAL;
 		}
+		modes |= bit;
 	}
 	o->modes = modes;
 	return 0;
@@ -113,13 +138,28 @@ bad:
 	return -EINVAL;
 }
 
+static int set_loop_blocked(struct pa_options *o, const char *value, char *err, size_t err_size)
+{
+	char *end;
+	unsigned long ms = strtoul(value, &end, 10);
+
+	if (value[0] < '0' || value[0] > '9' || *end || ms < 1 || ms > PA_LOOP_BLOCKED_MAX_MS) {
+		snprintf(err, err_size, "loop-blocked '%.40s': must be 1 to %d milliseconds", value,
+			 PA_LOOP_BLOCKED_MAX_MS);
+		return -EINVAL;
+	}
+	o->loop_blocked_ns = ms * 1000000ull;
+	return 0;
+}
+
 static const struct word {
 	const char *name;
 	int (*set)(struct pa_options *o, const char *value, char *err, size_t err_size);
 } words[] = {
-    {"rate", set_rate}, /* samples per second of CPU time */
-    {"mode", set_mode}, /* what is recorded: cpu, memory */
-    {"heap", set_heap}, /* how memory is: sampled[:SIZE]|exact[,mmap] */
+    {"rate", set_rate},                 /* samples per second of CPU time */
+    {"mode", set_mode},                 /* what is recorded: cpu, memory, loop */
+    {"heap", set_heap},                 /* how memory is: sampled[:SIZE]|exact[,mmap] */
+    {"loop-blocked", set_loop_blocked}, /* milliseconds */
 };
 
 #define NR_WORDS (sizeof(words) / sizeof(words[0]))

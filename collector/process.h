@@ -39,6 +39,7 @@ struct pa_thread {
 };
 
 struct pa_heap;
+struct pa_process_loops;
 struct pa_recorder;
 struct pa_unwinder;
 struct pa_recording_session;
@@ -82,9 +83,10 @@ struct pa_process {
 	uint32_t nr_notes;
 	struct pa_thread *threads[PA_THREAD_BUCKETS];
 	struct pa_maps maps;
-	struct pa_heap *heap;         /* NULL: not recorded, or written already */
-	struct pa_unwinder *unwinder; /* slices.c's */
-	int perfmap_fd;               /* -1: none opened */
+	struct pa_heap *heap;           /* NULL: not recorded, or written already */
+	struct pa_process_loops *loops; /* loops.c's; NULL: none seen */
+	struct pa_unwinder *unwinder;   /* slices.c's */
+	int perfmap_fd;                 /* -1: none opened */
 	bool wants_perfmap;
 	struct pa_watch pidfd; /* fd -1: none */
 	struct pa_recorder *recorder;

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "collector/proc.h"
+#include "collector/options.h"
 #include "collector/recorder_impl.h"
 #include "common/atomics.h"
 
@@ -47,6 +48,7 @@ static void session_losses(struct pa_recording_session *rs)
 	rs->s->lost_no_slot = no_slot;
 	rs->s->hook_busy = busy;
 	pa_heaps_losses(rs);
+	pa_loops_losses(rs);
 }
 
 static void free_session(struct pa_recording_session *rs)
@@ -325,6 +327,8 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 
 	if (pa_heaps_wanted(r) && wait > heap)
 		wait = heap;
+	if (pa_loops_wanted(r) && wait > SAMPLED_NS)
+		wait = SAMPLED_NS;
 	return wait > IDLE_NS ? IDLE_NS : wait < BUSY_NS ? BUSY_NS : wait;
 }
 
@@ -410,13 +414,14 @@ static void on_commit(struct pa_timer *timer)
 				pa_account_read_cpu(p);
 				pa_recorder_put_process(p);
 			}
-	for (struct pa_recording_session *rs = r->sessions; rs && pa_heaps_wanted(r); rs = rs->next) {
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
 		struct pa_drain_result result;
 
-		if (!rs->answered)
-			continue;
-		pa_recorder_drain(rs, &result);
-		pa_heaps_flush(rs);
+		if (rs->answered && pa_heaps_wanted(r)) {
+			pa_recorder_drain(rs, &result);
+			pa_heaps_flush(rs);
+		}
+		pa_loops_flush(rs);
 	}
 	pa_recorder_store(r, pa_store_commit_begin(r->store));
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
@@ -468,10 +473,13 @@ static void put_time(struct pa_recorder *r, const char *key, const char *mono_ke
 
 static void put_modes(struct pa_recorder *r)
 {
-	static const char *const modes[] = {"", "cpu", "memory", "cpu,memory"};
 	bool exact = r->options.heap_mode == PA_HEAP_EXACT;
+	char modes[PA_OPTIONS_MODES_MAX];
 
-	pa_recorder_meta(r, "mode", modes[r->options.modes & (PA_MODE_CPU | PA_MODE_MEMORY)]);
+	pa_options_modes(r->options.modes, modes);
+	pa_recorder_meta(r, "mode", modes);
+	if (pa_loops_wanted(r))
+		pa_recorder_meta_u64(r, "loop_blocked_ns", r->options.loop_blocked_ns);
 	if (!pa_heaps_wanted(r))
 		return;
 	pa_recorder_meta(r, "heap",
@@ -543,6 +551,8 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	r->options = *options;
 	if (!r->options.modes)
 		r->options.modes = PA_MODE_CPU;
+	if (!r->options.loop_blocked_ns)
+		r->options.loop_blocked_ns = PA_LOOP_BLOCKED_NS;
 	r->period_ns = options->period_ns;
 	r->drain_ns = BUSY_NS;
 	r->unwinder = "perfagent";

@@ -18,12 +18,13 @@ struct pa_recorder_options {
 	const char *path;    /* of the recording; "-" is stdout */
 	const char *command; /* argv joined by spaces */
 	uint64_t period_ns;
-	uint32_t modes;      /* PA_MODE_*; 0 counts as PA_MODE_CPU */
-	uint32_t heap_mode;  /* enum pa_heap_mode, with PA_MODE_MEMORY */
-	uint32_t heap_flags; /* PA_HEAP_MMAP */
-	uint64_t heap_mean;  /* bytes, >= 1 */
-	struct pa_owner owner; /* whose the file is */
-	bool file_later;       /* pa_recorder_create_file follows, before pa_recorder_answered */
+	uint32_t modes;           /* PA_MODE_*; 0 counts as PA_MODE_CPU */
+	uint32_t heap_mode;       /* enum pa_heap_mode, with PA_MODE_MEMORY */
+	uint32_t heap_flags;      /* PA_HEAP_MMAP */
+	uint64_t heap_mean;       /* bytes, >= 1 */
+	uint64_t loop_blocked_ns; /* an iteration that long has a row of its own; 0 counts as PA_LOOP_BLOCKED_NS */
+	struct pa_owner owner;    /* whose the file is */
+	bool file_later;          /* pa_recorder_create_file follows, before pa_recorder_answered */
 	/* no session is left (it may be called again when another comes and goes); may finish and free the recorder */
 	void (*idle)(void *arg);
 	void *arg;

@@ -6,6 +6,7 @@
 #include "collector/drain.h"
 #include "collector/heap_drain.h"
 #include "collector/heap_sampled.h"
+#include "collector/loops.h"
 #include "collector/modules.h"
 #include "collector/process.h"
 #include "collector/recorder.h"
@@ -34,6 +35,7 @@ struct pa_recording_session {
 	struct pa_heap_drain *heap_drain; /* NULL: not in exact mode */
 	uint64_t heap_unrecorded;         /* last reading of the control page */
 	uint64_t heap_ns;                 /* what its heaps have played goes up to there */
+	uint64_t waits_lost;              /* last reading of the control page */
 	struct pa_recording_session *next;
 };
 
@@ -56,7 +58,9 @@ struct pa_recorder {
 	struct pa_process *recent;             /* of the last record */
 	uint32_t next_process;
 	uint32_t next_thread;
-	uint64_t samples; /* weighted */
+	uint32_t next_loop, next_loop_wait;
+	uint32_t nr_loop_blocked; /* iterations that were long enough for a row */
+	uint64_t samples;         /* weighted */
 	uint64_t signals;
 	uint64_t agent_rss_kib; /* of the agent's own mappings, in the process where they were largest */
 	uint64_t armed_max_ns;  /* from the agent's constructor to its first timer */

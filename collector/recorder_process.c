@@ -311,6 +311,7 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 		snprintf(p->how, sizeof(p->how), "unknown");
 	pa_account_end(p);
 	pa_heaps_end(p);
+	pa_loops_end(p);
 	r->tree_cpu_ns += p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
 	pa_recorder_put_process(p);
 	pa_recorder_unwatch(p);

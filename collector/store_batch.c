@@ -33,6 +33,10 @@ static const char *const insert_sql[PA_ROW_KINDS] = {
     [PA_ROW_HEAP_HELD_GONE] = "DELETE FROM heap_held WHERE id BETWEEN ? AND ?",
     [PA_ROW_HEAP_HELD] = "INSERT OR REPLACE INTO heap_held VALUES (?,?,?)",
     [PA_ROW_HEAP_POINT] = "INSERT OR REPLACE INTO heap_point VALUES (?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_LOOP] = "INSERT OR REPLACE INTO loop VALUES (?,?,?,?,?,?)",
+    [PA_ROW_LOOP_CHUNK] = "INSERT OR REPLACE INTO loop_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_LOOP_BLOCKED] = "INSERT OR REPLACE INTO loop_blocked VALUES (?,?,?,?,?,?,?,?)",
+    [PA_ROW_LOOP_WAIT] = "INSERT OR REPLACE INTO loop_wait VALUES (?,?,?,?,?,?,?)",
 };
 
 static bool reserve(struct pa_batch *b, size_t bytes)

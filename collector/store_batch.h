@@ -29,6 +29,10 @@ enum pa_row {
 	PA_ROW_HEAP_HELD_GONE, /* two columns: its rows of heap_held from the first id to the last go */
 	PA_ROW_HEAP_HELD,
 	PA_ROW_HEAP_POINT,
+	PA_ROW_LOOP,
+	PA_ROW_LOOP_CHUNK,
+	PA_ROW_LOOP_BLOCKED,
+	PA_ROW_LOOP_WAIT,
 	PA_ROW_KINDS
 };
 

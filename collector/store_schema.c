@@ -26,6 +26,16 @@
     "CREATE TABLE heap_point (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, live_calls INTEGER," \
     " live_bytes INTEGER, rss_bytes INTEGER, libc_arena INTEGER, libc_mapped INTEGER, libc_used INTEGER," \
     " libc_unused INTEGER);"
+#define LOOP_SQL \
+    "CREATE TABLE loop (id INTEGER PRIMARY KEY, thread INTEGER, kind INTEGER, key INTEGER, frame INTEGER," \
+    " watched INTEGER);" \
+    "CREATE TABLE loop_chunk (id INTEGER PRIMARY KEY, loop INTEGER, first_ns INTEGER, last_ns INTEGER," \
+    " iterations INTEGER, ready INTEGER, busy_ns INTEGER, wait_ns INTEGER, long_ns INTEGER, waited_ns INTEGER," \
+    " max_ns INTEGER, lag BLOB);" \
+    "CREATE TABLE loop_blocked (id INTEGER PRIMARY KEY, loop INTEGER, start_ns INTEGER, end_ns INTEGER," \
+    " waited_ns INTEGER, wait_ns INTEGER, stack INTEGER, ready INTEGER);" \
+    "CREATE TABLE loop_wait (id INTEGER PRIMARY KEY, thread INTEGER, kind INTEGER, stack INTEGER, waits INTEGER," \
+    " total_ns INTEGER, max_ns INTEGER);"
 /* clang-format on */
 
 static const char schema_sql[] =
@@ -46,7 +56,7 @@ static const char schema_sql[] =
     " WITHOUT ROWID;"
     "CREATE TABLE note (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, text TEXT);"
     "CREATE VIEW symbol_text AS SELECT s.frame, s.level, f.text AS function, p.text AS file, s.line FROM symbol s"
-    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL;
+    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL;
 
 static int set_pragma(sqlite3 *db, const char *name, int value)
 {
@@ -89,6 +99,7 @@ const struct pa_migration *pa_schema_migrations(size_t *nr)
 {
 	static const struct pa_migration steps[] = {
 	    {1, HEAP_SQL},
+	    {2, LOOP_SQL},
 	};
 
 	*nr = sizeof(steps) / sizeof(steps[0]);

@@ -162,7 +162,10 @@ struct pa_control {
 		uint32_t bytes; /* power of two, >= 4096; classes come largest first */
 	} heap_classes[PA_HEAP_CLASSES];
 
-	uint8_t pad[PA_CONTROL_BYTES - 3 * 64 - 64 - PA_ARM_MAX * 8 - 16 - PA_HEAP_CLASSES * 8];
+	/* written by the target */
+	_Atomic uint64_t waits_lost; /* records of waits and loops that left their room in the ring to frees */
+
+	uint8_t pad[PA_CONTROL_BYTES - 3 * 64 - 64 - PA_ARM_MAX * 8 - 16 - PA_HEAP_CLASSES * 8 - 8];
 };
 
 /* One producer (a thread of the target), one consumer (the collector) per ring.

@@ -103,6 +103,7 @@ bool pa_private_record(struct pa_private *p, const struct pa_private_recording *
 					      .heap_mode = what->options->heap_mode,
 					      .heap_flags = what->options->heap_flags,
 					      .heap_mean = what->options->heap_mean,
+					      .loop_blocked_ns = what->options->loop_blocked_ns,
 					      .idle = what->idle,
 					      .arg = what->arg};
 	char err[512];
