@@ -19,6 +19,7 @@
 #include "agent/session.h"
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
+#include "agent/stream_sig.h"
 #include "agent/thread.h"
 
 #define SOCKET "PERFAGENT_SOCKET="
@@ -77,8 +78,10 @@ void pa_exec_remember_hook(char *const envp[])
 
 static void note_refusal(const struct pa_exec_probe *probe)
 {
-	if (probe->refused && pa_session_is_mine_hook())
-		pa_thread_note_sig(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
+	if (!probe->refused || !pa_session_is_mine_hook())
+		return;
+	pa_thread_note_sig(PA_NOTE_EXEC_DROPPED, probe->refused, probe->machine);
+	pa_stream_goodbye_sig(pa_tls.block);
 }
 
 /* The host has made a list of its own: the recording goes on in front of it. Where there is none we stay out: a host

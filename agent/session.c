@@ -79,8 +79,7 @@ void pa_session_quiet_hook(void)
 	if (!pa_mapping.control || pa_load_relaxed(&quiet))
 		return;
 	pa_thread_note_sig(PA_NOTE_SECCOMP, 0, 0);
-	if (pa_tls.block)
-		pa_stream_goodbye_sig(pa_tls.block);
+	pa_stream_goodbye_sig(pa_tls.block);
 	pa_stream_quiet_sig();
 	pa_heap_quiet_hook();
 	pa_waits_quiet_sig();

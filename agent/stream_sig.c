@@ -68,6 +68,7 @@ static void fill_figures(struct pa_stream_figures *to, const struct pa_control *
 	to->heap_own_bytes = pa_load_relaxed(&from->heap_own_bytes);
 	to->heap_unrecorded = pa_load_relaxed(&from->heap_unrecorded);
 	to->heap_mean_now = pa_load_relaxed(&from->heap_mean_now);
+	to->memory = (uint64_t)(uintptr_t)pa_stream.base;
 }
 
 /* One ring of one slot, as it is at this moment. */
@@ -166,8 +167,11 @@ static void free_left(uint32_t slot)
 	struct pa_slot *s = &pa_mapping.slots[slot];
 	uint64_t owner = pa_load_acquire(&s->signal_in.owner);
 
-	if (owner && !(uint32_t)owner && is_empty(s))
-		pa_claim_u64(&s->signal_in.owner, owner, 0);
+	if (!owner || (uint32_t)owner || !is_empty(s))
+		return;
+	/* the next thread's first batch tells of it at once */
+	pa_store_relaxed(&pa_stream.shared->slots[slot].due_ns, 0);
+	pa_claim_u64(&s->signal_in.owner, owner, 0);
 }
 
 /* A vfork child has a block of its parent's and descriptors of its own. */
@@ -196,9 +200,9 @@ static NOINLINE int flush_slot(const struct sender *by, uint32_t slot)
 	err = flush_ring(by, slot, PA_STREAM_HOOK);
 	if (!err)
 		err = flush_ring(by, slot, PA_STREAM_SIGNAL);
+	pa_store_relaxed(&s->due_ns, by->now_ns + PA_STREAM_AGE_NS);
 	if (!err)
 		free_left(slot);
-	pa_store_relaxed(&s->due_ns, by->now_ns + PA_STREAM_AGE_NS);
 	if (err == -EAGAIN)
 		pa_store_relaxed(&s->retry_ns, by->now_ns + PA_STREAM_RETRY_NS);
 	unclaim(&s->claim, by->now_ns);
@@ -325,8 +329,10 @@ void pa_stream_visit_sig(struct pa_block *block, const struct pa_ring *ring, uin
 	note_used(shared, block->slot);
 	if ((!due && !all) || !is_sender(block, &by, now_ns))
 		return;
+	by.force = !pa_load_relaxed(&s->due_ns);
 	if (due)
 		flush_slot(&by, block->slot);
+	by.force = false;
 	if (all && pa_stream.shared)
 		sweep(&by);
 	/* a tick measures itself */
@@ -359,7 +365,7 @@ void pa_stream_goodbye_sig(struct pa_block *block)
 	uint64_t until = pa_stream.shared ? pa_now_sig() + PA_STREAM_GOODBYE_NS : 0;
 	struct sender by;
 
-	if (!until || !is_sender(block, &by, until))
+	if (!until || !block || !is_sender(block, &by, until))
 		return;
 	note_used(pa_stream.shared, block->slot);
 	for (uint32_t i = 0; pa_stream.shared && i < pa_load_relaxed(&pa_stream.shared->nr_used); i++) {

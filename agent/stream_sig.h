@@ -36,7 +36,7 @@ struct pa_stream_scratch {
 /* Of one slot; shared by the processes that use the session. */
 struct pa_stream_slot {
 	_Atomic uint64_t claim;    /* when somebody began to send; 0: nobody does */
-	_Atomic uint64_t due_ns;   /* not before that, unless much has come together */
+	_Atomic uint64_t due_ns;   /* not before that, unless much has come together; 0: its thread is not known yet */
 	_Atomic uint64_t retry_ns; /* not before that in any case */
 	struct pa_stream_scratch scratch[2];
 };
@@ -75,8 +75,8 @@ static inline void pa_stream_look_sig(struct pa_block *block, const struct pa_ri
 /* The block's thread is about to leave its slot: the rest is sent. The slot is free as soon as all of it has been. */
 void pa_stream_leave_sig(struct pa_block *block);
 
-/* The process ends, the block is the calling thread's: sends what all rings hold, and waits for room if it must,
- * PA_STREAM_GOODBYE_NS at most. */
+/* The process ends, or nothing can be sent for long; the block is the calling thread's, NULL: it has none. Sends what
+ * all rings hold, and waits for room if it must, PA_STREAM_GOODBYE_NS at most. */
 void pa_stream_goodbye_sig(struct pa_block *block);
 
 /* No system call from now on (seccomp); the caller has said goodbye. */

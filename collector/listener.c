@@ -83,6 +83,7 @@ static bool identify(int fd, const struct pa_hello *hello, struct pa_peer *peer)
 		return false;
 	peer->uid = cred.uid;
 	peer->gid = cred.gid;
+	peer->connection = fd;
 	/* while the client waits for its answer, neither it nor its parent's number can be given to another process */
 	peer->pid = target_of((uint32_t)cred.pid, hello);
 	peer->pidfd = peer->pid ? (int)syscall(SYS_pidfd_open, (pid_t)peer->pid, 0) : -1;

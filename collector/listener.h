@@ -19,7 +19,8 @@ struct pa_peer {
 	uint32_t pid; /* the target's, as the collector sees it; 0: not visible from here (another pid namespace) */
 	uint32_t uid; /* by SO_PEERCRED */
 	uint32_t gid;
-	int pidfd;    /* of the target, -1: none; the handler takes it over by setting it to -1 */
+	int pidfd;      /* of the target, -1: none; the handler takes it over by setting it to -1 */
+	int connection; /* lent: a handler that goes on with it takes a duplicate */
 };
 
 /* What is answered. */

@@ -12,6 +12,7 @@
 #include "collector/proc.h"
 #include "collector/options.h"
 #include "collector/recorder_impl.h"
+#include "collector/stream.h"
 #include "common/atomics.h"
 
 #define MS       1000000u
@@ -74,6 +75,7 @@ static void free_session(struct pa_recording_session *rs)
 		free(p);
 	}
 	pa_heap_drain_free(rs->heap_drain);
+	pa_streamed_free(rs->stream);
 	pa_session_free(rs->s);
 	free(rs);
 }
@@ -114,18 +116,21 @@ static int try_session(const struct pa_recorder *r, char *err, size_t err_size)
 	return status;
 }
 
-static struct pa_recording_session *new_session(struct pa_recorder *r, const struct pa_hello *hello)
+static struct pa_recording_session *new_session(struct pa_recorder *r, const struct pa_hello *hello,
+						const struct pa_peer *peer)
 {
 	struct pa_geometry geometry = usual_geometry(r);
+	bool streams = hello->flags & PA_HELLO_STREAM;
 	struct pa_recording_session *rs;
 
-	if (r->nr_sessions >= PA_RECORDER_SESSIONS_MAX)
+	if (r->nr_sessions >= PA_RECORDER_SESSIONS_MAX || (streams && !pa_streams_geometry(&geometry)))
 		return NULL;
 	rs = calloc(1, sizeof(*rs));
 	if (!rs)
 		return NULL;
 	rs->recorder = r;
-	if (pa_session_create(&geometry, &rs->s) || pa_heaps_open(rs)) {
+	if (pa_session_create(&geometry, &rs->s) || pa_heaps_open(rs) ||
+	    (streams && pa_streams_open(rs, peer->connection))) {
 		pa_session_free(rs->s);
 		free(rs);
 		return NULL;
@@ -141,7 +146,7 @@ static struct pa_recording_session *new_session(struct pa_recorder *r, const str
 void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, struct pa_peer *peer,
 		       struct pa_grant *grant)
 {
-	struct pa_recording_session *rs = new_session(r, hello);
+	struct pa_recording_session *rs = new_session(r, hello, peer);
 	struct pa_process *p = rs ? pa_recorder_new_process(rs, peer->pid, hello->pid, peer->pidfd) : NULL;
 
 	if (!p) {
@@ -166,7 +171,7 @@ void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, stru
 	else if (hello->flags & PA_HELLO_REFERENCE)
 		r->unwinder = "libunwind";
 	grant->status = PA_CONFIG_OK;
-	grant->memfd = rs->s->fd;
+	grant->memfd = rs->stream ? -1 : rs->s->fd;
 	grant->file_size = rs->s->file_size;
 }
 
@@ -213,7 +218,7 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 	struct pa_recording_session *rs = r->sessions;
 	struct pa_process *p = rs->processes;
 
-	if (!ok) {
+	if (!ok || (rs->stream && pa_streams_answered(rs))) {
 		free_session(rs);
 		return;
 	}
@@ -256,10 +261,8 @@ static int match_session(void *arg, const struct pa_proc_map *map)
 {
 	struct search *search = arg;
 
-	if (!strstr(map->path, "memfd:" PA_SESSION_MEMFD_NAME))
-		return 0;
 	for (struct pa_recording_session *rs = search->r->sessions; rs; rs = rs->next) {
-		if (rs->s->inode == map->inode && rs->nr_live == 0) {
+		if (rs->s->inode == map->inode && rs->nr_live == 0 && strstr(map->path, rs->s->maps_as)) {
 			search->rs = rs;
 			return 1;
 		}
@@ -373,7 +376,7 @@ static void check_alive(struct pa_process *p)
 		return;
 	}
 	if (p->exec_ns && pa_recorder_left_by_exec(p) && pa_now_ns() - p->exec_ns > LINGER_NS &&
-	    !pa_proc_maps_inode(p->pid, p->session->s->inode, PA_SESSION_MEMFD_NAME))
+	    pa_streams_left(p->session, p->pid))
 		pa_recorder_end_process(p, NULL);
 	else if (p->pidfd.fd < 0 && (pa_proc_status(p->pid, &status) || status.state == 'Z'))
 		pa_recorder_end_process(p, NULL);
@@ -396,6 +399,7 @@ static void on_poll(struct pa_timer *timer)
 		}
 		if (rs->answered)
 			session_losses(rs);
+		pa_streams_poll(rs);
 		pa_recorder_bury(rs);
 	}
 	pa_loop_arm(r->loop, &r->poll_timer, POLL_NS);
@@ -631,6 +635,7 @@ static void last_rows(struct pa_recorder *r, uint64_t tree_cpu_ns)
 	/* the tree by the kernel includes programs without the agent; ours includes children nobody waited for */
 	pa_recorder_meta_u64(r, "cpu_ns", tree_cpu_ns > r->tree_cpu_ns ? tree_cpu_ns : r->tree_cpu_ns);
 	pa_recorder_meta(r, "unwinder", r->unwinder);
+	pa_streams_rows(r);
 	pa_recorder_meta_u64(r, "signals", r->signals);
 	put_handler_times(r);
 	if (r->compared) {

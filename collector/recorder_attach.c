@@ -72,7 +72,7 @@ bool pa_attach_was_left(struct pa_process *p)
 	if (p->cpu_ns - p->heard_cpu_ns < SILENT_PERIODS * p->recorder->period_ns)
 		return false;
 	p->heard_cpu_ns = p->cpu_ns;
-	return !pa_proc_maps_inode(p->pid, p->session->s->inode, PA_SESSION_MEMFD_NAME);
+	return pa_streams_left(p->session, p->pid);
 }
 
 void pa_recorder_silence(struct pa_recorder *r)

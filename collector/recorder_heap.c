@@ -190,7 +190,7 @@ void pa_heaps_begin(struct pa_process *p)
 {
 	struct pa_recorder *r = p->recorder;
 
-	if (!pa_heaps_wanted(r))
+	if (!pa_heaps_wanted(r) || !p->session->s->geometry.heap_mode)
 		return;
 	/* without memory for it the process has no heap in the report, and says so */
 	p->heap = pa_heap_new(r->options.heap_mode, r->options.heap_flags, &r->heap_clock, p->start_ns, 0);

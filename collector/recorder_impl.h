@@ -32,6 +32,10 @@ struct pa_recording_session {
 	uint64_t empty_since_ns; /* 0: some process lives */
 	uint64_t start_ticks;    /* pa_proc_start_ticks of its first process, 0: not known */
 	bool answered;
+	struct pa_streamed *stream; /* NULL: the target maps our file */
+	uint64_t stream_closed_ns;
+	bool stream_closed_said;
+	uint32_t memory_looks;
 	struct pa_heap_drain *heap_drain; /* NULL: not in exact mode */
 	uint64_t heap_unrecorded;         /* last reading of the control page */
 	uint64_t heap_ns;                 /* what its heaps have played goes up to there */
@@ -67,6 +71,7 @@ struct pa_recorder {
 	uint64_t handler_ns[PA_HANDLER_BUCKETS]; /* handler times, four buckets an octave */
 	uint64_t compared, identical;            /* PERFAGENT_UNWINDER=compare */
 	uint32_t last_stack;                     /* of the sample before */
+	uint32_t nr_streams;                     /* sessions that came over their socket */
 	uint64_t tree_cpu_ns;                    /* of ended processes */
 	uint64_t search_at_ns;                   /* when /proc may be searched for an inner pid again */
 	int64_t carry_ns;                        /* see account.c */
@@ -115,6 +120,19 @@ struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid
 void pa_recorder_end_process(struct pa_process *p, const char *how);
 struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns);
 void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t);
+
+void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_result *result);
+
+/* recorder_stream.c */
+/* What of a session can be streamed. Returns false: nothing. */
+bool pa_streams_geometry(struct pa_geometry *g);
+int pa_streams_open(struct pa_recording_session *rs, int connection); /* Errors: -errno */
+int pa_streams_answered(struct pa_recording_session *rs);             /* the CONFIG is on its way. Errors: -errno */
+void pa_streams_receive(struct pa_recording_session *rs);             /* before a drain; nothing without a stream */
+void pa_streams_poll(struct pa_recording_session *rs);
+/* Whether a process of any session has left its memory. */
+bool pa_streams_left(const struct pa_recording_session *rs, uint32_t pid);
+void pa_streams_rows(struct pa_recorder *r);
 
 /* records.c */
 /* The process a record speaks of, NULL: none. */

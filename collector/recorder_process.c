@@ -8,6 +8,7 @@
 
 #include "collector/proc.h"
 #include "collector/recorder_impl.h"
+#include "collector/stream.h"
 
 #define LATE_TICK_NS 100000000u
 #define BURY_NS      1000000000u
@@ -41,6 +42,12 @@ struct pa_process *pa_recorder_by_pid(const struct pa_recorder *r, uint32_t pid)
 }
 
 void pa_recorder_drain(struct pa_recording_session *rs, struct pa_drain_result *result)
+{
+	pa_streams_receive(rs);
+	pa_recorder_drain_once(rs, result);
+}
+
+void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_result *result)
 {
 	struct pa_recorder *r = rs->recorder;
 
@@ -159,7 +166,7 @@ static int match_inner(void *arg, uint32_t pid)
 	if (pa_proc_status(pid, &status) || status.inner_pid != search->inner_pid || status.ns_depth == 0)
 		return 0;
 	if (!has_pid(search->rs, status.parent) &&
-	    !pa_proc_maps_inode(pid, search->rs->s->inode, PA_SESSION_MEMFD_NAME))
+	    !pa_proc_maps_inode(pid, search->rs->s->inode, search->rs->s->maps_as))
 		return 0;
 	search->pid = pid;
 	search->parent = status.parent;
@@ -319,6 +326,7 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 	/* its maps stay: a child may be found after it has gone, too */
 	pa_process_empty(p);
 	pa_session_release_pid(p->session->s, p->inner_pid);
+	pa_streamed_gone(p->session->stream, p->inner_pid);
 	if (--p->session->nr_live == 0)
 		p->session->empty_since_ns = pa_now_ns();
 }

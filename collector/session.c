@@ -102,6 +102,7 @@ static int make_file(struct pa_session *s)
 	if (ftruncate(s->fd, (off_t)s->file_size) || fstat(s->fd, &st))
 		return -errno;
 	s->inode = st.st_ino;
+	s->maps_as = "memfd:" PA_SESSION_MEMFD_NAME;
 	map = mmap(NULL, s->rings_offset, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
 	if (map == MAP_FAILED)
 		return -errno;

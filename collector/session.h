@@ -64,7 +64,9 @@ struct pa_slot_in {
 
 struct pa_session {
 	int fd;
-	uint64_t inode; /* of the memfd: tells who maps it */
+	uint64_t inode; /* of the memory that is shared with the target, or among its processes: tells who maps it */
+	const char *maps_as; /* part of its name in /proc/PID/maps */
+	uint64_t memory;     /* streamed: where it begins in the target, 0: not said yet */
 	uint64_t file_size;
 	struct pa_geometry geometry;
 	uint64_t slots_offset;

@@ -61,6 +61,7 @@ struct pa_stream_figures {
 	uint64_t heap_own_bytes;
 	uint64_t heap_unrecorded;
 	uint64_t heap_mean_now;
+	uint64_t memory; /* where the session's memory begins, for whoever looks who maps it */
 };
 
 struct pa_stream_batch {
@@ -79,6 +80,9 @@ struct pa_stream_batch {
 
 #define PA_STREAM_GONE_MAX 8
 
+/* Part of the name that memory shared without a file has in /proc/PID/maps. */
+#define PA_STREAM_MAPS_AS "/dev/zero"
+
 /* The collector's part of the control page, whenever it has changed. */
 struct pa_stream_words {
 	struct pa_msg_head head; /* PA_MSG_WORDS */
@@ -91,7 +95,7 @@ struct pa_stream_words {
 };
 
 PA_ASSERT_SIZE(struct pa_stream_layout, 64 + PA_CONTROL_BYTES);
-PA_ASSERT_SIZE(struct pa_stream_batch, 152);
+PA_ASSERT_SIZE(struct pa_stream_batch, 160);
 PA_ASSERT_SIZE(struct pa_stream_words, 576);
 
 /* Fills the head of a message of `bytes`. World: plain. */
