@@ -14,9 +14,12 @@ void pa_account_read_cpu(struct pa_process *p)
 	uint64_t cpu;
 
 	p->cpu_exact = false;
-	if (!p->pid || p->exec_ns || p->replaced || pa_proc_cpu_ns(p->pid, &cpu))
+	if (!p->pid || p->exec_ns || p->replaced || p->left || pa_proc_cpu_ns(p->pid, &cpu))
 		return;
 	p->cpu_exact = true;
+	if (p->last_ns > p->cpu_read_ns)
+		p->cpu_ours_ns = p->cpu_ns;
+	p->cpu_read_ns = pa_now_ns();
 	if (cpu > p->cpu_ns)
 		p->cpu_ns = cpu;
 }
@@ -108,7 +111,7 @@ static void end_thread(struct pa_process *p, struct pa_thread *t)
 	/* the only thread there ever was: its clock is the process's, but for threads that ended before our time */
 	if (p->nr_seen == 1 && p->cpu_ns - before > t->cpu_ns)
 		t->cpu_ns = p->cpu_ns - before;
-	missing = pa_thread_missing(t, p->recorder->period_ns);
+	missing = p->left ? 0 : pa_thread_missing(t, p->recorder->period_ns);
 	if (missing && p->recorder->options.modes & PA_MODE_CPU) {
 		pa_records_charge(p, t, p->end_ns, PA_FRAME_UNSAMPLED, missing);
 		pa_process_weigh(p, t, missing);

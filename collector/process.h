@@ -53,8 +53,11 @@ struct pa_process {
 	uint64_t start_ns;
 	uint64_t end_ns;
 	uint64_t cpu_base_ns;
-	uint64_t cpu_ns; /* largest reading of its CPU clock */
-	bool cpu_exact;  /* the latest reading is up to date */
+	uint64_t cpu_ns;      /* largest reading of its CPU clock */
+	bool cpu_exact;       /* the latest reading is up to date */
+	uint64_t cpu_read_ns; /* when that was */
+	uint64_t cpu_ours_ns; /* the latest reading that was followed by a record: until then it was in our session */
+	bool left;            /* it has left our session and goes on */
 	uint64_t agent_ns;
 	uint64_t exec_ns; /* time of a PROCESS_END of kind exec, 0: none; void when it goes on after that */
 	uint64_t exec_cpu_ns;

@@ -381,7 +381,7 @@ static void check_alive(struct pa_process *p)
 	else if (p->pidfd.fd < 0 && (pa_proc_status(p->pid, &status) || status.state == 'Z'))
 		pa_recorder_end_process(p, NULL);
 	else if (!p->exec_ns && pa_attach_was_left(p))
-		pa_recorder_end_process(p, "detached");
+		pa_attach_leave(p);
 }
 
 static void on_poll(struct pa_timer *timer)

@@ -64,6 +64,8 @@ void pa_recorder_meta(struct pa_recorder *r, const char *key, const char *value)
 void pa_recorder_meta_u64(struct pa_recorder *r, const char *key, uint64_t value);
 void pa_recorder_note(struct pa_recorder *r, const char *text);
 
+/* The live process of this pid has left our session, and goes on: its recording ends here. */
+void pa_recorder_left(struct pa_recorder *r, uint32_t pid);
 /* Tells all agents of the recording that it is over: they write nothing any more. Before pa_recorder_finish, when
  * processes go on. */
 void pa_recorder_silence(struct pa_recorder *r);

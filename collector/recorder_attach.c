@@ -75,6 +75,39 @@ bool pa_attach_was_left(struct pa_process *p)
 	return pa_streams_left(p->session, p->pid);
 }
 
+/* What it uses from then on is not ours, and when that was is known by its last record only: its samples, or a reading
+ * of its clock that a record followed, say what it had used. */
+static void leave(struct pa_process *p)
+{
+	uint64_t sampled = p->cpu_base_ns + p->early_ns + p->weight * p->recorder->period_ns;
+
+	pa_account_read_cpu(p);
+	if (p->cpu_ns > sampled)
+		p->cpu_ns = p->cpu_ours_ns > sampled ? p->cpu_ours_ns : sampled;
+	p->left = true;
+	pa_recorder_end_process(p, "detached");
+}
+
+void pa_attach_leave(struct pa_process *p)
+{
+	pa_recorder_store(p->recorder, pa_store_add_note(p->recorder->store, p->id, pa_now_ns(),
+							 "it was taken over by another collector, or detached: its "
+							 "recording ends there"));
+	leave(p);
+}
+
+void pa_recorder_left(struct pa_recorder *r, uint32_t pid)
+{
+	struct pa_process *p = pa_recorder_by_pid(r, pid);
+	struct pa_drain_result result;
+
+	if (!p)
+		return;
+	pa_recorder_drain(p->session, &result);
+	if (!p->ended)
+		leave(p);
+}
+
 void pa_recorder_silence(struct pa_recorder *r)
 {
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)

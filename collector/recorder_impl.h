@@ -179,6 +179,7 @@ void pa_attach_begin(struct pa_process *p); /* its clock, when it says HELLO ...
  * their clocks once, and asks for as many to be armed as there is room for. */
 void pa_attach_threads(struct pa_process *p);
 bool pa_attach_was_left(struct pa_process *p); /* whether its agent is in another session by now, or in none */
+void pa_attach_leave(struct pa_process *p);    /* and then */
 
 /* account.c */
 void pa_account_poll(struct pa_process *p);

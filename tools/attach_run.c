@@ -189,6 +189,7 @@ static bool is_lost(struct attach *a, const struct pa_agent_info *info)
 	} else {
 		return false; /* a sandbox: the recording says so */
 	}
+	pa_recorder_left(a->private.recorder, (uint32_t)a->asked->pid);
 	stop(a, PA_EXIT_OK);
 	return true;
 }
