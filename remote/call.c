@@ -27,7 +27,8 @@ struct stage {
 	bool blocked; /* signals are */
 	uint8_t frame[PA_CALL_FRAME_MAX];
 	uint64_t base_entry;         /* stack pointer of what returns into the frame on the thread's own stack */
-	uint64_t stack, stack_entry; /* the new stack, and the same on it */
+	uint64_t stack, stack_entry; /* the new stack, and the stack pointer of what returns into the chain on it */
+	uint64_t bell_sp;            /* stack pointer of the thread when the bell has been rung */
 	uint64_t limit_ns;           /* CLOCK_MONOTONIC */
 	uint64_t errno_at;           /* of the thread; 0: not known */
 	int errno_was;
@@ -79,18 +80,19 @@ static bool is_fault(int sig)
 	       sig == SIGABRT;
 }
 
-/* Lets the thread run to the next entry or exit of a system call. Errors: as next_stop; -EFAULT: it faulted. */
-static int run_to_syscall(struct stage *s, struct pa_registers *r)
+/* Lets the thread run to the next entry or exit of a system call, or (bell) until that is rung.
+ * Errors: as next_stop; -EFAULT: it faulted. */
+static int run_until(struct stage *s, int bell, struct pa_registers *r)
 {
 	int status, pass = 0, error;
 
 	for (;;) {
-		if (ptrace(PTRACE_SYSCALL, s->call->tid, NULL, (void *)(uintptr_t)pass))
+		if (ptrace(bell ? PTRACE_CONT : PTRACE_SYSCALL, s->call->tid, NULL, (void *)(uintptr_t)pass))
 			return -errno;
 		error = next_stop(s, &status);
 		if (error)
 			return error;
-		if (WSTOPSIG(status) == SYSCALL_STOP)
+		if (WSTOPSIG(status) == SYSCALL_STOP || (bell && status >> 8 == bell))
 			return pa_registers_get(s->call->tid, r);
 		/* all that can wait is blocked: another signal than a fault is a stop for the whole process */
 		pass = status >> 16 ? 0 : WSTOPSIG(status);
@@ -101,14 +103,31 @@ static int run_to_syscall(struct stage *s, struct pa_registers *r)
 	}
 }
 
-/* Signals that can wait do; faults of the function are seen by us, and by the program if we are gone. */
-static int block_signals(pid_t tid)
+static int run_to_syscall(struct stage *s, struct pa_registers *r)
 {
-	static const int not [] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
+	return run_until(s, 0, r);
+}
+
+static uint64_t bit(int sig)
+{
+	return sig ? UINT64_C(1) << (sig - 1) : 0;
+}
+
+/* Signals that can wait do; faults of the function are seen by us, and by the program if we are gone. */
+static uint64_t call_mask(void)
+{
+	static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT};
 	uint64_t mask = ~UINT64_C(0);
 
-	for (size_t i = 0; i < sizeof(not ) / sizeof(not [0]); i++)
-		mask &= ~(UINT64_C(1) << (not [i] - 1));
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		mask &= ~bit(faults[i]);
+	return mask;
+}
+
+static int block_signals(pid_t tid)
+{
+	uint64_t mask = call_mask();
+
 	return ptrace(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask) ? -errno : 0;
 }
 
@@ -137,13 +156,39 @@ static int kernel_call(struct stage *s, long number, const uint64_t arguments[6]
 	return error;
 }
 
-/* Writes a frame below sp. Errors: -ENOTSUP, -errno. */
-static int put_frame(struct stage *s, uint64_t sp, uint64_t *entry)
+/* Writes a frame of that state below sp. Errors: -ENOTSUP, -errno. */
+static int put_frame(struct stage *s, const struct pa_thread_state *state, uint64_t sp, uint64_t *entry)
 {
 	uint64_t at;
-	size_t len = pa_arch_frame(s->frame, &s->was, sp, s->call->site->sigreturn, &at, entry);
+	size_t len = pa_arch_frame(s->frame, state, sp, s->call->site->sigreturn, &at, entry);
 
 	return len ? write_memory(s->call->tid, at, s->frame, len) : -ENOTSUP;
+}
+
+/* The chain below sp, its last link first. */
+static int put_chain(struct stage *s, uint64_t sp)
+{
+	struct pa_call *c = s->call;
+	const uint64_t leave[6] = {s->stack, c->stack_bytes};
+	const uint64_t ring[6] = {(uint64_t)c->inner_pid, (uint64_t)c->inner_tid, (uint64_t)c->bell};
+	struct pa_thread_state *link = malloc(sizeof(*link));
+	uint64_t left;
+	int error;
+
+	if (!link)
+		return -ENOMEM;
+	*link = s->was;
+	link->sigmask = call_mask();
+	pa_arch_enter_kernel(&link->registers, c->site, SYS_munmap, leave, s->base_entry);
+	error = put_frame(s, link, sp, &left);
+	link->registers = s->was.registers;
+	link->sigmask &= ~bit(c->bell);
+	pa_arch_enter_kernel(&link->registers, c->site, SYS_tgkill, ring, left);
+	if (!error)
+		error = put_frame(s, link, left, &s->stack_entry);
+	s->bell_sp = left;
+	free(link);
+	return error;
 }
 
 static int make_stack(struct stage *s)
@@ -167,7 +212,7 @@ static int make_stack(struct stage *s)
 		error = write_memory(c->tid, top, c->data, c->data_bytes);
 		c->data_at = top;
 	}
-	return error ? error : put_frame(s, top, &s->stack_entry);
+	return error ? error : put_chain(s, top);
 }
 
 /* errno is the thread's own, and only libc knows where it lies. The address is seen because the function returns into
@@ -192,8 +237,9 @@ static int find_errno(struct stage *s)
 	return error;
 }
 
-/* Runs the function until it is about to make rt_sigreturn, where it stays. The next kernel_call takes that call's
- * place in one step: never is the call cancelled alone, because behind it lies no code that could run should we die. */
+/* Runs the function until it has rung the bell. Without one, until it is about to make rt_sigreturn, where it stays;
+ * the next registers take that call's place in one step: never is the call cancelled alone, because behind it lies no
+ * code that could run should we die. */
 static int call_function(struct stage *s)
 {
 	struct pa_registers r = s->was.registers;
@@ -203,9 +249,10 @@ static int call_function(struct stage *s)
 	error = pa_registers_set(s->call->tid, &r);
 	s->limit_ns = pa_now_ns() + s->call->limit_ns;
 	while (!error) {
-		error = run_to_syscall(s, &r);
+		error = run_until(s, s->call->bell, &r);
 		/* entry and exit alike have the number; ours is known by its stack, too */
-		if (!error && pa_arch_call_number(&r) == SYS_rt_sigreturn && pa_registers_sp(&r) == s->stack_entry + 8)
+		if (error || pa_registers_sp(&r) == s->bell_sp ||
+		    (pa_arch_call_number(&r) == SYS_rt_sigreturn && pa_registers_sp(&r) == s->stack_entry + 8))
 			break;
 	}
 	return error;
@@ -263,7 +310,7 @@ static int begin(struct stage *s)
 	s->was.registers = c->registers;
 	s->limit_ns = pa_now_ns() + SMALL_LIMIT_NS;
 	if (!error)
-		error = put_frame(s, pa_registers_sp(&c->registers) - PA_REMOTE_RED_ZONE, &s->base_entry);
+		error = put_frame(s, &s->was, pa_registers_sp(&c->registers) - PA_REMOTE_RED_ZONE, &s->base_entry);
 	if (!error && ptrace(PTRACE_SETOPTIONS, c->tid, NULL, (void *)PTRACE_O_TRACESYSGOOD))
 		error = -errno;
 	s->changed = !error;

@@ -3,7 +3,11 @@
  * Below everything lies a signal frame with the thread's registers, as the kernel itself would write one: each code we
  * let the thread run returns into rt_sigreturn. So the thread finds back by itself, whatever happens to us. When we are
  * still there at that moment, we take its place and restore by ptrace, which also lets the kernel begin an interrupted
- * system call again as it would have. While it is called, signals wait in the kernel. World: plain. */
+ * system call again as it would have. While it is called, signals wait in the kernel.
+ *
+ * What a called function returns into is a chain of such frames: the first rings a bell, a signal that the program does
+ * not care for and that stops the thread as long as it has a tracer; the second gives the stack back; the last is the
+ * thread's own. So a call of a thousand system calls takes one stop. World: plain. */
 #ifndef PA_REMOTE_CALL_H
 #define PA_REMOTE_CALL_H
 
@@ -25,6 +29,8 @@ struct pa_call {
 	pid_t tid; /* stopped, of the calling thread's tracees */
 	struct pa_registers registers;
 	const struct pa_call_site *site;
+	int bell;                   /* a signal that the program ignores; 0: none, each system call is a stop */
+	pid_t inner_pid, inner_tid; /* of process and thread, as they see themselves: who is rung */
 	uint64_t errno_location; /* of libc's __errno_location, by which errno is kept; 0: it is what the calls leave */
 	const void *data;        /* copied to the new stack, aligned to 64; NULL: nothing */
 	size_t data_bytes;

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,8 +40,10 @@ struct attempt {
 	struct pa_safety safety;
 	struct pa_call_site site;
 	uint64_t dlopen, errno_location;
-	uint64_t base;                     /* of the library; 0: it is to be loaded */
-	unsigned called;                   /* functions so far */
+	uint64_t base;   /* of the library; 0: it is to be loaded */
+	unsigned called; /* functions so far */
+	int bell;        /* of struct pa_call */
+	pid_t inner_pid;
 	unsigned seen[PA_UNSAFE_VERDICTS]; /* threads, over all tries */
 	int error;
 };
@@ -117,8 +120,8 @@ static int find_agent(struct pa_injection *in, uint64_t *base)
 	return 1;
 }
 
-/* Whether a line of /proc/PID/status with this name has the word in it. */
-static bool status_has(pid_t pid, const char *name, const char *word)
+/* What stands behind a name of /proc/PID/status. */
+static bool status_line(pid_t pid, const char *name, char *out, size_t size)
 {
 	char path[64], line[512];
 	bool found = false;
@@ -127,10 +130,33 @@ static bool status_has(pid_t pid, const char *name, const char *word)
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
 	in = fopen(path, "re");
 	while (in && !found && fgets(line, sizeof(line), in))
-		found = !strncmp(line, name, strlen(name)) && strstr(line, word);
+		found = !strncmp(line, name, strlen(name));
 	if (in)
 		fclose(in);
+	snprintf(out, size, "%s", found ? line + strlen(name) : "");
 	return found;
+}
+
+static bool has_shadow_stack(pid_t pid)
+{
+	char features[256];
+
+	return status_line(pid, "x86_Thread_features:", features, sizeof(features)) && strstr(features, "shstk");
+}
+
+/* A signal that does nothing here: its default is to be ignored, and the program has no handler for it. */
+static int choose_bell(pid_t pid)
+{
+	static const int candidates[] = {SIGURG, SIGWINCH, SIGCHLD};
+	unsigned long long caught;
+	char line[64];
+
+	if (!status_line(pid, "SigCgt:", line, sizeof(line)) || sscanf(line, "%llx", &caught) != 1)
+		return 0;
+	for (size_t i = 0; i < sizeof(candidates) / sizeof(candidates[0]); i++)
+		if (!(caught >> (candidates[i] - 1) & 1))
+			return candidates[i];
+	return 0;
 }
 
 /* Whether it is there already. Errors: 0, or why it cannot be loaded or need not be. */
@@ -167,8 +193,10 @@ static int check_target(struct attempt *a)
 			       "it has a seccomp filter, which may end it for a system call of the loader");
 	if (status.state == 'T')
 		return decline(in, -EAGAIN, "it is stopped: nothing can be called until it continues");
-	if (status_has(in->pid, "x86_Thread_features:", "shstk"))
+	if (has_shadow_stack(in->pid))
 		return decline(in, -ENOTSUP, "it runs with a shadow stack, which a call from outside would not pass");
+	a->bell = choose_bell(in->pid);
+	a->inner_pid = (pid_t)status.inner_pid;
 	return check_library(a);
 }
 
@@ -326,6 +354,8 @@ static int call_functions(struct attempt *a, struct pa_stopped *t)
 	struct pa_call call = {.tid = t->tid,
 			       .registers = t->registers,
 			       .site = &a->site,
+			       .bell = a->bell,
+			       .inner_pid = a->inner_pid,
 			       .errno_location = a->errno_location,
 			       .data = &luggage,
 			       .data_bytes = sizeof(luggage),
@@ -333,8 +363,13 @@ static int call_functions(struct attempt *a, struct pa_stopped *t)
 			       .arg = a,
 			       .stack_bytes = STACK_BYTES,
 			       .limit_ns = CALL_LIMIT_NS};
+	struct pa_proc_status status;
 	int error;
 
+	if (pa_proc_status((uint32_t)t->tid, &status))
+		call.bell = 0; /* it has been killed meanwhile */
+	else
+		call.inner_tid = (pid_t)status.inner_pid;
 	strcpy(luggage.path, in->library); /* its length was looked at */
 	a->called = 0;
 	in->why[0] = 0;

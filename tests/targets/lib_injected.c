@@ -1,5 +1,6 @@
 /* What inject_try loads: a constructor that does what an agent's does, roughly: allocates, maps, opens, looks around.
  * PA_INJECTED_DO in the target's environment makes it misbehave: crash, abort, sleep (three seconds). */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,4 +43,5 @@ __attribute__((constructor)) static void injected(void)
 			abort();
 		close(fd);
 	}
+	errno = EIO;
 }

@@ -214,6 +214,8 @@ static int every(int argc, char **argv)
 	return 0;
 }
 
+static atomic_ulong turns, wrong;
+
 /* ---- allocation with contents that tell of any damage */
 
 #define BLOCKS 512
@@ -253,8 +255,6 @@ static TARGET_NOINLINE uint64_t allocate_rounds(uint64_t seed)
 		free(blocks[k]);
 	return sum;
 }
-
-static atomic_ulong turns, wrong;
 
 /* Whether somebody has closed stdin; asked between turns, so that a turn itself makes no system call of its own. */
 static bool goes_on(void)
@@ -301,7 +301,7 @@ static int allocate(int argc, char **argv)
 	return say_turns("allocate");
 }
 
-/* ---- arithmetic in every kind of register, and in the red zone of a leaf function */
+/* ---- arithmetic in every kind of register, and in the red zone of a leaf function; errno stays what it is */
 
 static TARGET_NOINLINE uint64_t compute_leaf(uint64_t x)
 {
@@ -319,6 +319,7 @@ static TARGET_NOINLINE uint64_t compute_rounds(uint64_t seed)
 	double d = 1.0, e = 0.5;
 	uint64_t x = seed, bits;
 
+	errno = EXDEV;
 	for (unsigned i = 0; i < 1000000; i++) {
 		x = compute_leaf(x + i);
 		d = d * 1.0000001 + e;
@@ -326,6 +327,8 @@ static TARGET_NOINLINE uint64_t compute_rounds(uint64_t seed)
 	}
 	d += e;
 	memcpy(&bits, &d, sizeof(bits));
+	if (errno != EXDEV)
+		wrong++;
 	return x ^ bits;
 }
 
