@@ -316,10 +316,11 @@ static TARGET_NOINLINE uint64_t compute_leaf(uint64_t x)
 
 static TARGET_NOINLINE uint64_t compute_rounds(uint64_t seed)
 {
+	volatile int *own_errno = &errno;
 	double d = 1.0, e = 0.5;
 	uint64_t x = seed, bits;
 
-	errno = EXDEV;
+	*own_errno = EXDEV;
 	for (unsigned i = 0; i < 1000000; i++) {
 		x = compute_leaf(x + i);
 		d = d * 1.0000001 + e;
@@ -327,7 +328,7 @@ static TARGET_NOINLINE uint64_t compute_rounds(uint64_t seed)
 	}
 	d += e;
 	memcpy(&bits, &d, sizeof(bits));
-	if (errno != EXDEV)
+	if (*own_errno != EXDEV)
 		wrong++;
 	return x ^ bits;
 }
