@@ -9,6 +9,7 @@
 
 #include "agent/arena.h"
 #include "agent/bootstrap_hook.h"
+#include "agent/got_hook.h"
 #include "agent/heap_hook.h"
 #include "agent/hooks_exec.h"
 #include "agent/hooks_thread.h"
@@ -155,7 +156,8 @@ __attribute__((constructor)) static void init(void)
 	pa_exec_remember_hook(env);
 	has_find_object = pa_walk_init() == 0;
 	flags = choose_unwinder(env) | choose_transport(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
-	if (connect_session(env, flags) == 0)
+	/* in a program that runs already it is for whoever loaded us to say where to connect */
+	if (!pa_got_is_late_hook() && connect_session(env, flags) == 0)
 		start_sampling(has_find_object, entered_ns);
 }
 
