@@ -10,6 +10,7 @@
 
 #include "collector/proc.h"
 #include "remote/agent.h"
+#include "tools/attach_inject.h"
 #include "tools/detach.h"
 #include "tools/options.h"
 #include "tools/private_collector.h"
@@ -22,6 +23,7 @@
 struct attach {
 	const struct pa_attach_run *asked;
 	struct pa_private private;
+	struct pa_attach_inject injected;
 	struct pa_agent agent;
 	char subject[32]; /* "process 123" */
 	char name[64];
@@ -90,6 +92,7 @@ static bool ask(struct attach *a)
 		return false;
 	}
 	a->asked_ns = pa_now_ns();
+	pa_recorder_meta_u64(a->private.recorder, "asked_mono_ns", a->asked_ns);
 	pa_loop_arm(a->private.loop, &a->step, 0);
 	return true;
 }
@@ -266,7 +269,20 @@ static void look_at(struct attach *a)
 		snprintf(a->command, sizeof(a->command), "%s", a->name);
 }
 
-/* Everything that can fail does so before the process is told. */
+/* Finds the agent that is to be told. Errors: false, said. */
+static bool find(struct attach *a)
+{
+	char why[PA_AGENT_WHY];
+	uint32_t flags;
+
+	if (pa_agent_find(a->asked->pid, &a->agent, why, sizeof(why))) {
+		fail(a, why);
+		return false;
+	}
+	return may_attach(a, &flags);
+}
+
+/* Everything that can fail does so before the process is touched. */
 static bool prepare(struct attach *a)
 {
 	const struct pa_listener_ops ops = {on_hello, on_answered, a};
@@ -277,18 +293,19 @@ static bool prepare(struct attach *a)
 						  .options = &a->asked->options,
 						  .idle = on_idle,
 						  .arg = a};
-	char why[PA_AGENT_WHY];
-	uint32_t flags;
 
-	if (pa_agent_find(a->asked->pid, &a->agent, why, sizeof(why))) {
-		fail(a, why);
-		return false;
-	}
-	if (!may_attach(a, &flags))
+	if (!a->asked->inject && !find(a))
 		return false;
 	look_at(a);
-	return pa_private_begin(&a->private, on_signal, a) && pa_private_listen(&a->private, a->asked->pid, &ops) &&
-	       pa_private_record(&a->private, &what);
+	if (!pa_private_begin(&a->private, on_signal, a) || !pa_private_listen(&a->private, a->asked->pid, &ops) ||
+	    !pa_private_record(&a->private, &what))
+		return false;
+	if (!a->asked->inject)
+		return true;
+	if (!pa_attach_inject(&a->injected, a->asked->pid, a->subject))
+		return false;
+	pa_attach_inject_tell(&a->injected, a->private.recorder, a->asked->quiet);
+	return find(a);
 }
 
 struct leaving {
@@ -334,6 +351,7 @@ int pa_attach_run(const struct pa_attach_run *asked)
 	a.duration = (struct pa_timer){.fn = on_duration, .arg = &a};
 	snprintf(a.subject, sizeof(a.subject), "process %d", (int)asked->pid);
 	if (!prepare(&a) || !ask(&a)) {
+		pa_attach_inject_undo(&a.injected);
 		pa_private_close(&a.private);
 		return PA_EXIT_ERROR;
 	}
@@ -342,6 +360,8 @@ int pa_attach_run(const struct pa_attach_run *asked)
 	pa_loop_run(a.private.loop);
 	if (a.connected)
 		leave(&a);
+	else
+		pa_attach_inject_undo(&a.injected);
 	last_words(&a);
 	pa_private_close(&a.private);
 	return a.status;

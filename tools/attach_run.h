@@ -13,6 +13,7 @@ struct pa_attach_run {
 	const char *output; /* NULL: NAME.PID.pfa; %p and %h expand */
 	struct pa_options options;
 	uint64_t duration_ns; /* 0: until it ends, or we are told to */
+	bool inject;          /* the agent, if it is not there */
 	bool replace;         /* take it from the collector it is attached to */
 	bool quiet;
 };

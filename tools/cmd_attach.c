@@ -11,7 +11,8 @@
 #include "tools/quantity.h"
 
 static const char help[] =
-    "usage: perfagent attach PID [-d T] [-o FILE.pfa] [-F HZ] [--mode LIST] [--heap HOW] [--replace] [-q]\n"
+    "usage: perfagent attach PID [-d T] [-o FILE.pfa] [-F HZ] [--mode LIST] [--heap HOW] [--inject]\n"
+    "                         [--replace] [-q]\n"
     "\n"
     "Records a process that was started with the agent (LD_PRELOAD=libperfagent.so) and runs: until it ends, for T,\n"
     "until `perfagent detach PID`, or until Ctrl-C. Children that it forks meanwhile are recorded, too.\n"
@@ -22,6 +23,7 @@ static const char help[] =
     "      --mode LIST        what is recorded: cpu, memory (default cpu,memory)\n"
     "      --heap HOW         sampled[:SIZE] (default: one allocation in 512k bytes) or exact: each one;\n"
     "                         then ,mmap: memory that is mapped, too\n"
+    "      --inject           load the agent into a process that was not started with it, at a safe moment\n"
     "      --replace          take it over from the collector it is attached to\n"
     "  -q, --quiet            no hints\n"
     "  -h, --help             -V, --version\n"
@@ -29,13 +31,14 @@ static const char help[] =
     "A process that sleeps is not disturbed: it is attached to when it wakes up by itself.\n"
     "Exit status: 0 recorded, 1 it did not wake up within T or before Ctrl-C, 2 error or usage.\n";
 
-enum { OPTION_MODE = 256, OPTION_HEAP, OPTION_REPLACE };
+enum { OPTION_MODE = 256, OPTION_HEAP, OPTION_INJECT, OPTION_REPLACE };
 static const struct option longs[] = {
     {"duration", required_argument, NULL, 'd'},
     {"output", required_argument, NULL, 'o'},
     {"rate", required_argument, NULL, 'F'},
     {"mode", required_argument, NULL, OPTION_MODE},
     {"heap", required_argument, NULL, OPTION_HEAP},
+    {"inject", no_argument, NULL, OPTION_INJECT},
     {"replace", no_argument, NULL, OPTION_REPLACE},
     {"quiet", no_argument, NULL, 'q'},
     PA_OPTION_HELP,
@@ -72,6 +75,9 @@ static bool set(struct pa_attach_run *run, int option)
 		return set_word(run, "mode");
 	case OPTION_HEAP:
 		return set_word(run, "heap");
+	case OPTION_INJECT:
+		run->inject = true;
+		return true;
 	case OPTION_REPLACE:
 		run->replace = true;
 		return true;
