@@ -175,6 +175,18 @@ void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, stru
 	grant->file_size = rs->s->file_size;
 }
 
+static void put_time(struct pa_recorder *r, const char *key, const char *mono_key)
+{
+	time_t now = time(NULL);
+	char text[32];
+	struct tm tm;
+
+	gmtime_r(&now, &tm);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	pa_recorder_meta(r, key, text);
+	pa_recorder_meta_u64(r, mono_key, pa_now_ns());
+}
+
 /* An image that was replaced: what HELLO tells before anything else does. */
 static void end_old_image(struct pa_recorder *r, struct pa_process *p)
 {
@@ -228,6 +240,11 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 	if (!p->parent)
 		find_parent(r, p);
 	pa_recorder_put_process(p);
+	/* what waited for its target to wake up begins there */
+	if (p->attached && p->id == 1) {
+		put_time(r, "started", "started_mono_ns");
+		pa_recorder_meta_u64(r, "started_mono_ns", p->start_ns);
+	}
 	pa_loop_arm(r->loop, &r->drain_timer, BUSY_NS);
 }
 
@@ -461,18 +478,6 @@ uint64_t pa_recorder_samples(const struct pa_recorder *r)
 uint32_t pa_recorder_processes(const struct pa_recorder *r)
 {
 	return r->next_process;
-}
-
-static void put_time(struct pa_recorder *r, const char *key, const char *mono_key)
-{
-	time_t now = time(NULL);
-	char text[32];
-	struct tm tm;
-
-	gmtime_r(&now, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	pa_recorder_meta(r, key, text);
-	pa_recorder_meta_u64(r, mono_key, pa_now_ns());
 }
 
 static void put_modes(struct pa_recorder *r)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "collector/proc.h"
+#include "remote/agent.h"
 #include "tools/doctor.h"
 
 static void check_state(const struct pa_subject *s, struct pa_finding *f)
@@ -43,15 +44,49 @@ static int note_agent(void *arg, const struct pa_proc_map *map)
 	return 1;
 }
 
+static void tell_state(const struct pa_agent_info *info, const char *library, struct pa_finding *f)
+{
+	pid_t collector = pa_agent_collector(info->session_inode, (pid_t)info->writer);
+	char why[PA_AGENT_WHY];
+
+	switch (info->state) {
+	case PA_AGENT_DORMANT:
+		pa_finding_set(f, PA_FINE, "loaded: %s, dormant: `perfagent attach` records it", library);
+		break;
+	case PA_AGENT_ATTACHED:
+		if (collector)
+			pa_finding_set(f, PA_FINE, "loaded: %s, it records for process %d", library, (int)collector);
+		else
+			pa_finding_set(f, PA_LIMITED,
+				       "loaded: %s, its collector has gone: `perfagent attach` or `perfagent detach`",
+				       library);
+		break;
+	default:
+		pa_agent_ready(info, PA_COMMAND_ATTACH, why, sizeof(why));
+		pa_finding_set(f, info->state == PA_AGENT_LOADING ? PA_LIMITED : PA_BROKEN, "loaded: %s, but %s",
+			       library, why);
+	}
+}
+
 static void check_loaded(const struct pa_subject *s, struct pa_finding *f)
 {
 	struct loaded l = {""};
+	char why[PA_AGENT_WHY];
+	struct pa_agent_info info;
+	struct pa_agent agent;
 	int ret = pa_proc_maps((uint32_t)s->pid, note_agent, &l);
 
-	if (ret < 0)
+	if (ret < 0) {
 		pa_finding_set(f, PA_BROKEN, "cannot be seen: its mappings are not readable (%s)", strerror(-ret));
+		return;
+	}
+	ret = pa_agent_find(s->pid, &agent, why, sizeof(why));
+	if (!ret)
+		ret = pa_agent_read(&agent, &info);
+	if (!ret)
+		tell_state(&info, l.agent[0] ? l.agent : "under another name", f);
 	else if (l.agent[0])
-		pa_finding_set(f, PA_FINE, "loaded: %s", l.agent);
+		pa_finding_set(f, PA_LIMITED, "loaded: %s, but nobody can attach to it: %s", l.agent, why);
 	else
 		pa_finding_set(f, PA_BROKEN, "not loaded: start the program with `perfagent record`");
 }
