@@ -6,6 +6,7 @@
 
 #include "report/heap_json.h"
 #include "report/json_writer.h"
+#include "report/loops.h"
 #include "report/model.h"
 #include "report/report.h"
 #include "report/text.h"
@@ -280,6 +281,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 	err = pa_report_has_cpu(r) ? write_cpu(&j, r, o, &f) : 0;
 	if (!err && r->heap.recorded)
 		err = pa_heap_json(&j, r, o, o->limit ? o->limit : JSON_ROWS);
+	if (!err && r->loops)
+		pa_loops_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	pa_json_end_object(&j);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

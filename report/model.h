@@ -176,11 +176,14 @@ struct pa_report_window {
 	uint64_t to_ns;   /* UINT64_MAX: the end */
 };
 
+struct pa_report_loops; /* loops.h */
+
 struct pa_report {
 	struct pa_pool *strings;
 	struct pa_report_window window;
 	struct pa_report_heap heap;
-	bool clean; /* the collector wrote the end */
+	struct pa_report_loops *loops; /* NULL: not recorded */
+	bool clean;                    /* the collector wrote the end */
 	uint32_t path, command, host, started, ended, version, mode, unwinder;
 	uint32_t name; /* base name of the command, fit for a file name */
 	uint64_t period_ns, duration_ns, cpu_ns, collector_ns;

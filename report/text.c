@@ -8,6 +8,7 @@
 
 #include "report/escape.h"
 #include "report/heap_text.h"
+#include "report/loops.h"
 #include "report/quantity.h"
 
 #define NAMED_MODULES   6
@@ -388,6 +389,10 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 	if (r->heap.recorded) {
 		fputc('\n', out);
 		err = pa_heap_text(r, o, out);
+	}
+	if (!err && r->loops && !o->memory_only) {
+		fputc('\n', out);
+		pa_loops_text(r, o, out);
 	}
 	return err ? err : ferror(out) ? -EIO : 0;
 }
