@@ -186,6 +186,13 @@ void pa_frame_init(struct pa_frame *f, enum pa_proto proto, enum pa_proto hint, 
 	}
 }
 
+/* Bytes went by that nobody saw. */
+static void missed(struct pa_frame *f, enum pa_way way)
+{
+	pa_store_relaxed(&f->last_way, way == PA_TO_CLIENT ? PA_LAST_SERVER : PA_LAST_NOBODY);
+	pa_frame_lose(&f->way[way]);
+}
+
 /* Runs the protocol's steps over what the cursor holds, as long as there is room for what they report. */
 static void run(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way way)
 {
@@ -199,7 +206,7 @@ static void run(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way way)
 		} else if (!c->buf && w->phase != PA_PHASE_SKIP) {
 			w->total += c->len - c->at;
 			c->at = c->len;
-			pa_frame_lose(w);
+			missed(f, way);
 		} else if (proto == PA_PROTO_POSTGRES) {
 			pa_frame_postgres(f, c, way);
 		} else if (proto == PA_PROTO_MYSQL) {
@@ -285,7 +292,7 @@ void pa_frame_lost(struct pa_frame *f, enum pa_way way)
 
 	w->total += (uint64_t)(w->nr_first - w->at_first);
 	w->at_first = w->nr_first = 0;
-	pa_frame_lose(w);
+	missed(f, way);
 }
 
 void pa_frame_close(struct pa_frame *f, enum pa_way way, uint64_t now_ns, struct pa_frame_out *out)

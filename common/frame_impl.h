@@ -21,6 +21,9 @@ enum pa_frame_phase {
 #define PA_WAY_TRUNCATED 0x04
 #define PA_WAY_HASHED    0x08 /* what is captured is hashed */
 
+/* pa_frame.last_way. A client that is lost itself begins nothing */
+enum { PA_LAST_NOBODY = 0, PA_LAST_CLIENT, PA_LAST_SERVER };
+
 #define PA_FRAME_ERRORS_MAX 8          /* then it is not this protocol */
 #define PA_FRAME_LOST_MAX   (4u << 20) /* bytes looked through for a message, then the same */
 

@@ -55,9 +55,6 @@ enum {
 	COM_BULK = 0xfa
 };
 
-/* pa_frame.last_way. A client that is lost itself begins nothing */
-enum { LAST_NOBODY = 0, LAST_CLIENT, LAST_SERVER };
-
 /* Bytes of w->head: up to PEEK_MAX of the payload, then */
 #define ANSWERED(w)  ((w)->head[21]) /* the server's way: commands answered, mod 256 */
 #define CONTINUED(w) ((w)->head[23]) /* the payload goes on in the next packet */
@@ -471,7 +468,7 @@ void pa_frame_mysql(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way w
 	uint8_t last = pa_load_relaxed(&f->last_way);
 
 	if (w->phase == PA_PHASE_LOST)
-		step_lost(f, c, way, last == (way == PA_TO_SERVER ? LAST_SERVER : LAST_CLIENT));
+		step_lost(f, c, way, last == (way == PA_TO_SERVER ? PA_LAST_SERVER : PA_LAST_CLIENT));
 	else if (w->phase == PHASE_HEAD || w->phase == PA_PHASE_START)
 		step_head(f, c, way);
 	else if (w->phase == PHASE_PEEK)
@@ -481,8 +478,8 @@ void pa_frame_mysql(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way w
 	else if (pa_frame_skip(c, w))
 		packet_end(c, w, way);
 	if (way == PA_TO_CLIENT)
-		last = LAST_SERVER;
+		last = PA_LAST_SERVER;
 	else
-		last = w->phase == PA_PHASE_LOST ? LAST_NOBODY : LAST_CLIENT;
+		last = w->phase == PA_PHASE_LOST ? PA_LAST_NOBODY : PA_LAST_CLIENT;
 	pa_store_relaxed(&f->last_way, last);
 }
