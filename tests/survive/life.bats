@@ -8,7 +8,7 @@ life_check() {
 	/usr/bin/python3 "$PA_ROOT/tests/survive/life_check.py" "$@" || { echo "life_check $*"; return 1; }
 }
 
-# life STATUS ARGS...: the same end as without the agent, and every allocation that was counted is in the recording
+# life STATUS ARGS...: (CHECK=until: as life_check has it) the same end as without the agent, and every allocation that was counted is in the recording
 life() {
 	local status=$1
 	shift
@@ -18,7 +18,22 @@ life() {
 	rm -rf "$T/t.pfa" "$T/report.json" "$T/recorded.cwd"
 	PA_RECORD=(--mode cpu,memory --heap=exact)
 	run_recorded "$LIFE" "$@" && same plain recorded && check_recording || return 1
-	[ -n "$PA_SELFTEST" ] || life_check counted "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/life.bin"
+	[ -n "$PA_SELFTEST" ] || life_check "${CHECK:-counted}" "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/life.bin"
+}
+
+# memory_group: a control group for 48 MiB, its path; of either version
+memory_group() {
+	local path
+	for path in "/sys/fs/cgroup/memory/pa-test.$$" "/sys/fs/cgroup/pa-test.$$"; do
+		mkdir "$path" 2>/dev/null || continue
+		if { echo 50331648 >"$path/memory.limit_in_bytes" && echo 0 >"$path/memory.swappiness"; } 2>/dev/null ||
+			{ echo 50331648 >"$path/memory.max" && echo 0 >"$path/memory.swap.max"; } 2>/dev/null; then
+			echo "$path"
+			return 0
+		fi
+		rmdir "$path"
+	done
+	return 1
 }
 
 @test "R43 killed at random moments, ten times: all that was counted and all that was sampled is in the recording (200 in check-long)" {
@@ -55,6 +70,61 @@ life() {
 		life 137 "$before" kill 150000
 		life 42 "$before" exit 150000
 	done
+}
+
+@test "R39 confined by seccomp, strict or by a filter of eight calls: what was counted before is there, the rest is spoken of" {
+	CHECK=until life 137 -t 0 -w 500 filter kill 150000
+	CHECK=until life 42 -t 0 -w 500 filter exit 150000
+	CHECK=until life 137 -t 0 -w 500 strict kill 150000
+}
+
+@test "R43 the kernel's OOM killer, for want of memory in the program's group" {
+	need_root
+	group=$(memory_group) || skip "no memory group of its own to be had here"
+	grouped=(sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$LIFE" none oom 150000)
+	status=0
+	run_plain "${grouped[@]}" || status=1
+	rm -rf "$T/t.pfa" "$T/recorded.cwd"
+	PA_RECORD=(--mode cpu,memory --heap=exact)
+	run_recorded "${grouped[@]}" || status=1
+	sleep 0.2
+	rmdir "$group"
+	[ $status = 0 ]
+	[ "$(value_of plain status)" = 137 ]
+	same plain recorded
+	check_recording
+	[ -n "$PA_SELFTEST" ] || life_check counted "$PERFAGENT" "$T/t.pfa" "$T/recorded.cwd/life.bin"
+}
+
+# core_of TAG: the only core in that run's folder; facts TAG: what gdb sees in it, addresses left out
+core_of() {
+	find "$T/$1.cwd" -maxdepth 1 -name 'core*' | head -n 1
+}
+facts() {
+	gdb -q -nx -batch -iex 'set debuginfod enabled off' -ex 'print $_siginfo.si_signo' -ex 'print $_siginfo._sifields._sigfault.si_addr' \
+		-ex 'bt' -ex 'print us' -ex 'print nr_threads' -ex 'thread apply all bt -raw-frame-arguments on' "$LIFE" "$(core_of "$1")" >"$T/$1.gdb" 2>/dev/null 3>&-
+	grep -aE '^\$|^Program terminated' "$T/$1.gdb"
+	# main stands where it crashed; the others are somewhere in their work, told by their outermost frames
+	sed -n '/^#0.*end_by_segv/,/main (/p' "$T/$1.gdb" | sed 's/0x[0-9a-f]*//g; s/LWP [0-9]*//' | sort -u
+	grep -ac '^#[0-9]* .*life_thread' "$T/$1.gdb"
+}
+
+@test "R43 the core dump is the program's own: its signal, its frames, its data, its threads, and its size" {
+	need gdb
+	case $(cat /proc/sys/kernel/core_pattern) in '|'* | /*) skip "core files go elsewhere here" ;; esac
+	ulimit -c unlimited
+	life 139 none segv 100000
+	[ -n "$(core_of plain)" ] && [ -n "$(core_of recorded)" ]
+	facts plain >"$T/plain.facts"
+	facts recorded >"$T/recorded.facts"
+	cat "$T/plain.facts"
+	grep -q 'end_by_segv' "$T/plain.facts"
+	[ "$(tail -n 1 "$T/plain.facts")" = 2 ]
+	diff "$T/plain.facts" "$T/recorded.facts"
+	sizes=$(stat -c %b "$(core_of plain)" "$(core_of recorded)" | tr '\n' ' ')
+	echo "plain and recorded: $sizes blocks of 512 bytes"
+	# what libc and the program hold, and our few pages: not the rings
+	[ "${sizes#* }" -le $((${sizes%% *} + 4096 * 2)) ]
 }
 
 @test "R37 in namespaces of its own (user, pid, mount, net, ipc)" {

@@ -3,6 +3,7 @@
 
 Usage:
   life_check.py counted PERFAGENT RECORDING LIFE.BIN        one recording of tests/targets/life, in exact heap mode
+  life_check.py until PERFAGENT RECORDING LIFE.BIN          the same of one that confined itself after its first row
   life_check.py targets PERFAGENT LIFE N [SEED]             N programs killed at random moments
   life_check.py collectors PERFAGENT LIFE N [SEED]          N collectors killed at random moments, their programs go on
 
@@ -42,13 +43,13 @@ def need(ok, text):
 
 # ---- the truth ----
 
-def rows_of(path):
-    """(allocations, frees, rows in use) of life.bin; zeroes when the program did not come so far."""
+def rows_of(path, most=64):
+    """(allocations, frees, rows in use) of life.bin's first rows; zeroes when the program did not come so far."""
     if not os.path.exists(path):
         return 0, 0, 0
     with open(path, "rb") as f:
         data = f.read()
-    rows = [r for r in ROW.iter_unpack(data[:len(data) // ROW.size * ROW.size]) if r[0]]
+    rows = [r for r in ROW.iter_unpack(data[:min(len(data) // ROW.size, most) * ROW.size]) if r[0]]
     return sum(r[0] for r in rows), sum(r[1] for r in rows), len(rows)
 
 
@@ -107,6 +108,18 @@ def check_counted(perfagent, recording, path):
     print("counted %d allocations, %d frees; recorded %d, %d" % (*truth[:2], recorded.calls, recorded.frees))
     need(truth[0] > 100, "the program did nothing")
     check_counts(recorded, *truth)
+
+
+def check_until(perfagent, recording, path):
+    """What was counted before is recorded to the last call, and that more happened afterwards is said."""
+    recorded, (calls, frees, _) = Recorded(perfagent, recording), rows_of(path)
+    first = rows_of(path, 1)
+    print("counted %d allocations, %d frees, of %d, %d; recorded %d, %d" % (*first[:2], calls, frees, recorded.calls, recorded.frees))
+    need(first[0] > 100 and calls > first[0] + 100, "the program did nothing before, or after")
+    need(first[0] <= recorded.calls <= calls and first[1] <= recorded.frees <= frees, "not what was counted until then")
+    if recorded.calls + 1 < calls:
+        need(recorded.report["memory"]["uncertain"], "the report takes what it has for all there was")
+        need(any("seccomp" in n["text"] for n in recorded.report["notes"]), "no word of it in the report")
 
 
 # ---- many runs ----
@@ -256,8 +269,8 @@ def many(one, perfagent, life, nr, seed=None):
 
 def main():
     try:
-        if sys.argv[1] == "counted":
-            check_counted(*sys.argv[2:])
+        if sys.argv[1] in ("counted", "until"):
+            {"counted": check_counted, "until": check_until}[sys.argv[1]](*sys.argv[2:])
         elif sys.argv[1] in ("targets", "collectors"):
             many({"targets": one_target, "collectors": one_collector}[sys.argv[1]], *sys.argv[2:])
         else:

@@ -1,14 +1,14 @@
 /* A program that keeps count of its own work where its end cannot reach it, changes what it is, and ends in every way.
  *
- *   life [-t THREADS] [-o ROW] BEFORE END US [ARGS]
+ *   life [-t THREADS] [-o ROW] [-w ROUNDS] BEFORE END US
  *
  * main and THREADS more (default 2) allocate and free; what each has done stands in life.bin of the working directory,
- * a row of 64 bytes for each, from ROW on: u64 allocations, u64 frees, both counted after the call came back. BEFORE is
- * done first, END at a moment that nothing in the program announces, US microseconds later:
- *   BEFORE  none daemon chroot setuid filter strict namespaces mounts dumpable
- *   END     kill (a timer of the kernel's: between any two instructions), and by main, after the same time: segv abort
- *           term _exit exit exit_group quick_exit oom exec return never
- * stdout is the same in every run. */
+ * a row of 64 bytes for each, from ROW on: u64 allocations, u64 frees, both counted after the call came back. With -w
+ * main does so much alone before anything else, and counts in the next row afterwards. BEFORE is done then, END at a
+ * moment that nothing in the program announces, US microseconds later: BEFORE  none daemon chroot setuid filter strict
+ * namespaces mounts dumpable END     kill (a timer of the kernel's: between any two instructions), and by main, after
+ * the same time: segv abort term _exit exit exit_group quick_exit oom exec return never stdout is the same in every
+ * run. */
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/filter.h>
@@ -39,7 +39,7 @@ struct choice {
 };
 
 static struct row *rows;
-static unsigned first_row, nr_threads = 2, us;
+static unsigned first_row, nr_threads = 2, us, rounds_before;
 static uint64_t end_ns;
 static char **program;
 static volatile uintptr_t nowhere = 8;
@@ -72,6 +72,13 @@ static TARGET_NOINLINE void life_round(struct row *row, unsigned i)
 		life_free(row, kept[i % 16]);
 	kept[i % 16] = p;
 	target_spin(2000);
+}
+
+static void work_before(void)
+{
+	for (unsigned i = 0; i < rounds_before; i++)
+		life_round(&rows[first_row], i);
+	first_row += rounds_before > 0;
 }
 
 static void *life_thread(void *arg)
@@ -307,16 +314,19 @@ static void options(int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt(argc, argv, "+t:o:")) != -1) {
+	while ((opt = getopt(argc, argv, "+t:o:w:")) != -1) {
 		if (opt == 't')
 			nr_threads = (unsigned)atoi(optarg);
 		else if (opt == 'o')
 			first_row = (unsigned)atoi(optarg);
+		else if (opt == 'w')
+			rounds_before = (unsigned)atoi(optarg);
 		else
 			_exit(98);
 	}
 	program = argv + optind;
-	target_need(argc - optind == 3 && first_row + nr_threads < ROWS, "usage: life [-t N] [-o N] BEFORE END US");
+	target_need(argc - optind == 3 && first_row + 1 + nr_threads < ROWS,
+		    "usage: life [-t N] [-o N] [-w N] BEFORE END US");
 }
 
 static bool forks(const struct choice *before)
@@ -337,6 +347,7 @@ int main(int argc, char **argv)
 	kill = !strcmp(end->name, "kill");
 	map_rows();
 	free(malloc(1)); /* it asks the kernel for more the first time */
+	work_before();
 	say("begin\n");
 	if (!kill && strcmp(end->name, "never"))
 		end_ns = target_clock_ns(CLOCK_MONOTONIC) + us * UINT64_C(1000);
