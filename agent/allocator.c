@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "agent/got_hook.h"
+#include "agent/got_sig.h"
 
 struct tables {
 	const ElfW(Sym) * symbols;
@@ -106,5 +106,5 @@ static int look(struct dl_phdr_info *info, size_t size, void *arg)
 bool pa_allocator_is_in_front(void)
 {
 	/* loaded late we are in front of nothing, and our hooks are where the program's calls lead to all the same */
-	return !pa_got_is_late_hook() && dl_iterate_phdr(look, NULL) == 1;
+	return !pa_got_is_late_sig() && dl_iterate_phdr(look, NULL) == 1;
 }

@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 
 #include "agent/arch/slots.h"
-#include "agent/got_hook.h"
+#include "agent/got_sig.h"
 #include "agent/real.h"
 #include "agent/sysdep.h"
 #include "agent/walk_sig.h"
@@ -40,7 +40,7 @@ struct work {
 	struct pa_got_table *table; /* NULL: only count */
 	uint32_t room_modules, room_slots;
 	struct pa_inject_order *order;
-	bool begun; /* pa_got_begin_hook has let us in */
+	bool begun; /* pa_got_begin_sig has let us in */
 };
 
 /* ---- modules --------------------------------------------------------------------------------------------------- */
@@ -213,14 +213,14 @@ static void write_slots(struct work *work, struct pa_got_module *module)
 	module->nr = table->nr_slots - module->first;
 	if (!module->nr)
 		return;
-	if (table->nr_modules == work->room_modules || pa_got_open_hook(module) != 0) {
+	if (table->nr_modules == work->room_modules || pa_got_open_sig(module) != 0) {
 		work->order->refused += module->nr;
 		table->nr_slots = module->first;
 		return;
 	}
 	for (uint32_t i = 0; i < module->nr; i++)
-		pa_got_write_hook(table->slots[module->first + i].at, table->slots[module->first + i].own);
-	pa_got_close_hook(module);
+		pa_got_write_sig(table->slots[module->first + i].at, table->slots[module->first + i].own);
+	pa_got_close_sig(module);
 	table->modules[table->nr_modules++] = *module;
 }
 
@@ -239,7 +239,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *arg)
 
 	(void)size;
 	if (work->table && !work->begun) {
-		int error = pa_got_begin_hook();
+		int error = pa_got_begin_sig();
 
 		if (error)
 			return error;
@@ -305,9 +305,9 @@ static int hook(struct work *work)
 	if (error || !table->nr_slots)
 		pa_sys(SYS_munmap, table, table->bytes);
 	else
-		pa_got_keep_hook(table);
+		pa_got_keep_sig(table);
 	if (work->begun)
-		pa_got_end_hook();
+		pa_got_end_sig();
 	return error;
 }
 
@@ -317,11 +317,11 @@ static int work_off(struct pa_inject_order *order)
 
 	if (order->magic != PA_WIRE_MAGIC)
 		return -EPROTO;
-	if (!pa_got_is_late_hook())
+	if (!pa_got_is_late_sig())
 		return -EALREADY;
 	order->modules = order->hooked = order->before = order->foreign = order->refused = 0;
 	if (order->kind == PA_INJECT_UNHOOK) {
-		pa_got_unhook_hook();
+		pa_got_unhook_sig();
 		return 0;
 	}
 	if (order->kind != PA_INJECT_HOOK)

@@ -4,7 +4,7 @@
 #include <link.h>
 
 #include "agent/announce_sig.h"
-#include "agent/got_hook.h"
+#include "agent/got_sig.h"
 #include "agent/real.h"
 #include "agent/reference.h"
 #include "agent/ring_sig.h"
@@ -40,9 +40,9 @@ PA_EXPORT int dlclose(void *handle)
 
 	pa_session_adopt_hook();
 	tell = map && pa_session_sampling_sig() && pa_walk_module_at_sig((uint64_t)map->l_ld, &start, &end);
-	pa_got_unloading_hook();
+	pa_got_unloading_sig();
 	ret = PA_REAL(dlclose)(handle);
-	pa_got_unloaded_hook();
+	pa_got_unloaded_sig();
 	/* the loader may have unmapped more than this one (its dependencies), or nothing: forget in any case */
 	pa_walk_flush_sig();
 	pa_announce_recheck_sig();

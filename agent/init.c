@@ -9,7 +9,7 @@
 
 #include "agent/arena.h"
 #include "agent/bootstrap_hook.h"
-#include "agent/got_hook.h"
+#include "agent/got_sig.h"
 #include "agent/heap_hook.h"
 #include "agent/hooks_exec.h"
 #include "agent/hooks_thread.h"
@@ -157,7 +157,7 @@ __attribute__((constructor)) static void init(void)
 	has_find_object = pa_walk_init() == 0;
 	flags = choose_unwinder(env) | choose_transport(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
 	/* in a program that runs already it is for whoever loaded us to say where to connect */
-	if (!pa_got_is_late_hook() && connect_session(env, flags) == 0)
+	if (!pa_got_is_late_sig() && connect_session(env, flags) == 0)
 		start_sampling(has_find_object, entered_ns);
 }
 

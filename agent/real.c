@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "agent/got.h"
-#include "agent/got_hook.h"
+#include "agent/got_sig.h"
 
 /* dlsym moved from libdl to libc in glibc 2.34. Bound to the old version, and weakly, so that a host with an older
  * glibc and no libdl starts all the same, only without us. */
@@ -40,7 +40,7 @@ void *pa_real_lookup(const char *name)
 
 	if (!dlsym)
 		return NULL;
-	if (!pa_got_is_late_hook())
+	if (!pa_got_is_late_sig())
 		return dlsym(RTLD_NEXT, name);
 	fn = dlsym(RTLD_DEFAULT, name);
 	return is_ours(fn) ? NULL : fn;
@@ -57,7 +57,7 @@ void *pa_real_resolve(enum pa_real_name name)
 
 void pa_real_init(void)
 {
-	pa_got_set_late_hook(pa_got_came_late());
+	pa_got_set_late_sig(pa_got_came_late());
 	for (int i = 0; i < PA_REAL_NR; i++)
 		pa_real_resolve((enum pa_real_name)i);
 }

@@ -1,7 +1,7 @@
-/* See got_hook.h. A module may be unloaded at any time, by our dlclose: that one and the undoing keep out of each
+/* See got_sig.h. A module may be unloaded at any time, by our dlclose: that one and the undoing keep out of each
  * other's way by two words. Libc also unloads on its own (conversions, name services), never a module that the program
- * has loaded. World: hook. */
-#include "agent/got_hook.h"
+ * has loaded. World: signal. */
+#include "agent/got_sig.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -19,12 +19,12 @@ static _Atomic uint32_t unloading;  /* threads inside dlclose */
 static _Atomic uint32_t owed;       /* 1: undoing has to be done when they are out of it */
 static struct pa_got_table *tables; /* of the holder of busy */
 
-void pa_got_set_late_hook(bool late)
+void pa_got_set_late_sig(bool late)
 {
 	is_late = late;
 }
 
-bool pa_got_is_late_hook(void)
+bool pa_got_is_late_sig(void)
 {
 	return is_late;
 }
@@ -41,7 +41,7 @@ static bool is_busy(void)
 	return holder;
 }
 
-int pa_got_begin_hook(void)
+int pa_got_begin_sig(void)
 {
 	if (is_busy() || !pa_claim_u32(&busy, 0, (uint32_t)pa_sys(SYS_getpid)))
 		return -EBUSY;
@@ -52,26 +52,26 @@ int pa_got_begin_hook(void)
 	return -EBUSY;
 }
 
-void pa_got_end_hook(void)
+void pa_got_end_sig(void)
 {
 	pa_store_release(&busy, 0);
 }
 
-void pa_got_keep_hook(struct pa_got_table *table)
+void pa_got_keep_sig(struct pa_got_table *table)
 {
 	table->next = tables;
 	tables = table;
 	pa_store_relaxed(&owed, 0);
 }
 
-int pa_got_open_hook(const struct pa_got_module *module)
+int pa_got_open_sig(const struct pa_got_module *module)
 {
 	uint64_t bytes = module->relro_end - module->relro_start;
 
 	return bytes ? (int)pa_sys(SYS_mprotect, module->relro_start, bytes, PROT_READ | PROT_WRITE) : 0;
 }
 
-void pa_got_close_hook(const struct pa_got_module *module)
+void pa_got_close_sig(const struct pa_got_module *module)
 {
 	uint64_t bytes = module->relro_end - module->relro_start;
 
@@ -79,7 +79,7 @@ void pa_got_close_hook(const struct pa_got_module *module)
 		pa_sys(SYS_mprotect, module->relro_start, bytes, PROT_READ);
 }
 
-void pa_got_write_hook(uint64_t at, uint64_t value)
+void pa_got_write_sig(uint64_t at, uint64_t value)
 {
 	pa_store_release((_Atomic uint64_t *)(uintptr_t)at, value);
 }
@@ -90,27 +90,27 @@ static uint32_t put_back(const struct pa_got_module *module, const struct pa_got
 	uint32_t nr = 0;
 
 	if (!pa_walk_module_at_sig(slots[module->first].at, &start, &end) || start != module->start ||
-	    end != module->end || pa_got_open_hook(module) != 0)
+	    end != module->end || pa_got_open_sig(module) != 0)
 		return 0;
 	for (uint32_t i = module->first; i < module->first + module->nr; i++) {
 		if (*(volatile uint64_t *)(uintptr_t)slots[i].at != slots[i].own)
 			continue;
-		pa_got_write_hook(slots[i].at, slots[i].was);
+		pa_got_write_sig(slots[i].at, slots[i].was);
 		nr++;
 	}
-	pa_got_close_hook(module);
+	pa_got_close_sig(module);
 	return nr;
 }
 
 /* The latest table first: an older one may tell of a module that has made room for another of the same size. */
-uint32_t pa_got_unhook_hook(void)
+uint32_t pa_got_unhook_sig(void)
 {
 	uint32_t nr = 0;
 
 	if (!is_late)
 		return 0;
 	pa_store_relaxed(&owed, 1);
-	if (pa_got_begin_hook() != 0)
+	if (pa_got_begin_sig() != 0)
 		return 0;
 	pa_store_relaxed(&owed, 0);
 	while (tables) {
@@ -121,13 +121,13 @@ uint32_t pa_got_unhook_hook(void)
 		tables = table->next;
 		pa_sys(SYS_munmap, table, table->bytes);
 	}
-	pa_got_end_hook();
+	pa_got_end_sig();
 	return nr;
 }
 
 /* The tables are busy for as long as some pages take to be written, and never while their holder waits for anybody. It
  * may be of lower priority than we are: sleep, do not yield. */
-void pa_got_unloading_hook(void)
+void pa_got_unloading_sig(void)
 {
 	struct timespec ts = {.tv_nsec = PAUSE_NS};
 
@@ -142,10 +142,10 @@ void pa_got_unloading_hook(void)
 	}
 }
 
-void pa_got_unloaded_hook(void)
+void pa_got_unloaded_sig(void)
 {
 	if (!is_late)
 		return;
 	if (atomic_fetch_sub_explicit(&unloading, 1, memory_order_seq_cst) == 1 && pa_load_relaxed(&owed))
-		pa_got_unhook_hook();
+		pa_got_unhook_sig();
 }

@@ -1,7 +1,8 @@
 /* The slots of other modules' tables that lead to the agent's functions, when it was loaded late: kept, so that they
- * can be put back. Written by got.c, taken out by whichever hook works off the request to detach. World: hook. */
-#ifndef PA_AGENT_GOT_HOOK_H
-#define PA_AGENT_GOT_HOOK_H
+ * can be put back. Written by got.c, taken out by whoever works off the request to detach, which may be a signal
+ * handler. World: signal. */
+#ifndef PA_AGENT_GOT_SIG_H
+#define PA_AGENT_GOT_SIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,28 +31,28 @@ struct pa_got_table {
 };
 
 /* While a table is made or undone nobody else does, and no module goes. Errors: 0, -EBUSY. */
-int pa_got_begin_hook(void);
-void pa_got_end_hook(void);
+int pa_got_begin_sig(void);
+void pa_got_end_sig(void);
 /* Between these two: adds a table. */
-void pa_got_keep_hook(struct pa_got_table *table);
+void pa_got_keep_sig(struct pa_got_table *table);
 
 /* Whether the agent was loaded into a running program, so that libc stands in front of it: said once by the
  * constructor. */
-void pa_got_set_late_hook(bool late);
-bool pa_got_is_late_hook(void);
+void pa_got_set_late_sig(bool late);
+bool pa_got_is_late_sig(void);
 
 /* Makes the read-only part of a module writable, and read-only again. Errors: 0, -errno. */
-int pa_got_open_hook(const struct pa_got_module *module);
-void pa_got_close_hook(const struct pa_got_module *module);
+int pa_got_open_sig(const struct pa_got_module *module);
+void pa_got_close_sig(const struct pa_got_module *module);
 /* One store of one word: other threads read the slot meanwhile. */
-void pa_got_write_hook(uint64_t at, uint64_t value);
+void pa_got_write_sig(uint64_t at, uint64_t value);
 
 /* Puts everything back that still leads to us; later when a module is being unloaded right now. Nothing is done when
  * there is nothing to do. Returns how many slots were put back. */
-uint32_t pa_got_unhook_hook(void);
+uint32_t pa_got_unhook_sig(void);
 
 /* Around the real dlclose. */
-void pa_got_unloading_hook(void);
-void pa_got_unloaded_hook(void);
+void pa_got_unloading_sig(void);
+void pa_got_unloaded_sig(void);
 
 #endif
