@@ -61,6 +61,7 @@ struct pa_recorder {
 	struct pa_recording_session *draining; /* whose records the handlers see */
 	struct pa_process *recent;             /* of the last record */
 	uint32_t next_process;
+	bool met_running; /* a process that had been running: the recording starts with the first of these */
 	uint32_t next_thread;
 	uint32_t next_loop, next_loop_wait;
 	uint32_t nr_loop_blocked; /* iterations that were long enough for a row */

@@ -18,6 +18,8 @@
 #define PATIENCE_NS    UINT64_C(300000000)  /* before we say what we are waiting for */
 #define LEAVE_NS       UINT64_C(1000000000) /* for a process that runs; one that sleeps detaches when it wakes up */
 #define LOOK_NS        UINT64_C(250000000)
+#define LATE_NS        UINT64_C(20000000) /* until it is asked again */
+#define LATE_MAX       50
 #define STATUS_PENDING (-1)
 
 struct attach {
@@ -31,6 +33,8 @@ struct attach {
 	struct pa_timer step, duration, look;
 	uint64_t asked_ns;
 	bool said_waiting;
+	bool again;     /* it is to be asked once more */
+	uint32_t late;  /* times that it gave up waiting for us */
 	bool connected; /* it has, or had, a session of ours */
 	bool session;   /* it has one now */
 	bool settled;   /* its agent has said so, too */
@@ -91,8 +95,10 @@ static bool ask(struct attach *a)
 		fail(a, why);
 		return false;
 	}
-	a->asked_ns = pa_now_ns();
-	pa_recorder_meta_u64(a->private.recorder, "asked_mono_ns", a->asked_ns);
+	if (!a->late) {
+		a->asked_ns = pa_now_ns();
+		pa_recorder_meta_u64(a->private.recorder, "asked_mono_ns", a->asked_ns);
+	}
 	pa_loop_arm(a->private.loop, &a->step, 0);
 	return true;
 }
@@ -110,8 +116,15 @@ static void on_step(struct pa_timer *timer)
 {
 	struct attach *a = timer->arg;
 	char why[PA_AGENT_WHY];
-	int err = pa_agent_step(&a->agent);
+	int err;
 
+	if (a->again) {
+		a->again = false;
+		if (!ask(a))
+			stop(a, PA_EXIT_ERROR);
+		return;
+	}
+	err = pa_agent_step(&a->agent);
 	if (err == -EINPROGRESS) {
 		say_waiting(a);
 		pa_loop_arm(a->private.loop, timer, pa_agent_pause_ns(&a->agent));
@@ -120,6 +133,13 @@ static void on_step(struct pa_timer *timer)
 	a->settled |= !err && a->session;
 	if (a->session && (!err || err == -ESRCH))
 		return; /* it may have ended since: the recording ends by itself */
+	/* it waits for us no longer than a guest may: on a crowded machine we may have come too late */
+	if (err == -ETIMEDOUT && a->late < LATE_MAX) {
+		a->late++;
+		a->again = true;
+		pa_loop_arm(a->private.loop, timer, LATE_NS);
+		return;
+	}
 	if (!err)
 		snprintf(why, sizeof(why), "its agent says that it is attached, but it never came");
 	else
@@ -131,7 +151,10 @@ static void on_step(struct pa_timer *timer)
 /* Nobody is to find our request when we are gone. Returns the exit status. */
 static int end_asking(struct attach *a, const char *why, int status)
 {
-	if (!a->session && pa_agent_withdraw(&a->agent) != -EALREADY && !a->connected) {
+	/* what is being taken at this moment finds nobody listening, and is over with that */
+	if (!a->session)
+		pa_agent_withdraw(&a->agent);
+	if (!a->connected) {
 		fail(a, why);
 		return status;
 	}
