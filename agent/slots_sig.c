@@ -121,6 +121,13 @@ bool pa_session_claim_slot_sig(struct pa_block *block)
 	return true;
 }
 
+const uint8_t *pa_slots_data_sig(uint32_t slot)
+{
+	const uint8_t *base = level_base(slot);
+
+	return base ? base + pa_mapping.rings_offset + slot * slot_ring_bytes(&pa_mapping) : NULL;
+}
+
 void pa_session_release_slot_hook(struct pa_block *block)
 {
 	if (!block->has_slot)

@@ -27,6 +27,9 @@ extern struct pa_mapping pa_mapping;
 /* Bytes of the file that have to be mapped for the first nr slots. */
 size_t pa_mapping_bytes(const struct pa_mapping *m, uint32_t nr);
 
+/* The rings of any slot, the signal ring first; NULL: no address space for them. */
+const uint8_t *pa_slots_data_sig(uint32_t slot);
+
 /* Takes over a mapping of PA_FIRST_SLOTS slots at base whose control page has been checked. World: plain. */
 void pa_slots_init(void *base, const struct pa_mapping *m);
 

@@ -83,7 +83,8 @@ int pa_stream_read_layout(int sock, struct pa_stream_layout *layout)
 		   : -EPROTO;
 }
 
-/* Shared with the children that are forked, like the file it stands for; what nobody writes takes no memory. */
+/* Shared with the children that are forked, like the file it stands for; what nobody writes takes no memory. All of it
+ * is there from the beginning; beyond the first slots it is mapped as it is needed (slots_sig.c). */
 static long map(uint64_t bytes)
 {
 	return pa_sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -105,6 +106,7 @@ int pa_stream_start(int sock, const struct pa_control *control, struct pa_mappin
 	struct pa_stream_shared *shared;
 	struct stat st;
 	long at, state;
+	size_t first;
 
 	if (pa_sys(SYS_fstat, sock, &st) < 0)
 		return -EBADF;
@@ -116,11 +118,13 @@ int pa_stream_start(int sock, const struct pa_control *control, struct pa_mappin
 		pa_sys(SYS_munmap, at, pa_mapping_bytes(m, m->nr_slots));
 		return (int)state;
 	}
-	pa_sys(SYS_madvise, at, pa_mapping_bytes(m, m->nr_slots), MADV_DONTDUMP);
+	first = pa_mapping_bytes(m, PA_FIRST_SLOTS);
+	pa_sys(SYS_munmap, at + (long)first, pa_mapping_bytes(m, m->nr_slots) - first);
+	pa_sys(SYS_madvise, at, first, MADV_DONTDUMP);
 	pa_copy_words((uint64_t *)at, (const uint64_t *)control, sizeof(*control) / sizeof(uint64_t));
 	*base = (void *)at;
 	shared = (struct pa_stream_shared *)state;
-	pa_stream =
-	    (struct pa_stream){.shared = shared, .base = *base, .fd = sock, .device = st.st_dev, .inode = st.st_ino};
+	pa_stream = (struct pa_stream){
+	    .shared = shared, .memory = (uint64_t)at, .fd = sock, .device = st.st_dev, .inode = st.st_ino};
 	return 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/un.h>
 
 #include "agent/slots_sig.h"
 #include "agent/sysdep.h"
@@ -32,6 +33,11 @@ static bool is_ours(struct stat *st)
 	return pa_sys(SYS_fstat, pa_stream.fd, st) == 0 && st->st_dev == pa_stream.device &&
 	       st->st_ino == pa_stream.inode;
 }
+
+/* Between the look and the send another thread may still put a socket of the host's in our place. A connected packet
+ * socket takes no notice of an address and of MSG_FASTOPEN; with them TCP and stream sockets answer EISCONN, datagram
+ * sockets refuse the address, and nothing of ours goes out. */
+static const struct sockaddr_un nowhere = {.sun_family = AF_UNIX, .sun_path = "/"};
 
 static bool claim(_Atomic uint64_t *word, uint64_t now_ns)
 {
@@ -68,7 +74,7 @@ static void fill_figures(struct pa_stream_figures *to, const struct pa_control *
 	to->heap_own_bytes = pa_load_relaxed(&from->heap_own_bytes);
 	to->heap_unrecorded = pa_load_relaxed(&from->heap_unrecorded);
 	to->heap_mean_now = pa_load_relaxed(&from->heap_mean_now);
-	to->memory = (uint64_t)(uintptr_t)pa_stream.base;
+	to->memory = pa_stream.memory;
 }
 
 /* One ring of one slot, as it is at this moment. */
@@ -96,9 +102,10 @@ static bool find_piece(struct piece *p, uint32_t slot, uint32_t ring)
 	p->tail = pa_load_acquire(&p->in->tail);
 	/* pairs with the release of the producer's head: the records before it are complete */
 	p->head = pa_load_acquire(&p->out->head);
-	p->data = pa_stream.base + m->rings_offset + slot * ((uint64_t)m->signal_ring_bytes + m->hook_ring_bytes) +
-		  (ring == PA_STREAM_HOOK ? m->signal_ring_bytes : 0);
-	return p->head - p->tail <= p->size;
+	p->data = pa_slots_data_sig(slot);
+	if (p->data && ring == PA_STREAM_HOOK)
+		p->data += m->signal_ring_bytes;
+	return p->data && p->head - p->tail <= p->size;
 }
 
 /* Who sends, and as whom the slot is shown. */
@@ -133,8 +140,9 @@ static long send_piece(const struct sender *by, const struct piece *p)
 	s->iov[0] = (struct iovec){batch, sizeof(*batch)};
 	s->iov[1] = (struct iovec){(void *)(p->data + at), first};
 	s->iov[2] = (struct iovec){(void *)p->data, len - first};
-	s->msg = (struct msghdr){.msg_iov = s->iov, .msg_iovlen = 3};
-	return pa_sys(SYS_sendmsg, pa_stream.fd, &s->msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	s->msg = (struct msghdr){
+	    .msg_iov = s->iov, .msg_iovlen = 3, .msg_name = (void *)&nowhere, .msg_namelen = sizeof(nowhere)};
+	return pa_sys(SYS_sendmsg, pa_stream.fd, &s->msg, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_FASTOPEN);
 }
 
 /* Sends what a ring holds and moves its tail. Returns 0, -EAGAIN: the socket is full, or -EPIPE: it is lost. */

@@ -53,7 +53,7 @@ struct pa_stream_shared {
 /* This process's own: a descriptor that one of them has lost is still there in the others. */
 struct pa_stream {
 	struct pa_stream_shared *shared; /* NULL: another transport, or lost */
-	uint8_t *base;                   /* all slots' rings */
+	uint64_t memory;                 /* where the session's begins */
 	int fd;
 	uint64_t device; /* what it has to be */
 	uint64_t inode;
