@@ -8,6 +8,36 @@ life_check() {
 	/usr/bin/python3 "$PA_ROOT/tests/survive/life_check.py" "$@" || { echo "life_check $*"; return 1; }
 }
 
+@test "R60 the collector stopped for a while, three times: the program runs on, recorded and lost add up to what was counted" {
+	[ -z "$PA_SELFTEST" ] || skip "of the recording"
+	life_check stopped "$PERFAGENT" "$LIFE" 3
+}
+
+@test "R57 a recording that cannot grow for two seconds: nothing is missing in the end, the one beside it notices nothing" {
+	[ -z "$PA_SELFTEST" ] || skip "of the recording"
+	life_check full "$PERFAGENT" "$LIFE" 2
+}
+
+@test "R57 the disk is full to the end: the program's result is its own, record says it, what there is opens and says it too" {
+	[ -z "$PA_SELFTEST" ] || skip "of the recording"
+	need_root
+	unshare -m true 2>/dev/null || skip "no mount namespace to be had here"
+	mkdir "$T/small"
+	PA_WRAP=(unshare -m sh -c 'mount -t tmpfs -o size=2m none "$0" && { (sleep 1.5; exec cat /dev/zero >"$0/filler" 2>/dev/null) &
+		"$@"; s=$?; cp "$0"/t.pfa* "$0/.."; exit $s; }' "$T/small")
+	run_plain "$LIFE" none exit 4000000
+	run_as recorded 60 "${PA_WRAP[@]}" "$PERFAGENT" record -q -F 250 --mode cpu,memory --heap=exact -o "$T/small/t.pfa" -- "$LIFE" none exit 4000000
+	cat "$T/recorded.err"
+	[ "$(value_of recorded status)" = 42 ]
+	cmp "$T/plain.out" "$T/recorded.out"
+	[ "$(grep -c '^perfagent: .*No space left on device' "$T/recorded.err")" = 1 ]
+	[ "$(wc -l <"$T/recorded.err")" = 1 ]
+	"$PERFAGENT" report -i "$T/t.pfa" >"$T/report.txt"
+	grep -i 'ended early' "$T/report.txt"
+	load_report
+	sampled 20
+}
+
 # life STATUS ARGS...: (CHECK=until: as life_check has it) the same end as without the agent, and every allocation that was counted is in the recording
 life() {
 	local status=$1

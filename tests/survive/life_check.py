@@ -6,6 +6,8 @@ Usage:
   life_check.py until PERFAGENT RECORDING LIFE.BIN          the same of one that confined itself after its first row
   life_check.py targets PERFAGENT LIFE N [SEED]             N programs killed at random moments
   life_check.py collectors PERFAGENT LIFE N [SEED]          N collectors killed at random moments, their programs go on
+  life_check.py stopped PERFAGENT LIFE N [SEED]             N collectors stopped for a while
+  life_check.py full PERFAGENT LIFE N [SEED]                N recordings that cannot be written for a while, and one beside
 
 The truth is the program's rows in a shared file (allocations and frees, each counted after it happened), and the rings
 themselves, read through the collector's own descriptor after all is over: every sample that was ever committed."""
@@ -15,6 +17,7 @@ import json
 import mmap
 import os
 import random
+import resource
 import signal
 import struct
 import subprocess
@@ -249,6 +252,69 @@ def check_rescued(recorded, fd, history, killed):
     return {"allocations": recorded.calls, "samples": recorded.loss["cpu_recorded"], "no session": False}
 
 
+def went_its_way(r, status, lines=0):
+    """The program's own end and output; of the recorder so many lines at most, under its name."""
+    need(status == 42, "record ended with %d: %s" % (status, r.text("err")[:200]))
+    said = r.text("err").splitlines()
+    need(r.text("out") == "begin\n" and len(said) <= lines and all(line.startswith("perfagent: ") for line in said),
+         "it said: " + r.text("out") + r.text("err"))
+
+
+def one_stopped(perfagent, life, seed):
+    """A collector that stands still for half a second to two: what there is no room for is lost and counted, nothing else."""
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        r = Recorder(perfagent, folder, [life, "none", "exit", "3000000"])
+        try:
+            fd = r.hold_session(time.monotonic() + 20)
+            need(fd is not None, "no session")
+            time.sleep(draw.random() * 0.8)
+            os.kill(r.process.pid, signal.SIGSTOP)
+            before = rows_of(folder + "/life.bin")
+            time.sleep(0.5 + draw.random() * 1.5)
+            after = rows_of(folder + "/life.bin")
+            os.kill(r.process.pid, signal.SIGCONT)
+            went_its_way(r, r.process.wait(60))
+            need(after[0] > before[0], "the program stood still as well")
+            recorded, (calls, frees, _) = Recorded(perfagent, r.recording), rows_of(folder + "/life.bin")
+            events = recorded.calls + recorded.frees + recorded.lost
+            need(calls + frees <= events and recorded.calls <= calls and recorded.frees <= frees,
+                 "%d and %d counted, %d and %d recorded, %d lost" % (calls, frees, recorded.calls, recorded.frees, recorded.lost))
+            need(not recorded.lost or recorded.report["memory"]["uncertain"], "what was lost makes nothing uncertain")
+            return {"allocations": recorded.calls, "samples": check_rings(recorded, fd), "lost": recorded.lost}
+        finally:
+            r.close()
+
+
+def one_full(perfagent, life, seed):
+    """A recording that cannot grow for a second (RLIMIT_FSIZE of its collector, as a full disk refuses), then can again: all of
+    it is there in the end. The recording beside it notices nothing."""
+    draw = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        r = Recorder(perfagent, folder, [life, "none", "exit", "4000000"])
+        beside = Recorder(perfagent, other, [life, "none", "exit", "3000000"])
+        try:
+            need(r.hold_session(time.monotonic() + 20) is not None, "no session")
+            time.sleep(0.2 + draw.random())
+            resource.prlimit(r.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+            time.sleep(2)
+            size = sum(os.path.getsize(r.recording + end) for end in ("", "-wal") if os.path.exists(r.recording + end))
+            time.sleep(0.2)
+            resource.prlimit(r.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            result = {"allocations": 0, "samples": 0, "bytes when full": size}
+            for each in (r, beside):
+                went_its_way(each, each.process.wait(60), each is r)
+                recorded = Recorded(perfagent, each.recording)
+                check_counts(recorded, *rows_of(each.folder + "/life.bin"))
+                need(not any("missing" in n["text"] for n in recorded.report["notes"]), "rows are missing")
+                result["allocations"] += recorded.calls
+                result["samples"] += recorded.loss["cpu_recorded"]
+            return result
+        finally:
+            r.close()
+            beside.close()
+
+
 def many(one, perfagent, life, nr, seed=None):
     life = os.path.realpath(life)
     seed = int(seed) if seed else random.SystemRandom().randrange(1 << 32)
@@ -267,12 +333,15 @@ def many(one, perfagent, life, nr, seed=None):
     need(sums["allocations"] > 100 * int(nr) and sums["samples"] > int(nr), "next to nothing was recorded")
 
 
+MANY = {"targets": one_target, "collectors": one_collector, "stopped": one_stopped, "full": one_full}
+
+
 def main():
     try:
         if sys.argv[1] in ("counted", "until"):
             {"counted": check_counted, "until": check_until}[sys.argv[1]](*sys.argv[2:])
-        elif sys.argv[1] in ("targets", "collectors"):
-            many({"targets": one_target, "collectors": one_collector}[sys.argv[1]], *sys.argv[2:])
+        elif sys.argv[1] in MANY:
+            many(MANY[sys.argv[1]], *sys.argv[2:])
         else:
             sys.exit(__doc__)
     except Wrong as e:
