@@ -18,9 +18,13 @@ _Atomic uint8_t *pa_addrset_filter PA_HOT;
 static struct bucket *buckets;
 static _Atomic uint32_t nr_live;
 
-int pa_addrset_init(void)
+int pa_addrset_init_hook(void)
 {
-	long at = pa_sys(SYS_mmap, 0, PA_ADDRSET_BYTES, PROT_READ | PROT_WRITE,
+	long at;
+
+	if (pa_addrset_filter)
+		return 0;
+	at = pa_sys(SYS_mmap, 0, PA_ADDRSET_BYTES, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (at < 0 && at > -4096)
@@ -29,7 +33,8 @@ int pa_addrset_init(void)
 	pa_sys(SYS_madvise, at, PA_ADDRSET_BYTES, MADV_NOHUGEPAGE);
 	pa_sys(SYS_madvise, at, PA_ADDRSET_BYTES, MADV_DONTDUMP);
 	buckets = (struct bucket *)(at + (long)PA_ADDRSET_FILTER);
-	pa_addrset_filter = (_Atomic uint8_t *)at;
+	/* for hooks that began when there was another session */
+	__atomic_store_n(&pa_addrset_filter, (_Atomic uint8_t *)at, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -132,19 +137,46 @@ bool pa_addrset_remove_hook(uintptr_t address)
 	return true;
 }
 
+#define PAGE     4096u
+#define NR_PAGES (PA_ADDRSET_FILTER / PAGE)
+
+/* Pages of the filter with bytes that are to stay. */
+static _Atomic uint8_t passing[NR_PAGES];
+
 void pa_addrset_pass_hook(uintptr_t start, size_t bytes)
 {
 	for (uintptr_t at = start >> PA_ADDRSET_SHIFT << PA_ADDRSET_SHIFT; at < start + bytes;
-	     at += 1 << PA_ADDRSET_SHIFT)
+	     at += 1 << PA_ADDRSET_SHIFT) {
+		pa_store_relaxed(&passing[pa_addrset_slot(at) / PAGE], 1);
 		pa_store_relaxed(&pa_addrset_filter[pa_addrset_slot(at)], PA_ADDRSET_STUCK);
+	}
 }
 
-/* No other thread is about, and the pages are the child's own: the kernel takes them back at once. */
-void pa_addrset_clear_hook(void)
+static void wipe_page(_Atomic uint8_t *page)
 {
+	for (uint32_t i = 0; i < PAGE; i++) {
+		if (pa_load_relaxed(&page[i]) != PA_ADDRSET_STUCK)
+			pa_store_relaxed(&page[i], 0);
+	}
+}
+
+/* Whoever adds or takes out at this moment finds, or leaves, a byte that is too high or a key too many: both cost a
+ * look and no more. A byte that says that memory is not libc's never goes: a free may be on its way to it. */
+void pa_addrset_clear_sig(void)
+{
+	size_t from = 0;
+
 	if (!pa_addrset_filter)
 		return;
-	pa_sys(SYS_madvise, pa_addrset_filter, PA_ADDRSET_BYTES, MADV_DONTNEED);
+	for (uint32_t i = 0; i < NR_PAGES; i++) {
+		if (!pa_load_relaxed(&passing[i]))
+			continue;
+		wipe_page(pa_addrset_filter + i * PAGE);
+		pa_sys(SYS_madvise, pa_addrset_filter + from, i * PAGE - from, MADV_DONTNEED);
+		from = (i + 1) * PAGE;
+	}
+	/* the table lies behind the filter */
+	pa_sys(SYS_madvise, pa_addrset_filter + from, PA_ADDRSET_BYTES - from, MADV_DONTNEED);
 	pa_store_relaxed(&nr_live, 0);
 	pa_store_relaxed(&size_now, 0);
 }

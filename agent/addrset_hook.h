@@ -37,8 +37,8 @@ static inline bool pa_addrset_may_hold(const void *p)
 	return pa_load_relaxed(&pa_addrset_filter[pa_addrset_slot((uintptr_t)p)]) != 0;
 }
 
-/* Maps filter and table. Errors: -errno: no memory for them.   World: plain. */
-int pa_addrset_init(void);
+/* Maps filter and table, once. Errors: -errno: no memory for them. */
+int pa_addrset_init_hook(void);
 
 /* Shapes: address > 0.   Errors: -ENOSPC: both buckets it may be in are full; -EEXIST: it is in the set. */
 int pa_addrset_add_hook(uintptr_t address);
@@ -46,11 +46,11 @@ int pa_addrset_add_hook(uintptr_t address);
 /* True for the one caller that took it out. */
 bool pa_addrset_remove_hook(uintptr_t address);
 
-/* Addresses [start, start + bytes) pass the filter for good. */
+/* Addresses [start, start + bytes) pass the filter for good, also after it was cleared. */
 void pa_addrset_pass_hook(uintptr_t start, size_t bytes);
 
-/* Forgets all (a forked child, which is alone). */
-void pa_addrset_clear_hook(void);
+/* Forgets all, and gives the memory back but for the addresses. World: signal. */
+void pa_addrset_clear_sig(void);
 
 uint32_t pa_addrset_live_hook(void);
 

@@ -24,6 +24,13 @@ void pa_announce_recheck_sig(void)
 	pa_add_relaxed(&recheck, 1);
 }
 
+void pa_announce_begin_sig(void)
+{
+	for (uint32_t i = 0; i < NR_KNOWN; i++)
+		pa_store_relaxed(&known[i], 0);
+	pa_announce_recheck_sig();
+}
+
 static bool readable(uint64_t address, uint64_t bytes)
 {
 	struct pa_pages none = {0, 0};

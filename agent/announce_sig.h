@@ -11,6 +11,9 @@ void pa_announce_modules_sig(struct pa_block *block, uint64_t time_ns);
 /* The same for a walk of a hook: into the block's hook ring. Only inside a hook (pa_tls.in_hook). */
 void pa_announce_walk_sig(struct pa_block *block, const struct pa_walk_info *info, uint64_t time_ns);
 
+/* A session begins, for which every module is new. */
+void pa_announce_begin_sig(void);
+
 /* After dlclose: what lies at an address has to be looked at again. */
 void pa_announce_recheck_sig(void);
 

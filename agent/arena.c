@@ -125,7 +125,7 @@ void pa_arena_each_sig(void (*fn)(struct pa_block *block, void *arg), void *arg)
 	}
 }
 
-void pa_arena_first_region(uint64_t *start, uint64_t *end)
+void pa_arena_first_region_sig(uint64_t *start, uint64_t *end)
 {
 	*start = (uint64_t)(uintptr_t)pa_load_acquire(&regions[0].blocks);
 	*end = *start ? *start + region_bytes(0) : 0;

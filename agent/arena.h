@@ -17,8 +17,8 @@ void pa_arena_put_sig(struct pa_block *block);
 /* Whether a pointer of unknown origin is one of our blocks. */
 bool pa_arena_owns_sig(const void *p);
 
-/* The first region, made with the first block: where nearly all programs' blocks lie. World: plain. */
-void pa_arena_first_region(uint64_t *start, uint64_t *end);
+/* The first region, made with the first block: where nearly all programs' blocks lie. */
+void pa_arena_first_region_sig(uint64_t *start, uint64_t *end);
 
 /* Calls fn for every block ever made; fn is of the signal world. */
 void pa_arena_each_sig(void (*fn)(struct pa_block *block, void *arg), void *arg);

@@ -128,7 +128,7 @@ void pa_bootstrap_free_hook(const void *p)
 	pa_add_relaxed(&nr_live, UINT32_MAX);
 }
 
-bool pa_bootstrap_live_hook(void)
+bool pa_bootstrap_live_sig(void)
 {
 	return pa_load_relaxed(&nr_live) != 0;
 }

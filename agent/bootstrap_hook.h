@@ -29,7 +29,7 @@ size_t pa_bootstrap_size_hook(const void *p);
 void pa_bootstrap_free_hook(const void *p);
 
 /* Whether anything handed out may still be in use. */
-bool pa_bootstrap_live_hook(void);
+bool pa_bootstrap_live_sig(void);
 /* Calls fn for each range of addresses handed out so far. */
 void pa_bootstrap_each_hook(void (*fn)(uintptr_t start, size_t bytes));
 

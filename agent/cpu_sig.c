@@ -5,6 +5,7 @@
 
 #include "agent/announce_sig.h"
 #include "agent/arena.h"
+#include "agent/command_sig.h"
 #include "agent/hot.h"
 #include "agent/reference.h"
 #include "agent/ring_sig.h"
@@ -17,7 +18,6 @@
 
 #define TICK_NS            4000000u /* the kernel looks at CPU timers in its tick; 4 ms is the common one */
 #define LATE_PERIODS       3
-#define ARMS_PER_TICK      8
 #define ROOT_WORTH_KEEPING 64
 #define SAMPLE_ROOM        (sizeof(struct pa_sample) + PA_FRAMES_MAX * sizeof(uint64_t))
 
@@ -166,30 +166,6 @@ static void take_sample(struct pa_block *block, uint64_t time_ns, uint32_t weigh
 	}
 }
 
-/* Threads the collector found running without a timer: any tick may arm them for their process. */
-static void arm_listed(const struct pa_block *block)
-{
-	struct pa_control *control = pa_mapping.control;
-	uint32_t seq = pa_load_acquire(&control->arm_seq);
-	unsigned armed = 0;
-
-	if (seq == pa_load_relaxed(&control->arm_done))
-		return;
-	for (unsigned i = 0; i < PA_ARM_MAX; i++) {
-		uint64_t entry = pa_load_relaxed(&control->arm[i]);
-
-		if (!entry || entry >> 32 != block->pid)
-			continue;
-		if (armed == ARMS_PER_TICK)
-			return; /* the rest with the next tick */
-		if (pa_claim_u64(&control->arm[i], entry, 0)) {
-			pa_thread_arm_other_sig((uint32_t)entry);
-			armed++;
-		}
-	}
-	pa_store_release(&control->arm_done, seq);
-}
-
 /* The collector saw the maps change without a dlclose of the host's (libc unloads modules by itself). */
 static void follow_generation(void)
 {
@@ -214,9 +190,11 @@ static void tick(struct pa_block *block, uint32_t weight, const ucontext_t *uc)
 		pa_timer_disarm_sig(block);
 		return;
 	}
+	if (!pa_session_follow_sig(block))
+		return;
 	follow_generation();
 	take_sample(block, start, weight, flags, uc);
-	arm_listed(block);
+	pa_thread_arm_listed_sig(block->pid);
 	if (block->signal_out) {
 		uint64_t self_ns = pa_now_sig() - start;
 
@@ -231,11 +209,13 @@ void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context)
 	bool ours;
 	struct pa_block *block = block_of(info, &ours);
 
-	if (block && !block->tick_running) {
-		block->tick_running = true;
+	if (block && !pa_load_relaxed(&block->tick_running)) {
+		pa_store_relaxed(&block->tick_running, true);
 		pa_signal_tick_sig(context);
 		tick(block, 1 + (uint32_t)(info->si_overrun > 0 ? info->si_overrun : 0), context);
-		block->tick_running = false;
+		pa_store_release(&block->tick_running, false);
+		if (__builtin_expect(pa_session_ended_sig(), 0))
+			pa_command_ended_sig();
 	} else if (!ours) {
 		pa_signal_foreign_sig(sig, info, context);
 	}

@@ -175,6 +175,6 @@ void pa_exec_probe_hook(struct pa_exec_probe *probe)
 	if (single_threaded())
 		look(probe);
 	else
-		(void)pa_helper_run_hook(look, probe);
+		(void)pa_helper_run_sig(look, probe);
 	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
 }

@@ -8,6 +8,7 @@
 #include "agent/heap_hook.h"
 #include "agent/real.h"
 #include "agent/ring_sig.h"
+#include "agent/slots_sig.h"
 #include "agent/timer_sig.h"
 #include "agent/walk_sig.h"
 
@@ -103,8 +104,12 @@ void pa_figures_forked_hook(bool unlocked)
 void pa_figures_maybe_hook(struct pa_block *block, uint64_t now_ns)
 {
 	uint64_t due = pa_load_relaxed(&due_ns);
+	uint32_t before;
 
-	if (ask && now_ns >= due && !pa_load_relaxed(&locked) && !pa_load_relaxed(&given_up) &&
-	    pa_claim_u64(&due_ns, due, now_ns + EVERY_NS) && block->has_slot && is_outside_handlers(block))
+	if (!ask || now_ns < due || pa_load_relaxed(&locked) || pa_load_relaxed(&given_up) ||
+	    !pa_claim_u64(&due_ns, due, now_ns + EVERY_NS) || !pa_session_enter_sig(block, &before))
+		return;
+	if (block->has_slot && is_outside_handlers(block))
 		ask_and_record(block, now_ns);
+	pa_session_leave_sig(block, before);
 }

@@ -1,6 +1,6 @@
 /* The handshake: HELLO out, CONFIG and a sealed memfd in, and the mapping made, all by a helper that shares our memory
  * but not our descriptor table (F3): the host's descriptors are never touched, not even for a moment. The helper
- * uses raw system calls only: it runs on our thread's TLS. Callers: init.c. World: plain. */
+ * uses raw system calls only: it runs on our thread's TLS. Callers: init.c, attach_sig.c. World: signal. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -20,22 +20,23 @@
 
 #define CLOSE_TRIES 16
 
-/* Between the helper and its parent; in the parent's frame, which waits (CLONE_VFORK). */
+/* Between the helper and its parent, which waits (CLONE_VFORK); in memory of its own: a handler has little stack. */
 struct handshake {
 	struct sockaddr_un address;
 	socklen_t address_len;
 	uint64_t deadline_ns;
 	struct pa_hello hello;
 	int error; /* 0 or -errno */
-	void *base;
-	struct pa_mapping mapping;
+	struct pa_offer offer;
 };
 
 static int make_address(const char *path, struct handshake *h)
 {
-	size_t len = strlen(path);
+	size_t len = 0;
 
-	if (len == 0 || len >= sizeof(h->address.sun_path))
+	while (len < sizeof(h->address.sun_path) && path[len])
+		len++;
+	if (len == 0 || len == sizeof(h->address.sun_path))
 		return -ENAMETOOLONG;
 	h->address.sun_family = AF_UNIX;
 	memcpy(h->address.sun_path, path, len + 1);
@@ -158,7 +159,6 @@ static bool power_of_two(uint64_t n)
 
 static int check_control(const struct pa_control *control, uint64_t file_size, struct pa_mapping *m)
 {
-	m->control = (struct pa_control *)control;
 	m->nr_slots = control->nr_slots;
 	m->signal_ring_bytes = control->signal_ring_bytes;
 	m->hook_ring_bytes = control->hook_ring_bytes;
@@ -171,7 +171,7 @@ static int check_control(const struct pa_control *control, uint64_t file_size, s
 	    !power_of_two(m->hook_ring_bytes) || m->signal_ring_bytes < 2 * PA_RECORD_MAX ||
 	    m->hook_ring_bytes < 4096 || m->period_ns < 1000 ||
 	    m->rings_offset < PA_CONTROL_BYTES + (uint64_t)m->nr_slots * sizeof(struct pa_slot) ||
-	    m->rings_offset % 4096 || pa_mapping_bytes(m, m->nr_slots) > file_size)
+	    m->rings_offset % 4096 || pa_mapping_bytes_sig(m, m->nr_slots) > file_size)
 		return -EPROTO;
 	return 0;
 }
@@ -191,8 +191,8 @@ static int map_session(int fd, struct handshake *h)
 	at = pa_sys(SYS_mmap, 0, PA_CONTROL_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (at < 0 && at > -4096)
 		return (int)at;
-	err = check_control((struct pa_control *)at, (uint64_t)st.st_size, &h->mapping);
-	bytes = pa_mapping_bytes(&h->mapping, PA_FIRST_SLOTS);
+	err = check_control((struct pa_control *)at, (uint64_t)st.st_size, &h->offer.mapping);
+	bytes = pa_mapping_bytes_sig(&h->offer.mapping, PA_FIRST_SLOTS);
 	pa_sys(SYS_munmap, at, PA_CONTROL_BYTES);
 	if (err)
 		return err;
@@ -200,10 +200,10 @@ static int map_session(int fd, struct handshake *h)
 	if (at < 0 && at > -4096)
 		return (int)at;
 	pa_sys(SYS_madvise, at, bytes, MADV_DONTDUMP);
-	h->base = (void *)at;
-	h->mapping.control = h->base;
-	/* what it answers is asked for again, by pa_exact_has_rings */
-	pa_exact_map_rings(fd, h->mapping.control);
+	h->offer.base = (void *)at;
+	h->offer.inode = st.st_ino;
+	/* without them exact mode is declined */
+	pa_heap_area_map_sig(fd, h->offer.base, &h->offer.heap);
 	return 0;
 }
 
@@ -239,8 +239,8 @@ static int talk_stream(struct handshake *h)
 	err = err ? err : pa_stream_read_config(sock);
 	err = err ? err : wait_readable(h, sock);
 	err = err ? err : pa_stream_read_layout(sock, &layout);
-	err = err ? err : check_control(&layout.control, layout.control.file_size, &h->mapping);
-	err = err ? err : pa_stream_start(sock, &layout.control, &h->mapping, &h->base);
+	err = err ? err : check_control(&layout.control, layout.control.file_size, &h->offer.mapping);
+	err = err ? err : pa_stream_start(sock, &layout.control, &h->offer.mapping, &h->offer.base);
 	if (err)
 		pa_sys(SYS_close, sock);
 	return err;
@@ -258,7 +258,7 @@ static void fill_hello(struct pa_hello *hello, const struct pa_connect *how)
 {
 	extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 	extern const char _end[] __attribute__((visibility("hidden")));
-	size_t len = how->options ? strlen(how->options) : 0;
+	size_t len = 0;
 
 	memset(hello, 0, sizeof(*hello));
 	hello->head.magic = PA_WIRE_MAGIC;
@@ -272,32 +272,73 @@ static void fill_hello(struct pa_hello *hello, const struct pa_connect *how)
 	hello->agent_start = (uint64_t)__ehdr_start;
 	hello->agent_end = (uint64_t)_end;
 	hello->flags = how->flags;
+	hello->command = how->command;
 	hello->page_size = 4096;
 	hello->machine = PA_ARCH_MACHINE;
+	while (how->options && how->options[len] && len <= PA_OPTIONS_MAX)
+		len++;
 	if (len > PA_OPTIONS_MAX)
 		len = 0; /* a cut option would be another option */
 	hello->options_len = (uint16_t)len;
-	memcpy(hello->options, how->options ? how->options : "", len);
+	if (len)
+		memcpy(hello->options, how->options, len);
 }
 
-int pa_session_connect(const struct pa_connect *how)
+/* The memfd's way. */
+static int ask(struct handshake *h)
+{
+	int err;
+
+	h->error = -ECHILD;
+	err = pa_helper_run_sig(helper, h);
+	return err ? err : h->error;
+}
+
+static int prepare(struct handshake *h, const struct pa_connect *how)
+{
+	int err = make_address(how->path, h);
+
+	if (err)
+		return err;
+	fill_hello(&h->hello, how);
+	h->deadline_ns = pa_now_sig() + (uint64_t)how->deadline_ms * 1000000u;
+	return 0;
+}
+
+int pa_session_answer_sig(const struct pa_connect *how, struct pa_offer *offer)
+{
+	long at = pa_sys(SYS_mmap, 0, sizeof(struct handshake), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
+	struct handshake *h = (struct handshake *)at;
+	int err;
+
+	if (at < 0 && at > -4096)
+		return (int)at;
+	err = prepare(h, how);
+	err = err ? err : ask(h);
+	if (!err)
+		*offer = h->offer;
+	pa_sys(SYS_munmap, at, sizeof(struct handshake));
+	return err;
+}
+
+void pa_session_decline_sig(const struct pa_offer *offer)
+{
+	pa_sys(SYS_munmap, offer->base, pa_mapping_bytes_sig(&offer->mapping, PA_FIRST_SLOTS));
+	pa_heap_area_unmap_sig(&offer->heap);
+}
+
+int pa_session_connect(const struct pa_connect *how, struct pa_offer *offer)
 {
 	struct handshake h;
 	int err;
 
+	if (!(how->flags & PA_HELLO_STREAM))
+		return pa_session_answer_sig(how, offer);
 	memset(&h, 0, sizeof(h));
-	err = make_address(how->path, &h);
-	if (err)
-		return err;
-	fill_hello(&h.hello, how);
-	h.deadline_ns = pa_now_sig() + (uint64_t)how->deadline_ms * 1000000u;
-	h.error = -ECHILD;
-	if (how->flags & PA_HELLO_STREAM)
-		err = h.error = talk_stream(&h);
-	else
-		err = pa_helper_run_hook(helper, &h);
-	if (err || h.error)
-		return err ? err : h.error;
-	pa_slots_init(h.base, &h.mapping);
-	return 0;
+	err = prepare(&h, how);
+	err = err ? err : talk_stream(&h);
+	if (!err)
+		*offer = h.offer;
+	return err;
 }

@@ -1,5 +1,5 @@
 /* The heap rings of the session: checked and mapped by the handshake's helper while it has the descriptor. Callers:
- * handshake.c, heap_init. World: plain. */
+ * handshake.c, attach_sig.c. World: signal. */
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -83,6 +83,7 @@ static int map_area(int fd, const struct place *place, struct pa_heap_area *area
 	at = map(fd, place->rings + left_out, place->bytes - left_out);
 	if (!at) {
 		pa_sys(SYS_munmap, area->lines, lines);
+		area->lines = NULL;
 		return -ENOMEM;
 	}
 	area->rings = (uintptr_t)at - left_out;
@@ -99,7 +100,7 @@ static bool makes_sense(int fd, const struct place *place, uint32_t nr)
 	       place->rings <= (uint64_t)st.st_size && place->bytes <= (uint64_t)st.st_size - place->rings;
 }
 
-int pa_exact_map_rings(int fd, const struct pa_control *control)
+int pa_heap_area_map_sig(int fd, const struct pa_control *control, struct pa_heap_area *out)
 {
 	struct place place = {.lines = control->heap_lines_offset, .rings = control->heap_rings_offset};
 	struct pa_heap_area area = {.tsc = control->heap_flags & PA_HEAP_TSC};
@@ -116,11 +117,36 @@ int pa_exact_map_rings(int fd, const struct pa_control *control)
 		return -EPROTO;
 	err = map_area(fd, &place, &area);
 	if (!err)
-		pa_heap_area = area;
+		*out = area;
 	return err;
 }
 
-bool pa_exact_has_rings(void)
+void pa_heap_area_unmap_sig(const struct pa_heap_area *area)
 {
-	return pa_heap_area.lines != NULL;
+	uint64_t lines = (area->nr * sizeof(struct pa_heap_line) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+	uint64_t bytes = rings_bytes(area), left_out = 0;
+	uint32_t nr = area->first;
+
+	if (!area->lines)
+		return;
+	for (unsigned k = 0; k < PA_HEAP_CLASSES && nr; k++) {
+		uint32_t of_class = nr < area->classes[k].nr ? nr : area->classes[k].nr;
+
+		left_out += (uint64_t)of_class * area->classes[k].bytes;
+		nr -= of_class;
+	}
+	pa_sys(SYS_munmap, area->lines, lines);
+	if (left_out < bytes)
+		pa_sys(SYS_munmap, area->rings + left_out, bytes - left_out);
+}
+
+void pa_heap_area_open_sig(const struct pa_heap_area *area)
+{
+	pa_heap_area = *area;
+}
+
+void pa_heap_area_bury_sig(void)
+{
+	pa_heap_area_unmap_sig(&pa_heap_area);
+	pa_heap_area.lines = NULL;
 }

@@ -68,7 +68,7 @@ static __attribute__((noinline)) void ask_figures(struct pa_heap_thread *t)
 		pa_figures_maybe_hook(pa_tls.block, pa_now_sig());
 }
 
-void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *caller)
+static inline void record_alloc(const void *p, size_t size, const struct pa_caller *caller)
 {
 	struct pa_heap_thread *t;
 	struct pa_heap_alloc *r;
@@ -76,8 +76,6 @@ void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *cal
 	uint32_t node;
 	uint64_t now;
 
-	if (!p)
-		return;
 	t = pa_heap_thread_ready(&now, false);
 	if (!t || !stack_of(t, caller, &node, &calm))
 		return;
@@ -95,6 +93,14 @@ void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *cal
 	/* plain frames up to the root: no signal handler, and so no arena is locked further down */
 	if (__builtin_expect(size > PA_FIGURES_SIZE && t->figures_due && calm == PA_CALM, 0))
 		ask_figures(t);
+}
+
+void pa_exact_alloc_hook(const void *p, size_t size, const struct pa_caller *caller)
+{
+	if (!p)
+		return;
+	record_alloc(p, size, caller);
+	pa_heap_thread_done();
 }
 
 static inline void record_free(struct pa_heap_thread *t, uint64_t now, const void *p)
@@ -118,27 +124,34 @@ void pa_exact_free_hook(const void *p)
 	t = pa_heap_thread_ready(&now, true);
 	if (t)
 		record_free(t, now, p);
+	pa_heap_thread_done();
 }
 
 uint64_t pa_exact_stamp_hook(void)
 {
 	uint64_t now;
 
-	return pa_heap_thread_ready(&now, true) ? now : 0;
+	now = pa_heap_thread_ready(&now, true) ? now : 0;
+	pa_heap_thread_done();
+	return now;
 }
 
 void pa_exact_realloc_hook(const void *old, uint64_t stamp, const void *p, size_t size, const struct pa_caller *caller)
 {
-	struct pa_heap_thread *t = pa_tls.heap;
+	struct pa_heap_thread *t = NULL;
+	uint64_t now;
 
 	/* without a stamp its event has been counted already. Nothing was recorded since: the stamp is not below the
-	 * last */
-	if (old && stamp && t && t->ring.line)
+	 * last, but a session may have begun in between */
+	if (old && stamp)
+		t = pa_heap_thread_ready(&now, true);
+	if (t)
 		record_free(t, stamp < t->ring.last ? t->ring.last : stamp, old);
+	pa_heap_thread_done();
 	pa_exact_alloc_hook(p, size, caller);
 }
 
-void pa_exact_map_hook(const void *p, size_t size, const struct pa_caller *caller)
+static void record_map(const void *p, size_t size, const struct pa_caller *caller)
 {
 	uint64_t now;
 	struct pa_heap_thread *t = pa_heap_thread_ready(&now, false);
@@ -159,7 +172,13 @@ void pa_exact_map_hook(const void *p, size_t size, const struct pa_caller *calle
 	pa_heap_thread_commit(t, sizeof(*r), now);
 }
 
-void pa_exact_unmap_hook(const void *p, size_t size)
+void pa_exact_map_hook(const void *p, size_t size, const struct pa_caller *caller)
+{
+	record_map(p, size, caller);
+	pa_heap_thread_done();
+}
+
+static void record_unmap(const void *p, size_t size)
 {
 	uint64_t now;
 	struct pa_heap_thread *t = pa_heap_thread_ready(&now, true);
@@ -171,4 +190,10 @@ void pa_exact_unmap_hook(const void *p, size_t size)
 	r->address = (uint64_t)(uintptr_t)p;
 	r->size = size;
 	pa_heap_thread_commit(t, sizeof(*r), now);
+}
+
+void pa_exact_unmap_hook(const void *p, size_t size)
+{
+	record_unmap(p, size);
+	pa_heap_thread_done();
 }

@@ -7,6 +7,8 @@
 #include "agent/allocator.h"
 #include "agent/bootstrap_hook.h"
 #include "agent/figures_hook.h"
+#include "agent/heap_memory_hook.h"
+#include "agent/heap_ring_hook.h"
 #include "agent/heap_sampled_hook.h"
 #include "agent/hot.h"
 #include "agent/real.h"
@@ -14,23 +16,52 @@
 #include "agent/slots_sig.h"
 #include "agent/sysdep.h"
 #include "agent/thread.h"
+#include "common/command.h"
 
 _Atomic uint32_t pa_heap_mode PA_HOT = PA_HEAP_EARLY;
 _Atomic bool pa_heap_maps PA_HOT;
 
-static void set_mode(uint32_t mode)
+/* What pa_heap_mode is but for a request. */
+static _Atomic uint32_t true_mode PA_HOT = PA_HEAP_EARLY;
+
+/* A request that is there stays there. */
+static void show_mode(uint32_t mode)
+{
+	uint32_t seen = pa_load_relaxed(&pa_heap_mode);
+
+	while (seen != PA_TRIGGER_COMMAND && !pa_claim_u32(&pa_heap_mode, seen, mode))
+		seen = pa_load_relaxed(&pa_heap_mode);
+}
+
+void pa_heap_set_sig(uint32_t mode)
 {
 	bool recorded = mode == PA_HEAP_SAMPLED || mode == PA_HEAP_EXACT;
 
-	if (mode == PA_HEAP_OFF && pa_bootstrap_live_hook())
+	if (mode == PA_HEAP_OFF && pa_bootstrap_live_sig())
 		mode = PA_HEAP_EARLY;
 	pa_store_relaxed(&pa_heap_maps, recorded && (pa_mapping.control->heap_flags & PA_HEAP_MMAP));
-	pa_store_release(&pa_heap_mode, mode);
+	pa_store_release(&true_mode, mode);
+	show_mode(mode);
+}
+
+void pa_heap_restore_sig(void)
+{
+	uint32_t mode;
+
+	do {
+		mode = pa_load_acquire(&true_mode);
+		pa_claim_u32(&pa_heap_mode, PA_TRIGGER_COMMAND, mode);
+	} while (mode != pa_load_acquire(&true_mode));
+}
+
+uint32_t pa_heap_true_sig(void)
+{
+	return pa_load_acquire(&true_mode);
 }
 
 void pa_heap_settle(void)
 {
-	set_mode(PA_HEAP_OFF);
+	pa_heap_set_sig(PA_HEAP_OFF);
 }
 
 /* Defined by the runtimes of sanitizers, which check every block by themselves. Weak: looking for a name that is not
@@ -51,32 +82,55 @@ static void decline(enum pa_heap_declined why)
 	pa_thread_note_sig(PA_NOTE_HEAP_DECLINED, why, 0);
 }
 
+/* Why not, 0: it may be recorded. Who stands in front of us does not change. */
+static uint32_t declined;
+
 void pa_heap_init(void)
 {
-	const struct pa_control *control = pa_mapping.control;
-	uint32_t mode = pa_load_relaxed(&control->heap_mode);
+	if (has_sanitizer())
+		declined = PA_HEAP_DECLINED_SANITIZER;
+	else if (pa_allocator_is_in_front())
+		declined = PA_HEAP_DECLINED_OWN;
+	else
+		pa_figures_init();
+}
 
-	if (!(control->modes & PA_MODE_MEMORY) || (mode != PA_HEAP_SAMPLED && mode != PA_HEAP_EXACT))
+static bool wanted(uint32_t mode)
+{
+	return (pa_mapping.control->modes & PA_MODE_MEMORY) && (mode == PA_HEAP_SAMPLED || mode == PA_HEAP_EXACT);
+}
+
+void pa_heap_begin_sig(void)
+{
+	if (wanted(pa_load_relaxed(&pa_mapping.control->heap_mode)))
+		pa_heap_set_sig(PA_HEAP_START);
+}
+
+void pa_heap_start_hook(void)
+{
+	uint32_t mode;
+
+	if (!pa_claim_u32(&true_mode, PA_HEAP_START, PA_HEAP_OFF))
 		return;
-	if (has_sanitizer()) {
-		decline(PA_HEAP_DECLINED_SANITIZER);
+	pa_heap_set_sig(PA_HEAP_OFF);
+	if (!pa_session_pin_sig())
 		return;
-	}
-	if (pa_allocator_is_in_front()) {
-		decline(PA_HEAP_DECLINED_OWN);
-		return;
-	}
-	if (mode == PA_HEAP_EXACT ? !pa_exact_has_rings() : pa_sampled_init() != 0) {
+	mode = pa_load_relaxed(&pa_mapping.control->heap_mode);
+	pa_heap_memory_begin_hook();
+	if (!wanted(mode))
+		; /* the session has ended meanwhile */
+	else if (declined)
+		decline((enum pa_heap_declined)declined);
+	else if (mode == PA_HEAP_EXACT ? !pa_heap_area.lines : pa_sampled_start_hook() != 0)
 		decline(PA_HEAP_DECLINED_MEMORY);
-		return;
-	}
-	pa_figures_init();
-	set_mode(mode);
+	else
+		pa_heap_set_sig(mode);
+	pa_session_unpin_sig();
 }
 
 void pa_heap_after_fork_hook(void)
 {
-	uint32_t mode = pa_load_relaxed(&pa_heap_mode);
+	uint32_t mode = pa_heap_true_sig();
 
 	pa_figures_forked_hook(false);
 	if (mode == PA_HEAP_SAMPLED)
@@ -87,15 +141,14 @@ void pa_heap_after_fork_hook(void)
 
 void pa_heap_thread_leave_hook(void)
 {
-	if (pa_load_relaxed(&pa_heap_mode) == PA_HEAP_EXACT)
+	if (pa_tls.heap)
 		pa_exact_leave_hook();
 }
 
 void pa_heap_quiet_hook(void)
 {
-	if (pa_load_relaxed(&pa_heap_mode) == PA_HEAP_EARLY)
-		return;
-	set_mode(PA_HEAP_OFF);
+	if (pa_heap_true_sig() != PA_HEAP_EARLY)
+		pa_heap_set_sig(PA_HEAP_OFF);
 }
 
 static bool is_on_stack(const struct pa_stack_bounds *stack, uint64_t fp)
@@ -128,7 +181,8 @@ bool pa_heap_resume_hook(const void *frame)
 	if (!pa_session_is_mine_hook())
 		return false;
 	pa_tls.in_hook = 0;
-	if (pa_load_relaxed(&pa_heap_mode) == PA_HEAP_EXACT)
+	pa_tls.block->busy = 0;
+	if (pa_tls.heap)
 		pa_exact_abandon_hook();
 	pa_add_relaxed(&pa_mapping.control->heap_unrecorded, 1);
 	return true;

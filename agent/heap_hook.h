@@ -29,6 +29,10 @@ extern _Atomic uint32_t pa_heap_mode PA_NEAR;
  * nothing is recorded: hooks look for the real function, and for whose a pointer is. What the word begins with. */
 #define PA_HEAP_EARLY 3
 
+/* A session wants allocations, and the next hook is to set that up; PA_TRIGGER_COMMAND, which lies between the two,
+ * says that a collector has a request (common/command.h). Both are for pa_command_hook. */
+#define PA_HEAP_START 5
+
 /* pa_heap_mode is SAMPLED or EXACT, and mappings count as well (PA_HEAP_MMAP). */
 extern _Atomic bool pa_heap_maps PA_NEAR;
 
@@ -50,10 +54,19 @@ struct pa_caller {
 				 .sp = (uint64_t)(uintptr_t)(name##_frame + 2),                                        \
 				 .fp = name##_frame[0]}
 
-/* The session wants allocations: reads the control page, sets up the mode, declines (with a note) under a sanitizer or
- * before an allocator that is not ours to see. Nothing but pa_heap_mode = off on any error. World: plain (constructor).
- */
+/* Finds out whether the heap is one to be recorded. World: plain (constructor). */
 void pa_heap_init(void);
+
+/* A session has begun: if it wants allocations, the next hook finds PA_HEAP_START. World: signal. */
+void pa_heap_begin_sig(void);
+/* PA_HEAP_START was found: reads the control page, sets up the mode, declines (with a note) under a sanitizer or before
+ * an allocator that is not ours to see. Nothing but pa_heap_mode = off on any error. */
+void pa_heap_start_hook(void);
+
+/* The mode, with a request or without: what it is, from now on, and again after the request was seen. World: signal. */
+uint32_t pa_heap_true_sig(void);
+void pa_heap_set_sig(uint32_t mode);
+void pa_heap_restore_sig(void);
 
 /* The real functions are known: hooks jump to them from now on. World: plain (constructor). */
 void pa_heap_settle(void);
@@ -110,11 +123,4 @@ void pa_exact_forget_hook(void);
  * is kept for the child, and leads nowhere there. begin returns what end is given: NULL: nothing of the kind. */
 struct pa_heap_thread *pa_exact_fork_begin_hook(void);
 void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child);
-/* Whether the session brought heap rings that could be mapped; else exact mode is declined. World: plain. */
-bool pa_exact_has_rings(void);
-
-/* Maps the heap rings of the session, if there are any. fd is the memfd. Errors: -errno: exact mode will be declined.
- * World: plain, in the handshake's helper (no allocation, no TLS). */
-int pa_exact_map_rings(int fd, const struct pa_control *control);
-
 #endif

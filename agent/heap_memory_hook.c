@@ -21,6 +21,11 @@ static void count(uint64_t bytes)
 		pa_add_relaxed(&pa_mapping.control->heap_own_bytes, bytes);
 }
 
+void pa_heap_memory_begin_hook(void)
+{
+	count(pa_load_relaxed(&mapped_bytes));
+}
+
 void *pa_heap_map_hook(size_t bytes)
 {
 	long at = -1;

@@ -10,6 +10,9 @@
 
 #define PA_HEAP_MEMORY_MAX (UINT64_C(16) << 20) /* bytes, per process */
 
+/* A session begins: what is there already is counted in it. */
+void pa_heap_memory_begin_hook(void);
+
 /* Zeroed pages. Errors: NULL: the budget or the address space is used up. */
 void *pa_heap_map_hook(size_t bytes);
 void pa_heap_unmap_hook(void *at, size_t bytes);

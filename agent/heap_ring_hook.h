@@ -12,7 +12,8 @@
 #include "common/heapwire.h"
 #include "common/wire.h"
 
-/* What the handshake mapped of the session's heap rings; constant afterwards, inherited by forked children. */
+/* What the handshake mapped of the session's heap rings; inherited by forked children. Threads look at it while they are
+ * pinned (slots_sig.h), or at work in exact mode (heap_thread_hook.h). */
 struct pa_heap_area {
 	struct pa_heap_line *lines; /* NULL: none */
 	uintptr_t rings;            /* where ring 0 would be, had it been mapped */
@@ -23,6 +24,16 @@ struct pa_heap_area {
 };
 
 extern struct pa_heap_area pa_heap_area;
+
+/* Maps the heap rings of a session, if there are any. fd is the memfd. Errors: -errno: exact mode will be declined.
+ * World: signal, in the handshake's helper (no allocation, no TLS). */
+int pa_heap_area_map_sig(int fd, const struct pa_control *control, struct pa_heap_area *out);
+/* Takes that back. World: signal. */
+void pa_heap_area_unmap_sig(const struct pa_heap_area *area);
+/* They are those of the session that is about to be opened; and after it was closed and nobody is at work in them any
+ * more, unmapped. World: signal. */
+void pa_heap_area_open_sig(const struct pa_heap_area *area);
+void pa_heap_area_bury_sig(void);
 
 #define PA_HEAP_TICKS_MAX (UINT64_C(1) << 31) /* between two TIME records */
 #define PA_HEAP_STALL_NS  10000000u           /* the longest wait in one go */

@@ -8,6 +8,7 @@
 #include "agent/announce_sig.h"
 #include "agent/arena.h"
 #include "agent/bootstrap_hook.h"
+#include "agent/command_hook.h"
 #include "agent/figures_hook.h"
 #include "agent/heap_hook.h"
 #include "agent/hot.h"
@@ -25,14 +26,15 @@
 static _Atomic uint64_t mean PA_HOT;
 static _Atomic uint32_t raise_at = LIVE_MAX;
 
-int pa_sampled_init(void)
+int pa_sampled_start_hook(void)
 {
 	struct pa_control *control = pa_mapping.control;
 	uint64_t wanted = control->heap_mean;
-	int err = pa_addrset_init();
+	int err = pa_addrset_init_hook();
 
 	if (err)
 		return err;
+	pa_store_relaxed(&raise_at, LIVE_MAX);
 	pa_bootstrap_each_hook(pa_addrset_pass_hook);
 	wanted = wanted < 1 ? 1 : wanted > PA_SAMPLER_MEAN_MAX ? PA_SAMPLER_MEAN_MAX : wanted;
 	pa_store_relaxed(&mean, wanted);
@@ -43,8 +45,7 @@ int pa_sampled_init(void)
 
 void pa_sampled_forget_hook(void)
 {
-	pa_addrset_clear_hook();
-	pa_bootstrap_each_hook(pa_addrset_pass_hook);
+	pa_addrset_clear_sig();
 	pa_tls.heap_left = 0;
 	pa_tls.random = 0;
 }
@@ -84,13 +85,15 @@ static void look_for_tid(struct pa_block *block, void *arg)
 		s->found = block;
 }
 
-/* The calling thread's block. A thread that nobody saw start has none, and one that has told us of its end has none any
- * more: its timer's, if the collector had it armed, or one for this record alone. NULL: there is none. */
+/* The calling thread's block. One that has told us of its end has none any more: its timer's, if the collector had it
+ * armed, or one for this record alone. NULL: there is none. */
 static struct pa_block *borrow(bool *borrowed)
 {
-	struct search s = {.found = pa_tls.block};
+	struct search s;
 
 	*borrowed = false;
+	pa_thread_adopt_hook();
+	s.found = pa_tls.block;
 	if (s.found)
 		return s.found;
 	s.tid = (uint32_t)pa_sys(SYS_gettid);
@@ -108,12 +111,16 @@ static struct pa_block *borrow(bool *borrowed)
 	return s.found;
 }
 
+static void release(struct pa_block *block, bool borrowed)
+{
+	if (borrowed)
+		pa_session_release_slot_hook(block);
+}
+
 static void give_back(struct pa_block *block, bool borrowed)
 {
-	if (!borrowed)
-		return;
-	pa_session_release_slot_hook(block);
-	pa_arena_put_sig(block);
+	if (borrowed)
+		pa_arena_put_sig(block);
 }
 
 /* ---- allocations ------------------------------------------------------------------------------------------------ */
@@ -192,33 +199,30 @@ static void take_sample(const void *p, size_t size, uint16_t flags, const struct
 	uint64_t now_ns = pa_now_sig();
 	bool borrowed;
 	struct pa_block *block = borrow(&borrowed);
+	uint32_t before;
 
 	if (!block) {
 		unrecorded();
 		return;
 	}
-	if (!write_sample(block, now_ns, p, size, flags, caller))
-		unrecorded();
-	raise_mean(block);
-	if (!flags && size > PA_FIGURES_SIZE)
-		pa_figures_maybe_hook(block, now_ns);
+	if (pa_session_enter_sig(block, &before)) {
+		if (!write_sample(block, now_ns, p, size, flags, caller))
+			unrecorded();
+		raise_mean(block);
+		if (!flags && size > PA_FIGURES_SIZE)
+			pa_figures_maybe_hook(block, now_ns);
+		release(block, borrowed);
+		pa_session_leave_sig(block, before);
+	}
 	give_back(block, borrowed);
-}
-
-/* The session has ended for good: hooks are to be as cheap as they can. */
-static bool is_over(void)
-{
-	if (pa_load_relaxed(&pa_mapping.control->state) != PA_SESSION_ENDED)
-		return false;
-	pa_heap_quiet_hook();
-	return true;
 }
 
 static void allocated(const void *p, size_t size, uint16_t flags, const struct pa_caller *caller)
 {
 	uint64_t weight = size + (size == 0);
 
-	if (!p || is_over())
+	/* the call may have begun when another engine ran */
+	if (!p || pa_command_session_ended_hook(NULL) || pa_load_relaxed(&pa_heap_mode) != PA_HEAP_SAMPLED)
 		return;
 	pa_session_adopt_hook();
 	if (!pa_tls.heap_left) {
@@ -252,6 +256,7 @@ static void write_free(const void *p, uint64_t time_ns)
 {
 	struct pa_heap_free *record;
 	struct pa_block *block;
+	uint32_t before;
 	bool borrowed;
 
 	if (is_nested()) {
@@ -263,10 +268,14 @@ static void write_free(const void *p, uint64_t time_ns)
 		unrecorded();
 		return;
 	}
-	record = pa_record_begin_sig(block, &block->hook_ring, PA_REC_HEAP_FREE, sizeof(*record), time_ns, 0);
-	if (record) {
-		record->address = (uint64_t)(uintptr_t)p;
-		pa_ring_commit(&block->hook_ring);
+	if (pa_session_enter_sig(block, &before)) {
+		record = pa_record_begin_sig(block, &block->hook_ring, PA_REC_HEAP_FREE, sizeof(*record), time_ns, 0);
+		if (record) {
+			record->address = (uint64_t)(uintptr_t)p;
+			pa_ring_commit(&block->hook_ring);
+		}
+		release(block, borrowed);
+		pa_session_leave_sig(block, before);
 	}
 	give_back(block, borrowed);
 }

@@ -3,6 +3,7 @@
 
 #include <sys/mman.h>
 
+#include "agent/command_hook.h"
 #include "agent/heap_memory_hook.h"
 #include "agent/rules_sig.h"
 #include "agent/session.h"
@@ -24,8 +25,7 @@ static _Atomic uint64_t retry_at_ns;
 
 static void unrecorded(uint64_t events)
 {
-	if (pa_mapping.control)
-		pa_add_relaxed(&pa_mapping.control->heap_unrecorded, events);
+	pa_add_relaxed(&pa_mapping.control->heap_unrecorded, events);
 }
 
 /* Threads that ended past us, or recorded something after they had left. */
@@ -69,11 +69,9 @@ static struct pa_heap_thread *take_memory(uint32_t pid, uint32_t tid)
 	struct place *place = claim_place(pid, tid);
 	struct pa_heap_thread *t = place ? memory_of(place) : NULL;
 
-	if (t) {
-		if (!t->dict.slots)
-			t->dict = pa_stackdict_at(&place->dict);
-		t->place = (uint32_t)(place - places);
-	} else if (place) {
+	if (t && !t->dict.slots)
+		t->dict = pa_stackdict_at(&place->dict);
+	else if (!t && place) {
 		pa_store_release(&place->owner, 0);
 	}
 	return t;
@@ -95,16 +93,40 @@ static bool begin(struct pa_heap_thread *t, uint32_t pid, uint32_t tid)
 	t->nr_root = t->nr_frames = 0;
 	t->leaf.pc = 0;
 	t->figures_due = true;
+	t->session = pa_load_relaxed(&pa_mapping.generation);
 	set_bounds(t);
 	return pa_heap_ring_claim_hook(&t->ring, pid, tid);
 }
 
+/* Its number is gone when the memory was given back, or a child finds it zeroed. */
+static struct place *place_of(const struct pa_heap_thread *t)
+{
+	for (uint32_t i = 0; i < NR_PLACES; i++) {
+		if (places[i].memory == t)
+			return &places[i];
+	}
+	return NULL;
+}
+
+/* The ring of a session that is over is not touched any more. */
+static void drop_ring(struct pa_heap_thread *t)
+{
+	if (pa_session_pin_sig()) {
+		if (t->session == pa_load_relaxed(&pa_mapping.generation))
+			pa_heap_ring_release_hook(&t->ring);
+		pa_session_unpin_sig();
+	}
+	t->ring = (struct pa_heap_ring){0};
+}
+
 static void give_back(struct pa_heap_thread *t)
 {
-	struct place *place = &places[t->place];
+	struct place *place = place_of(t);
 
-	pa_heap_ring_release_hook(&t->ring);
-	pa_store_release(&place->owner, 0);
+	drop_ring(t);
+	pa_store_release(&t->busy, 0);
+	if (place)
+		pa_store_release(&place->owner, 0);
 }
 
 static struct pa_heap_thread *try(uint32_t pid, uint32_t tid)
@@ -133,18 +155,41 @@ static struct pa_heap_thread *enter(void)
 static struct pa_heap_thread *enter_now_and_then(void)
 {
 	uint64_t now = pa_now_sig();
-	struct pa_heap_thread *t;
+	struct pa_heap_thread *t = NULL;
 
-	if (!pa_heap_area.lines || now < pa_load_relaxed(&retry_at_ns))
+	if (!pa_session_pin_sig())
 		return NULL;
+	if (pa_heap_area.lines && now >= pa_load_relaxed(&retry_at_ns)) {
+		t = enter();
+		if (t)
+			pa_store_relaxed(&t->busy, 1);
+		else
+			pa_store_relaxed(&retry_at_ns, now + RETRY_NS);
+	}
+	pa_session_unpin_sig();
+	return t;
+}
+
+/* Not in a child, which finds its parent's there. */
+static bool is_own(const struct pa_heap_thread *t)
+{
+	const struct place *place = place_of(t);
+
+	return place && pa_load_relaxed(&place->owner) ==
+			    PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid));
+}
+
+/* What the thread has of an earlier session is of use in this one: the place stays its own. */
+static struct pa_heap_thread *anew(struct pa_heap_thread *old)
+{
 	/* a vfork child would claim in its own name what its parent goes on using */
 	pa_session_adopt_hook();
 	if (!pa_session_is_mine_hook())
 		return NULL;
-	t = enter();
-	if (!t)
-		pa_store_relaxed(&retry_at_ns, now + RETRY_NS);
-	return t;
+	if (old && is_own(old))
+		give_back(old);
+	pa_thread_adopt_hook();
+	return enter_now_and_then();
 }
 
 static bool write_time(struct pa_heap_thread *t, uint64_t now, bool free)
@@ -160,9 +205,11 @@ struct pa_heap_thread *pa_heap_thread_ready_hook(uint64_t *now, bool free)
 {
 	struct pa_heap_thread *t = pa_tls.heap;
 
-	if (!t || !t->ring.line) {
+	if (pa_command_session_ended_hook(t ? &t->busy : NULL))
+		return NULL;
+	if (!t || !t->ring.line || t->session != pa_load_relaxed(&pa_mapping.generation)) {
 		pa_tls.heap = NULL;
-		t = enter_now_and_then();
+		t = anew(t);
 		pa_tls.heap = t;
 		if (!t)
 			unrecorded(1);
@@ -237,7 +284,7 @@ void pa_exact_leave_hook(void)
 	struct pa_heap_thread *t = pa_tls.heap;
 
 	pa_tls.heap = NULL;
-	if (t && t->ring.line)
+	if (t && is_own(t))
 		give_back(t);
 }
 
@@ -245,11 +292,14 @@ void pa_exact_leave_hook(void)
 void pa_exact_abandon_hook(void)
 {
 	struct pa_heap_thread *t = pa_tls.heap;
+	struct place *place;
 
 	pa_tls.heap = NULL;
 	if (!t || !t->ring.line)
 		return;
-	t->dict = pa_stackdict_at(&places[t->place].dict);
+	place = place_of(t);
+	if (place)
+		t->dict = pa_stackdict_at(&place->dict);
 	pa_stackdict_wipe_hook(&t->dict);
 	give_back(t);
 }
@@ -293,12 +343,47 @@ static void lead_nowhere(struct pa_heap_ring *ring)
 /* The event's memory is the child's from now on, but no thread's: the next one takes some of its own. */
 void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child)
 {
+	struct place *place;
+
 	if (!t)
 		return;
 	keep(t, false);
 	if (!is_child)
 		return;
-	pa_store_release(&places[t->place].owner, PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
+	place = place_of(t);
+	if (place)
+		pa_store_release(&place->owner,
+				 PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
 	lead_nowhere(&t->ring);
 	pa_tls.heap = NULL;
+}
+
+bool pa_heap_threads_idle_sig(uint32_t pid)
+{
+	bool idle = true;
+
+	for (uint32_t i = 0; i < NR_PLACES && places[i].memory; i++) {
+		struct pa_heap_thread *t = places[i].memory;
+
+		if (pa_load_relaxed(&places[i].owner) >> 32 != pid || !t->ring.line)
+			continue;
+		/* with no time due the next event looks at the session; a thread at work may set it once more */
+		if (pa_load_acquire(&t->busy) || t->ring.time_due)
+			idle = false;
+		t->ring.time_due = 0;
+	}
+	return idle;
+}
+
+void pa_heap_threads_rest_sig(void)
+{
+	for (uint32_t i = 0; i < NR_PLACES && places[i].memory; i++) {
+		uint64_t dict = pa_load_relaxed(&places[i].dict);
+
+		/* all zero, as a forked child finds it */
+		pa_sys(SYS_madvise, places[i].memory, PA_HEAP_THREAD_BYTES, MADV_DONTNEED);
+		if (dict)
+			pa_sys(SYS_madvise, dict & ~UINT64_C(4095),
+			       pa_stackdict_bytes(UINT32_C(1) << (dict & 63)), MADV_DONTNEED);
+	}
 }

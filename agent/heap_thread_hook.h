@@ -44,10 +44,11 @@ struct pa_heap_thread {
 	uint32_t first_slot;          /* multiple of PA_HEAP_ABREAST */
 	struct pa_stack_bounds stack; /* 0, 0: unknown */
 	bool figures_due;             /* a TIME record was written */
+	_Atomic uint32_t busy;        /* its thread is at work here: the ring must not be unmapped */
+	uint32_t session;             /* pa_mapping.generation that the ring belongs to */
 	uint32_t valid;
 	uint32_t flushes; /* pa_rules_flushes when the epoch began */
 	struct pa_stackdict dict;
-	uint32_t place;     /* of heap_thread_hook.c */
 	enum pa_calm calm;  /* of the last walk */
 	uint32_t nr_frames; /* of the last walk; in frames only if it was of the general kind: PA_CALM_WALKED */
 	uint32_t nr_root;
@@ -62,7 +63,7 @@ struct pa_heap_thread {
 
 #define PA_HEAP_THREAD_BYTES ((offsetof(struct pa_heap_thread, memo) + PA_MEMO_BYTES(PA_HEAP_MEMO) + 4095) & ~4095ul)
 
-/* The calling thread's, ready for an event at *now (ticks), which has been read. Claims what is missing, writes TIME
+/* The calling thread's, ready for an event at *now (ticks), which has been read, and busy. Claims what is missing, writes TIME
  * when it is due. Errors: NULL: the event cannot be recorded, and has been counted.   Shapes: free: the event is a
  * free. */
 struct pa_heap_thread *pa_heap_thread_ready_hook(uint64_t *now, bool free);
@@ -72,11 +73,31 @@ static inline struct pa_heap_thread *pa_heap_thread_ready(uint64_t *now, bool fr
 	struct pa_heap_thread *t = pa_tls.heap;
 
 	*now = pa_heap_ticks();
-	/* in a forked child all is zero there; a clock that goes back is looked at, too */
-	if (__builtin_expect(t && *now < t->ring.time_due && *now - t->ring.last < PA_HEAP_TICKS_MAX, 1))
-		return t;
+	if (__builtin_expect(t != NULL, 1)) {
+		pa_store_relaxed(&t->busy, 1);
+		__asm__ volatile("" : : : "memory");
+		/* in a forked child all is zero there; a clock that goes back is looked at, too */
+		if (__builtin_expect(*now < t->ring.time_due && *now - t->ring.last < PA_HEAP_TICKS_MAX, 1))
+			return t;
+	}
 	return pa_heap_thread_ready_hook(now, free);
 }
+
+/* What every event ends with: without it the session's memory is kept. */
+static inline void pa_heap_thread_done(void)
+{
+	struct pa_heap_thread *t = pa_tls.heap;
+
+	if (t)
+		pa_store_release(&t->busy, 0);
+}
+
+/* After a session was closed: whether none of the process's threads is at work with its rings, and none will be without
+ * having looked for the present session. Shapes: asked a tenth of a millisecond after the closing or later: what a
+ * thread stored before that is seen by then, without a fence in every event. World: signal. */
+bool pa_heap_threads_idle_sig(uint32_t pid);
+/* After that: gives their memory back but for the addresses. World: signal. */
+void pa_heap_threads_rest_sig(void);
 
 /* Room for a record; where there is none the thread may wait, else the event is lost and counted.
  * Shapes: as pa_heap_ring_reserve; calm as the caller knows it. */

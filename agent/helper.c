@@ -1,4 +1,4 @@
-/* See helper.h. Callers: handshake.c, exec_probe_hook.c. World: hook. */
+/* See helper.h. Callers: handshake.c, exec_probe_hook.c. World: signal. */
 #include "agent/helper.h"
 
 #include <errno.h>
@@ -34,7 +34,7 @@ static void wait_until_gone(long id)
 	}
 }
 
-int pa_helper_run_hook(int (*fn)(void *), void *arg)
+int pa_helper_run_sig(int (*fn)(void *), void *arg)
 {
 	uint64_t all = ~0ull, before = 0;
 	long stack = pa_sys(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -88,7 +88,7 @@ static void note_refusal(const struct pa_exec_probe *probe)
  * that wants an environment without gets one. */
 static unsigned put_in(struct pa_exec_probe *probe, char *const envp[])
 {
-	if (!ours.entry[0] || !pa_mapping.control)
+	if (!ours.entry[0] || !pa_session_open_sig())
 		return 0;
 	pa_exec_probe_hook(probe);
 	if (!probe->machine) /* nothing that could be executed: shells try one folder after the other */

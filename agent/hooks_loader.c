@@ -18,8 +18,9 @@ static void record_unmap(uint64_t start, uint64_t end)
 {
 	struct pa_block *block = pa_tls.block;
 	struct pa_unmap *unmap;
+	uint32_t before;
 
-	if (!block || !pa_mapping.control || pa_tls.in_hook)
+	if (!block || pa_tls.in_hook || !pa_session_enter_sig(block, &before))
 		return;
 	pa_hook_begin(1);
 	unmap = pa_record_begin_sig(block, &block->hook_ring, PA_REC_UNMAP, sizeof(*unmap), pa_now_sig(), 0);
@@ -29,6 +30,7 @@ static void record_unmap(uint64_t start, uint64_t end)
 		pa_ring_commit(&block->hook_ring);
 	}
 	pa_tls.in_hook--;
+	pa_session_leave_sig(block, before);
 }
 
 PA_EXPORT int dlclose(void *handle)

@@ -105,6 +105,18 @@ static PA_ASIDE void free_exact(void *p)
 	pa_tls.in_hook -= PA_HOOK_IN_REAL;
 }
 
+static PA_COLD void free_command(void *p)
+{
+	uint32_t mode = pa_command_hook();
+
+	if (mode == PA_HEAP_EXACT)
+		free_exact(p);
+	else if (mode == PA_HEAP_SAMPLED && pa_addrset_may_hold(p))
+		free_sampled(p);
+	else
+		free_early(p);
+}
+
 static inline __attribute__((always_inline)) void free_any(void *p)
 {
 	uint32_t mode = pa_load_relaxed(&pa_heap_mode);
@@ -118,8 +130,10 @@ static inline __attribute__((always_inline)) void free_any(void *p)
 			free_sampled(p);
 	} else if (mode == PA_HEAP_EXACT) {
 		free_exact(p);
-	} else {
+	} else if (mode == PA_HEAP_EARLY) {
 		free_early(p);
+	} else {
+		free_command(p);
 	}
 }
 

@@ -7,6 +7,7 @@
 #define PA_AGENT_HOOKS_MALLOC_H
 
 #include "agent/bootstrap_hook.h"
+#include "agent/command_hook.h"
 #include "agent/heap_hook.h"
 #include "agent/real.h"
 #include "agent/slots_sig.h"
@@ -44,7 +45,7 @@ struct pa_alloc_call {
 /* Something of ours is interrupted: what the interrupter does is not recorded, but counted. */
 static inline void pa_heap_passed(void)
 {
-	if ((pa_tls.in_hook & (PA_HOOK_IN_REAL - 1)) && pa_mapping.control)
+	if (pa_tls.in_hook & (PA_HOOK_IN_REAL - 1))
 		pa_add_relaxed(&pa_mapping.control->heap_unrecorded, 1);
 }
 
@@ -52,6 +53,8 @@ static inline void pa_heap_passed(void)
 static inline __attribute__((always_inline)) bool pa_alloc_enter(struct pa_alloc_call *call)
 {
 	call->mode = pa_load_relaxed(&pa_heap_mode);
+	if (__builtin_expect(call->mode > PA_HEAP_EARLY, 0))
+		call->mode = pa_command_hook();
 	if (call->mode != PA_HEAP_SAMPLED && call->mode != PA_HEAP_EXACT)
 		return false;
 	if (pa_tls.in_hook && !pa_heap_resume_hook(__builtin_frame_address(0))) {

@@ -33,10 +33,13 @@ static void make_room(int resource, const void *at)
 	if (!pa_session_is_mine_hook() || !pa_probe_range_sig(&pages, (uintptr_t)at, sizeof(*limit)) ||
 	    limit->rlim_cur > limit->rlim_max)
 		return;
-	if (resource == RLIMIT_SIGPENDING)
+	if (resource == RLIMIT_SIGPENDING) {
 		pa_thread_limit_timers_hook(limit->rlim_cur);
-	else if (pa_heap_area.lines && limit->rlim_cur != RLIM_INFINITY)
-		pa_heap_rings_limit_hook((uint32_t)pa_sys(SYS_getpid), limit->rlim_cur);
+	} else if (limit->rlim_cur != RLIM_INFINITY && pa_session_pin_sig()) {
+		if (pa_heap_area.lines)
+			pa_heap_rings_limit_hook((uint32_t)pa_sys(SYS_getpid), limit->rlim_cur);
+		pa_session_unpin_sig();
+	}
 }
 
 static bool is_this_process(pid_t pid)

@@ -46,7 +46,7 @@ static void get_virtual(int sig, struct sigaction *old)
 /* What was read back of `sig`, where the kernel still had our handler. */
 static void hide_ours(int sig, struct sigaction *old)
 {
-	if ((void *)old->sa_sigaction == (void *)pa_cpu_handler_sig)
+	if (pa_signal_is_own_sig((uint64_t)old->sa_sigaction))
 		get_virtual(sig, old);
 }
 
@@ -162,7 +162,7 @@ static __sighandler_t set_handler(signal_fn *real, int sig, __sighandler_t handl
 		return old == SIG_ERR ? SIG_ERR : SIG_DFL;
 	}
 	old = real(sig, handler);
-	return (void *)old == (void *)pa_cpu_handler_sig ? SIG_DFL : old;
+	return pa_signal_is_own_sig((uint64_t)old) ? SIG_DFL : old;
 }
 
 /* Headers may have turned `signal` into another name. */

@@ -48,10 +48,9 @@ void pa_hooks_thread_init(void)
 	have_key = create && real_setspecific && create(&key, at_thread_end) == 0 && key < INLINE_KEYS;
 }
 
-void pa_hooks_thread_watch_main(void)
+bool pa_hooks_thread_watch_hook(void)
 {
-	if (have_key)
-		real_setspecific(key, (void *)1);
+	return have_key && real_setspecific(key, (void *)1) == 0;
 }
 
 static size_t stack_size(const pthread_attr_t *attr)
@@ -75,6 +74,7 @@ static struct pa_block *prepare(uint64_t start, void *arg, const pthread_attr_t 
 	struct pa_block *block;
 
 	pa_session_adopt_hook();
+	pa_thread_adopt_hook();
 	if (!pa_session_sampling_sig() || !pa_session_is_mine_hook())
 		return NULL;
 	block = pa_arena_take_sig();

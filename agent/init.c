@@ -7,12 +7,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "agent/arena.h"
+#include "agent/attach_sig.h"
 #include "agent/bootstrap_hook.h"
+#include "agent/command_sig.h"
 #include "agent/got_sig.h"
 #include "agent/heap_hook.h"
 #include "agent/hooks_exec.h"
 #include "agent/hooks_thread.h"
+#include "agent/nudge_sig.h"
 #include "agent/real.h"
 #include "agent/reference.h"
 #include "agent/sandbox.h"
@@ -55,6 +57,14 @@ static struct pa_stack_bounds main_stack(void)
 	return (struct pa_stack_bounds){.lo = hi > bytes ? hi - bytes : 4096, .hi = hi};
 }
 
+static int connect_at(const struct pa_connect *how)
+{
+	struct pa_offer offer;
+	int err = pa_session_connect(how, &offer);
+
+	return err ? err : pa_attach_open_sig(&offer, how->path);
+}
+
 /* Tries the sockets in their order; the first that is named by the environment is the only one. */
 static int connect_session(char *const *env, uint32_t flags)
 {
@@ -67,17 +77,17 @@ static int connect_session(char *const *env, uint32_t flags)
 	if (named) {
 		/* only a private collector listens on an abstract name */
 		how.deadline_ms = named[0] == '@' ? DEADLINE_PRIVATE_MS : DEADLINE_MS;
-		return pa_session_connect(&how);
+		return connect_at(&how);
 	}
 	if (runtime && runtime[0] == '/' && strlen(runtime) + sizeof(USER_SOCKET) <= sizeof(path)) {
 		strcpy(path, runtime);
 		strcat(path, USER_SOCKET);
 		how.path = path;
-		if (pa_session_connect(&how) == 0)
+		if (connect_at(&how) == 0)
 			return 0;
 	}
 	how.path = RUN_SOCKET;
-	return pa_session_connect(&how);
+	return connect_at(&how);
 }
 
 /* The records over the socket instead of through shared memory. */
@@ -99,35 +109,32 @@ static uint32_t choose_unwinder(char *const *env)
 						    : 0;
 }
 
-/* A collector that names no mode wants CPU samples. Without the handler no timer is armed (thread.c). */
-static bool wants_cpu(void)
-{
-	uint32_t modes = pa_mapping.control->modes;
-
-	return !modes || (modes & PA_MODE_CPU);
-}
-
 static void start_sampling(bool has_find_object, uint64_t entered_ns)
 {
-	uint64_t own_start, own_end;
-	struct pa_block *block;
-
-	if (wants_cpu() && pa_signal_install() != 0 && !(pa_mapping.control->modes & (PA_MODE_MEMORY | PA_MODE_LOOP)))
-		return;
-	pa_thread_enter_hook(NULL);
-	block = pa_tls.block;
-	if (!block)
-		return;
-	block->stack = main_stack();
-	pa_arena_first_region(&own_start, &own_end);
-	pa_store_relaxed(&pa_mapping.control->own_start, own_start);
-	pa_store_relaxed(&pa_mapping.control->own_end, own_end);
-	pa_hooks_thread_watch_main();
+	pa_thread_adopt_hook();
 	pa_thread_note_sig(PA_NOTE_STARTED, pa_now_sig() - entered_ns, 0);
 	if (!has_find_object)
 		pa_thread_note_sig(PA_NOTE_NO_FIND_OBJECT, 0, 0);
+	if (pa_session_wants_cpu_sig() && !pa_signal_current_sig())
+		pa_thread_note_sig(PA_NOTE_NO_SIGNAL, 0, 0);
+	pa_attach_tell_sig();
+	if (pa_heap_true_sig() == PA_HEAP_START)
+		pa_heap_start_hook();
+}
+
+/* What every later session needs and only the constructor may do. Returns whether there is _dl_find_object. */
+static bool prepare(char *const *env)
+{
+	bool has_find_object;
+
+	pa_timer_init();
+	pa_hooks_thread_init();
+	pa_exec_remember_hook(env);
+	has_find_object = pa_walk_init() == 0;
 	pa_heap_init();
-	pa_waits_start_sig();
+	pa_thread_main_stack(main_stack());
+	pa_signal_learn();
+	return has_find_object;
 }
 
 /* glibc alone has it: under another libc the agent would not know what it stands in front of, and stays dormant. */
@@ -142,23 +149,28 @@ __attribute__((constructor)) static void init(void)
 	bool has_find_object;
 	uint32_t flags;
 
-	if (!gnu_get_libc_version)
+	if (!gnu_get_libc_version) {
+		pa_command_init(PA_AGENT_DISABLED);
 		return;
+	}
 	/* what the loader may allocate for a name that is not there is not the host's */
 	pa_bootstrap_hold_hook(true);
 	pa_real_init();
 	pa_bootstrap_hold_hook(false);
 	pa_heap_settle();
-	if ((disable && strcmp(disable, "0") != 0 && *disable) || !pa_sandbox_allows() || pa_session_state_init() != 0)
+	if ((disable && strcmp(disable, "0") != 0 && *disable) || !pa_sandbox_allows() ||
+	    pa_session_state_init() != 0) {
+		pa_command_init(PA_AGENT_DISABLED);
 		return;
-	pa_timer_init();
-	pa_hooks_thread_init();
-	pa_exec_remember_hook(env);
-	has_find_object = pa_walk_init() == 0;
+	}
+	has_find_object = prepare(env);
 	flags = choose_unwinder(env) | choose_transport(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
+	pa_attach_init(flags);
 	/* in a program that runs already it is for whoever loaded us to say where to connect */
 	if (!pa_got_is_late_sig() && connect_session(env, flags) == 0)
 		start_sampling(has_find_object, entered_ns);
+	pa_nudge_choose_sig(0);
+	pa_command_init(pa_session_open_sig() ? PA_AGENT_ATTACHED : PA_AGENT_DORMANT);
 }
 
 /* Late in exit(): the exact CPU time goes on record. Nothing is torn down; destructors that come later still run. */

@@ -44,13 +44,12 @@ static bool announce(struct pa_block *block, struct pa_ring *ring, uint64_t time
  * counted among the undelivered at the thread's end. */
 static bool get_ready(struct pa_block *block, struct pa_ring *ring, uint64_t time_ns, uint32_t weight)
 {
-	bool ticking = block->tick_running, ready = false;
+	bool ticking = pa_load_relaxed(&block->tick_running), ready = false;
 
-	block->tick_running = true;
+	pa_store_relaxed(&block->tick_running, true);
 	__asm__ volatile("" : : : "memory");
 	if (!pa_session_claim_slot_sig(block)) {
-		if (pa_mapping.control)
-			pa_add_relaxed(&pa_mapping.control->lost_no_slot, weight ? weight : 1);
+		pa_add_relaxed(&pa_mapping.control->lost_no_slot, weight ? weight : 1);
 	} else if (block->announced || announce(block, ring, time_ns)) {
 		ready = true;
 	} else {
@@ -58,7 +57,7 @@ static bool get_ready(struct pa_block *block, struct pa_ring *ring, uint64_t tim
 		pa_bump(&ring->out->lost_weight, weight);
 	}
 	__asm__ volatile("" : : : "memory");
-	block->tick_running = ticking;
+	pa_store_release(&block->tick_running, ticking);
 	return ready;
 }
 

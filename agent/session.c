@@ -1,10 +1,12 @@
 /* Session state of this process. What must not survive a fork hangs off one page the kernel wipes in the child; the
- * mapping itself (slots_sig.c) is inherited and stays good. Callers: init.c, every hook. World: hook. */
+ * mapping itself (slots_sig.c, mapping_sig.c) is inherited and stays good. Callers: init.c, every hook. World: hook. */
 #include "agent/session.h"
 
 #include <string.h>
 #include <sys/mman.h>
 
+#include "agent/command_hook.h"
+#include "agent/command_sig.h"
 #include "agent/heap_hook.h"
 #include "agent/hot.h"
 #include "agent/signal.h"
@@ -31,30 +33,52 @@ static _Atomic bool quiet PA_HOT;
 
 int pa_session_state_init(void)
 {
-	long at = pa_sys(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long at = pa_sys(SYS_mmap, 0, (1 + PA_SLOTS_PAGES) * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
 
 	if (at < 0 && at > -4096)
 		return (int)at;
 	/* an older kernel refuses: then the fork hook alone tells a child from its parent */
 	pa_sys(SYS_madvise, at, 4096, MADV_WIPEONFORK);
 	own = (struct own *)at;
+	pa_slots_place((void *)(at + 4096));
 	pa_store_release(&own->pid, (uint32_t)pa_sys(SYS_getpid));
 	return 0;
 }
 
-bool pa_session_is_mine_hook(void)
+bool pa_session_is_mine_sig(void)
 {
 	/* under seccomp even this question may be deadly */
 	return !pa_load_relaxed(&quiet) && pa_load_acquire(&own->pid) == (uint32_t)pa_sys(SYS_getpid);
 }
 
+bool pa_session_is_mine_hook(void)
+{
+	return pa_session_is_mine_sig();
+}
+
+bool pa_session_is_quiet_sig(void)
+{
+	return pa_load_relaxed(&quiet);
+}
+
 void pa_session_adopt_hook(void)
 {
-	if (__builtin_expect(pa_load_acquire(&own->pid) != 0, 1) || !pa_mapping.control)
+	if (__builtin_expect(pa_load_acquire(&own->pid) == 0, 0))
+		pa_session_adopt_only_hook();
+	pa_command_look_hook();
+}
+
+void pa_session_adopt_only_hook(void)
+{
+	uint32_t pid;
+
+	if (pa_load_acquire(&own->pid) != 0 || own == &fallback || !pa_claim_u32(&own->adopting, 0, 1))
 		return;
-	if (!pa_claim_u32(&own->adopting, 0, 1))
-		return;
-	pa_store_release(&own->pid, pa_load_relaxed(&quiet) ? UINT32_MAX : (uint32_t)pa_sys(SYS_getpid));
+	pid = pa_load_relaxed(&quiet) ? UINT32_MAX : (uint32_t)pa_sys(SYS_getpid);
+	pa_slots_forked_sig();
+	pa_command_forked_sig(pid);
+	pa_store_release(&own->pid, pid);
 	if (!pa_load_relaxed(&quiet))
 		pa_thread_after_fork_hook();
 	pa_heap_after_fork_hook();
@@ -69,14 +93,13 @@ void pa_session_forget_hook(void)
 
 bool pa_session_sampling_sig(void)
 {
-	struct pa_control *control = pa_mapping.control;
-
-	return control && !pa_load_relaxed(&quiet) && pa_load_relaxed(&control->state) == PA_SESSION_SAMPLING;
+	return pa_session_open_sig() && !pa_load_relaxed(&quiet) &&
+	       pa_load_relaxed(&pa_mapping.control->state) == PA_SESSION_SAMPLING;
 }
 
 void pa_session_quiet_hook(void)
 {
-	if (!pa_mapping.control || pa_load_relaxed(&quiet))
+	if (pa_load_relaxed(&quiet))
 		return;
 	pa_thread_note_sig(PA_NOTE_SECCOMP, 0, 0);
 	pa_stream_goodbye_sig(pa_tls.block);
@@ -84,6 +107,7 @@ void pa_session_quiet_hook(void)
 	pa_heap_quiet_hook();
 	pa_waits_quiet_sig();
 	pa_store_release(&quiet, true);
+	pa_command_quiet_sig();
 	pa_thread_move_timers_sig(0);
 	pa_walk_set_quiet_sig(true);
 }

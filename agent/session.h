@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/heap_ring_hook.h"
+#include "agent/slots_sig.h"
 #include "agent/thread.h"
 #include "common/wire.h"
 
@@ -20,17 +22,40 @@ struct pa_connect {
 	const char *path;
 	const char *options;
 	uint32_t flags;
+	uint32_t command; /* the request that this answers, 0: none */
 	uint32_t deadline_ms;
 };
-int pa_session_connect(const struct pa_connect *how);
+
+/* What a collector gave: a mapping of PA_FIRST_SLOTS slots at base, whose control page has been checked. */
+struct pa_offer {
+	void *base;
+	uint64_t inode; /* of the memfd; 0: there is none */
+	struct pa_mapping mapping;
+	struct pa_heap_area heap;
+};
+
+int pa_session_connect(const struct pa_connect *how, struct pa_offer *offer);
+
+/* The same for a request (common/command.h). World: signal. */
+int pa_session_answer_sig(const struct pa_connect *how, struct pa_offer *offer);
+
+/* An offer that is not taken. World: signal. */
+void pa_session_decline_sig(const struct pa_offer *offer);
 
 /* Whether this process is the one the session state was made for: false in a vfork/CLONE_VM child (getpid differs) and
  * in a forked child that has not been adopted yet, and everywhere once the session is quiet. One getpid system call:
  * for hooks that write process-wide state. World: hook. */
 bool pa_session_is_mine_hook(void);
+bool pa_session_is_mine_sig(void);
 
-/* True when a forked child runs without its own session state yet (WIPEONFORK page zero); adopts it.  World: hook. */
+/* Whether pa_session_quiet_hook was called here or in a process that this one was forked from. World: signal. */
+bool pa_session_is_quiet_sig(void);
+
+/* What most hooks begin with: a forked child that runs without its own session state yet (WIPEONFORK page zero) adopts
+ * it, and a request of a collector's is worked off. World: hook. */
 void pa_session_adopt_hook(void);
+/* The first half of that. */
+void pa_session_adopt_only_hook(void);
 
 /* In the child, by the fork hook where the kernel does not wipe the page: makes pa_session_adopt_hook do its work. */
 void pa_session_forget_hook(void);

@@ -21,6 +21,7 @@
 
 #define PA_SIGNAL_BIT(sig) (UINT64_C(1) << ((sig)-1))
 #define PA_SIGNAL_MAX      64
+#define PA_SIGNAL_REALTIME 34 /* as glibc's SIGRTMIN: it keeps 32 and 33 */
 
 /* What the kernel takes and gives in rt_sigaction; the same layout on x86-64 and aarch64. */
 struct pa_kernel_action {
@@ -43,9 +44,15 @@ uint64_t pa_signal_shimmed_sig(void);
 /* Raw rt_sigaction; act or old may be NULL. Errors: -errno. World: signal. */
 int pa_signal_action_sig(int sig, const struct pa_kernel_action *act, struct pa_kernel_action *old);
 
+/* Learns what libc puts into the actions it installs. World: plain (constructor). */
+void pa_signal_learn(void);
+
 /* Chooses the signal and installs the handler `pa_cpu_handler_sig` with it; threads unblock it when they are armed.
- * Idempotent. Called once a session wants samples. Errors: -EBUSY: no free signal (noted). World: plain. */
-int pa_signal_install(void);
+ * Idempotent. Called once a session wants samples. Errors: -EBUSY: no free signal. World: signal. */
+int pa_signal_install_sig(void);
+
+/* Whether an action's handler is one of ours. World: signal. */
+bool pa_signal_is_own_sig(uint64_t handler);
 
 /* Unblocks our signal for the calling thread in the kernel and remembers what the host thinks (pa_tls.host_blocks).
  * World: hook; called when a thread's timer is armed. */

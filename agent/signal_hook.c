@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+#include "agent/nudge_sig.h"
 #include "agent/real.h"
 #include "agent/session.h"
 #include "agent/signal_state.h"
@@ -119,7 +120,7 @@ void pa_signal_yield_hook(int sig)
 	pa_signal_demote_sig(sig, YIELD_TRIES);
 	if (believed) {
 		change_mask(SIG_BLOCK, PA_SIGNAL_BIT(sig));
-		pa_tls.host_blocks[pa_signal_index(sig)] = false;
+		pa_tls.host_blocks[sig != SIGPROF] = false;
 	}
 	pa_signal_thread_arm_hook();
 }
@@ -128,11 +129,13 @@ void pa_signal_surrender_hook(int sig)
 {
 	pa_signal_yield_hook(sig);
 	atomic_fetch_and(&state.shimmed, ~PA_SIGNAL_BIT(sig));
+	if (sig == pa_load_relaxed(&state.nudge))
+		pa_nudge_choose_sig(sig);
 }
 
 void pa_signal_retire_hook(void)
 {
-	if (!pa_signal_filtered_sig())
+	if (!pa_signal_filtered_sig() && !pa_signal_shimmed_sig())
 		return;
 	pa_store_release(&state.retired, true);
 	pa_store_release(&state.filtered, 0);
@@ -159,7 +162,7 @@ void pa_signal_repair_hook(int sig)
 {
 	struct pa_kernel_action ours;
 
-	pa_signal_own_action_sig(&ours);
+	pa_signal_own_action_sig(sig, &ours);
 	pa_signal_action_sig(sig, &ours, NULL);
 }
 
@@ -255,10 +258,11 @@ void pa_signal_altstack_hook(uint64_t bytes)
 	pa_store_relaxed(&state.small_altstack, bytes);
 	if (!atomic_exchange(&state.onstack, false) || !shimmed)
 		return;
-	pa_signal_own_action_sig(&ours);
 	for (int sig = 1; sig <= PA_SIGNAL_MAX; sig++) {
-		if (shimmed & PA_SIGNAL_BIT(sig))
-			pa_signal_action_sig(sig, &ours, NULL);
+		if (!(shimmed & PA_SIGNAL_BIT(sig)))
+			continue;
+		pa_signal_own_action_sig(sig, &ours);
+		pa_signal_action_sig(sig, &ours, NULL);
 	}
 	pa_thread_note_sig(PA_NOTE_ALTSTACK_SMALL, bytes, 0);
 }

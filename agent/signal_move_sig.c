@@ -31,7 +31,7 @@ static void flush(int sig)
 
 	memset(&ignore, 0, sizeof(ignore));
 	ignore.handler = (uint64_t)SIG_IGN;
-	pa_signal_own_action_sig(&ours);
+	pa_signal_own_action_sig(sig, &ours);
 	if (!(pa_signal_shimmed_sig() & PA_SIGNAL_BIT(sig)))
 		return;
 	pa_signal_action_sig(sig, &ignore, NULL);
@@ -91,9 +91,9 @@ void pa_signal_foreign_sig(int sig, siginfo_t *info, void *context)
 
 	if (!(pa_signal_shimmed_sig() & PA_SIGNAL_BIT(sig))) {
 		send_again(sig, info); /* the host's own action is in place by now */
-	} else if (pa_tls.host_blocks[pa_signal_index(sig)]) {
+	} else if (pa_tls.host_blocks[sig != SIGPROF]) {
 		pa_signal_demote_sig(sig, 0);
-		pa_tls.host_blocks[pa_signal_index(sig)] = false;
+		pa_tls.host_blocks[sig != SIGPROF] = false;
 		block_on_return(context, PA_SIGNAL_BIT(sig));
 		send_again(sig, info);
 	} else {

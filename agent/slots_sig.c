@@ -23,19 +23,28 @@ static size_t slot_ring_bytes(const struct pa_mapping *m)
 	return (size_t)m->signal_ring_bytes + m->hook_ring_bytes;
 }
 
-size_t pa_mapping_bytes(const struct pa_mapping *m, uint32_t nr)
+size_t pa_mapping_bytes_sig(const struct pa_mapping *m, uint32_t nr)
 {
 	if (nr > m->nr_slots)
 		nr = m->nr_slots;
 	return m->rings_offset + nr * slot_ring_bytes(m);
 }
 
-void pa_slots_init(void *base, const struct pa_mapping *m)
+void pa_slots_first_sig(void *base)
 {
-	pa_mapping = *m;
-	pa_mapping.control = base;
-	pa_mapping.slots = (struct pa_slot *)((uint8_t *)base + m->control->slots_offset);
 	pa_store_release(&levels[0], base);
+}
+
+void pa_slots_bury_sig(void)
+{
+	for (unsigned k = 0; k < NR_LEVELS; k++) {
+		uint8_t *base = pa_load_acquire(&levels[k]);
+
+		if (!base)
+			continue;
+		pa_store_release(&levels[k], NULL);
+		pa_sys(SYS_munmap, base, pa_mapping_bytes_sig(&pa_mapping, (uint32_t)PA_FIRST_SLOTS << k));
+	}
 }
 
 /* A mapping that covers the slot; NULL when the address space is used up. */
@@ -51,7 +60,7 @@ static uint8_t *level_base(uint32_t slot)
 	base = pa_load_acquire(&levels[k]);
 	if (base)
 		return base;
-	bytes = pa_mapping_bytes(&pa_mapping, (uint32_t)PA_FIRST_SLOTS << k);
+	bytes = pa_mapping_bytes_sig(&pa_mapping, (uint32_t)PA_FIRST_SLOTS << k);
 	/* old size 0 duplicates a shared mapping: no descriptor needed */
 	at = pa_sys(SYS_mremap, pa_load_acquire(&levels[0]), 0, bytes, MREMAP_MAYMOVE);
 	if (at < 0 && at > -4096)
@@ -102,7 +111,7 @@ bool pa_session_claim_slot_sig(struct pa_block *block)
 
 	if (block->has_slot)
 		return true;
-	if (!m->control)
+	if (!pa_session_open_sig())
 		return false;
 	i = claim_index(owner);
 	base = i < 0 ? NULL : level_base((uint32_t)i);
@@ -130,7 +139,7 @@ const uint8_t *pa_slots_data_sig(uint32_t slot)
 
 void pa_session_release_slot_hook(struct pa_block *block)
 {
-	if (!block->has_slot)
+	if (!block->has_slot || block->session != pa_load_relaxed(&pa_mapping.generation))
 		return;
 	pa_stream_leave_sig(block);
 	block->has_slot = false;

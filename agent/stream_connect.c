@@ -92,11 +92,11 @@ static long map(uint64_t bytes)
 
 static long map_session(struct pa_mapping *m)
 {
-	long at = map(pa_mapping_bytes(m, m->nr_slots));
+	long at = map(pa_mapping_bytes_sig(m, m->nr_slots));
 
 	while (failed(at) && m->nr_slots > PA_FIRST_SLOTS) {
 		m->nr_slots /= 2;
-		at = map(pa_mapping_bytes(m, m->nr_slots));
+		at = map(pa_mapping_bytes_sig(m, m->nr_slots));
 	}
 	return at;
 }
@@ -115,11 +115,11 @@ int pa_stream_start(int sock, const struct pa_control *control, struct pa_mappin
 		return (int)at;
 	state = map(sizeof(*shared) + m->nr_slots * sizeof(shared->slots[0]));
 	if (failed(state)) {
-		pa_sys(SYS_munmap, at, pa_mapping_bytes(m, m->nr_slots));
+		pa_sys(SYS_munmap, at, pa_mapping_bytes_sig(m, m->nr_slots));
 		return (int)state;
 	}
-	first = pa_mapping_bytes(m, PA_FIRST_SLOTS);
-	pa_sys(SYS_munmap, at + (long)first, pa_mapping_bytes(m, m->nr_slots) - first);
+	first = pa_mapping_bytes_sig(m, PA_FIRST_SLOTS);
+	pa_sys(SYS_munmap, at + (long)first, pa_mapping_bytes_sig(m, m->nr_slots) - first);
 	pa_sys(SYS_madvise, at, first, MADV_DONTDUMP);
 	pa_copy_words((uint64_t *)at, (const uint64_t *)control, sizeof(*control) / sizeof(uint64_t));
 	*base = (void *)at;

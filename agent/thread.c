@@ -6,6 +6,7 @@
 
 #include "agent/arena.h"
 #include "agent/heap_hook.h"
+#include "agent/hooks_thread.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
 #include "agent/signal.h"
@@ -52,13 +53,30 @@ static void arm(struct pa_block *block)
 	int signal = pa_signal_current_sig();
 	int err;
 
-	if (!signal || !pa_session_sampling_sig())
+	if (!signal || !pa_session_sampling_sig() || !pa_session_wants_cpu_sig())
 		return;
 	block->period_ns = pa_mapping.period_ns;
 	block->first_ns = random_phase(block, block->period_ns);
 	err = pa_timer_arm_sig(block, signal);
 	if (err)
 		refused(block, err);
+}
+
+/* Arms a block that others may look at; whoever else is at it does the same. */
+static void arm_shared(struct pa_block *block)
+{
+	if (!pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
+		return;
+	if (pa_load_relaxed(&block->timer_id) < 0)
+		arm(block);
+	pa_store_release(&block->state, PA_BLOCK_LIVE);
+}
+
+static void put_away(struct pa_block *block)
+{
+	pa_timer_disarm_sig(block);
+	pa_session_release_slot_hook(block);
+	pa_arena_put_sig(block);
 }
 
 /* The block of a thread that ended without telling us: its timer would stay for ever. */
@@ -69,9 +87,7 @@ static void reap_raw(struct pa_block *block, void *arg)
 	    !pa_thread_is_gone_hook(block->pid, block->tid) ||
 	    !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
 		return;
-	pa_timer_disarm_sig(block);
-	pa_session_release_slot_hook(block);
-	pa_arena_put_sig(block);
+	put_away(block);
 }
 
 /* Blocks armed from the collector's list, ever: while there are none, nobody looks for them. */
@@ -109,28 +125,120 @@ static void replace_raw(struct pa_block *block, void *arg)
 	if (block == own || pa_load_relaxed(&block->state) != PA_BLOCK_LIVE || !block->raw || block->pid != own->pid ||
 	    block->tid != own->tid || !pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
 		return;
-	pa_timer_disarm_sig(block);
-	pa_session_release_slot_hook(block);
-	pa_arena_put_sig(block);
+	put_away(block);
 }
 
 void pa_thread_enter_hook(struct pa_block *block)
 {
+	uint32_t before = 0;
+	bool inside;
+
 	if (!block)
 		block = pa_arena_take_sig();
 	if (!block) {
-		if (pa_mapping.control)
-			pa_add_relaxed(&pa_mapping.control->lost_no_slot, 1);
+		pa_add_relaxed(&pa_mapping.control->lost_no_slot, 1);
 		return;
 	}
 	block->pid = (uint32_t)pa_sys(SYS_getpid);
 	block->tid = (uint32_t)pa_sys(SYS_gettid);
 	memcpy(pa_tls.host_blocks, block->inherit_blocks, sizeof(pa_tls.host_blocks));
 	pa_tls.block = block;
-	if (pa_load_relaxed(&nr_raw))
+	inside = pa_session_enter_sig(block, &before);
+	if (inside && pa_load_relaxed(&nr_raw))
 		pa_arena_each_sig(replace_raw, block);
 	pa_signal_thread_arm_hook();
-	arm(block);
+	if (inside) {
+		arm_shared(block);
+		pa_session_leave_sig(block, before);
+	}
+}
+
+/* ---- threads that were there before the session ----------------------------------------------------------------- */
+
+static struct pa_stack_bounds main_stack;
+
+void pa_thread_main_stack(struct pa_stack_bounds bounds)
+{
+	main_stack = bounds;
+}
+
+struct own {
+	uint32_t tid;
+	struct pa_block *block;
+};
+
+static void look_for_own(struct pa_block *block, void *arg)
+{
+	struct own *own = arg;
+
+	if (pa_load_relaxed(&block->state) != PA_BLOCK_FREE && block->raw && block->tid == own->tid)
+		own->block = block;
+}
+
+/* The thread's block, from the collector's list or a new one; nobody else puts the block of a thread that is alive
+ * away. */
+static struct pa_block *own_block(uint32_t pid, uint32_t tid)
+{
+	struct own own = {.tid = tid};
+
+	if (pa_load_relaxed(&nr_raw))
+		pa_arena_each_sig(look_for_own, &own);
+	if (own.block)
+		return own.block;
+	own.block = pa_arena_take_sig();
+	if (own.block) {
+		own.block->pid = pid;
+		own.block->tid = tid;
+	}
+	return own.block;
+}
+
+void pa_thread_adopt_hook(void)
+{
+	uint32_t pid, tid, before;
+	struct pa_block *block;
+
+	if (pa_tls.block || pa_tls.has_left || !pa_session_sampling_sig() || !pa_session_is_mine_hook())
+		return;
+	pid = (uint32_t)pa_sys(SYS_getpid);
+	tid = (uint32_t)pa_sys(SYS_gettid);
+	block = own_block(pid, tid);
+	if (!block)
+		return;
+	if (!pa_session_enter_sig(block, &before)) {
+		if (!block->raw)
+			pa_arena_put_sig(block);
+		return;
+	}
+	/* the main thread's are known; for others nobody can be asked: their walks look before they read */
+	if (pid == tid) {
+		block->stack.lo = main_stack.lo;
+		__asm__ volatile("" : : : "memory");
+		block->stack.hi = main_stack.hi;
+	}
+	block->raw = !pa_hooks_thread_watch_hook();
+	if (block->raw)
+		pa_add_relaxed(&nr_raw, 1);
+	pa_tls.block = block;
+	pa_signal_thread_arm_hook();
+	arm_shared(block);
+	pa_session_leave_sig(block, before);
+}
+
+static void arm_again(struct pa_block *block, void *arg)
+{
+	(void)arg;
+	if (pa_load_relaxed(&block->state) != PA_BLOCK_LIVE || !block->tid)
+		return;
+	if (!pa_thread_is_gone_hook(block->pid, block->tid))
+		arm_shared(block);
+	else if (pa_claim_u32(&block->state, PA_BLOCK_LIVE, PA_BLOCK_MOVING))
+		put_away(block);
+}
+
+void pa_thread_arm_all_sig(void)
+{
+	pa_arena_each_sig(arm_again, NULL);
 }
 
 bool pa_thread_arm_other_sig(uint32_t tid)
@@ -140,6 +248,9 @@ bool pa_thread_arm_other_sig(uint32_t tid)
 	pa_arena_each_sig(reap_raw, NULL);
 	if (has_timer(tid))
 		return true;
+	/* one that helped with a handshake is listed, too */
+	if (pa_thread_is_gone_hook((uint32_t)pa_sys(SYS_getpid), tid))
+		return false;
 	pa_fetch_add_relaxed(&nr_raw, 1);
 	block = pa_arena_take_sig();
 	if (!block)
@@ -153,6 +264,31 @@ bool pa_thread_arm_other_sig(uint32_t tid)
 		return false;
 	}
 	return true;
+}
+
+#define ARMS_PER_TICK 8
+
+void pa_thread_arm_listed_sig(uint32_t pid)
+{
+	struct pa_control *control = pa_mapping.control;
+	uint32_t seq = pa_load_acquire(&control->arm_seq);
+	unsigned armed = 0;
+
+	if (seq == pa_load_relaxed(&control->arm_done))
+		return;
+	for (unsigned i = 0; i < PA_ARM_MAX; i++) {
+		uint64_t entry = pa_load_relaxed(&control->arm[i]);
+
+		if (!entry || entry >> 32 != pid)
+			continue;
+		if (armed == ARMS_PER_TICK)
+			return; /* the rest with the next tick */
+		if (pa_claim_u64(&control->arm[i], entry, 0)) {
+			pa_thread_arm_other_sig((uint32_t)entry);
+			armed++;
+		}
+	}
+	pa_store_release(&control->arm_done, seq);
 }
 
 static void write_end(struct pa_block *block)
@@ -177,6 +313,7 @@ static void write_end(struct pa_block *block)
 void pa_thread_leave_hook(void)
 {
 	struct pa_block *block = pa_tls.block;
+	uint32_t before;
 
 	/* under seccomp any system call of ours may be deadly */
 	if (!block || pa_signal_retired_sig() || block->pid != (uint32_t)pa_sys(SYS_getpid))
@@ -186,10 +323,15 @@ void pa_thread_leave_hook(void)
 		pa_sys(SYS_sched_yield);
 	pa_heap_thread_leave_hook();
 	pa_tls.block = NULL;
-	pa_waits_leave_hook(block);
+	pa_tls.has_left = true;
 	pa_timer_disarm_sig(block);
-	write_end(block);
-	pa_session_release_slot_hook(block);
+	if (pa_session_enter_sig(block, &before)) {
+		pa_waits_flush_hook(block);
+		write_end(block);
+		pa_session_release_slot_hook(block);
+		pa_session_leave_sig(block, before);
+	}
+	pa_waits_leave_hook(block);
 	pa_arena_put_sig(block);
 }
 
@@ -205,7 +347,7 @@ void pa_thread_after_fork_hook(void)
 
 	pa_timer_forget_all_sig();
 	pa_arena_each_sig(forget, block);
-	if (!block)
+	if (!block && pa_session_open_sig())
 		block = pa_arena_take_sig();
 	if (!block)
 		return;
@@ -215,6 +357,8 @@ void pa_thread_after_fork_hook(void)
 	block->has_slot = false;
 	block->announced = false;
 	block->tick_running = false;
+	block->busy = 0;
+	block->session = pa_load_relaxed(&pa_mapping.generation);
 	block->raw = false;
 	block->signal_out = NULL;
 	block->delivered = 0;
@@ -278,8 +422,9 @@ void pa_thread_process_end_hook(uint32_t kind)
 {
 	struct pa_block *block = pa_tls.block;
 	struct pa_process_end *end;
+	uint32_t before;
 
-	if (!kind || !block || !pa_mapping.control || pa_tls.in_hook || !pa_session_is_mine_hook())
+	if (!kind || !block || pa_tls.in_hook || !pa_session_is_mine_hook() || !pa_session_enter_sig(block, &before))
 		return;
 	pa_hook_begin(1);
 	pa_waits_flush_hook(block);
@@ -292,13 +437,15 @@ void pa_thread_process_end_hook(uint32_t kind)
 	}
 	pa_stream_goodbye_sig(block);
 	pa_tls.in_hook--;
+	pa_session_leave_sig(block, before);
 }
 
 void pa_thread_note_sig(uint32_t code, uint64_t a, uint64_t b)
 {
 	struct pa_block *block = pa_tls.block;
+	uint32_t before;
 
-	if (!block || !pa_mapping.control)
+	if (!block || !pa_session_enter_sig(block, &before))
 		return;
 	bool is_nested = pa_tls.in_hook != 0;
 
@@ -308,4 +455,5 @@ void pa_thread_note_sig(uint32_t code, uint64_t a, uint64_t b)
 	else
 		pa_record_note_sig(block, &block->hook_ring, code, a, b);
 	pa_tls.in_hook--;
+	pa_session_leave_sig(block, before);
 }

@@ -31,7 +31,9 @@ struct pa_block {
 	bool raw;       /* armed from the collector's list: nobody will tell us of its end */
 	bool announced; /* THREAD_START written into its slot */
 	bool has_slot;
-	bool tick_running; /* the handler is at work for this block: a second tick would nest */
+	_Atomic bool tick_running; /* the handler is at work for this block: a second tick would nest */
+	_Atomic uint32_t busy;     /* hooks of its thread at work with slot and rings, one in the other */
+	uint32_t session;          /* pa_mapping.generation that slot and rings belong to */
 	uint32_t slot;
 	uint32_t nr_root;
 	uint32_t last_self_ns; /* how long the handler took last time; travels in the next sample */
@@ -58,6 +60,7 @@ struct pa_tls {
 	uint32_t in_hook;            /* depth: a hook that finds it non-zero passes through */
 	bool host_blocks[2];         /* the host believes it has blocked: [0] SIGPROF, [1] our real-time signal */
 	bool filtered_ever;          /* any of the above was ever true on this thread */
+	bool has_left;               /* it told us of its end */
 	uint64_t random;             /* xorshift state, seeded at first use */
 	uint64_t heap_left;          /* sampled heap: bytes up to the next sample, its own included; 0: not drawn yet */
 	uint64_t heap_mean;          /* the mean of that draw */
@@ -94,6 +97,15 @@ void pa_thread_enter_hook(struct pa_block *block);
 /* Arms a thread the agent did not see start, by its id. Returns false when it is gone or there is no block.
  * World: signal. */
 bool pa_thread_arm_other_sig(uint32_t tid);
+/* Threads the collector found running without a timer: any tick may arm them for their process. World: signal. */
+void pa_thread_arm_listed_sig(uint32_t pid);
+/* The calling thread was there before the session, or was armed from the list: it gets a block it knows of, so that its
+ * records and its end are its own. Idempotent. World: hook. */
+void pa_thread_adopt_hook(void);
+/* Where the main thread's stack is. World: plain (constructor). */
+void pa_thread_main_stack(struct pa_stack_bounds bounds);
+/* A session has begun: arms the threads that have a block from an earlier one. World: signal. */
+void pa_thread_arm_all_sig(void);
 /* A thread leaves: deletes its timer, accounts for undelivered periods, releases slot and block. Idempotent. */
 void pa_thread_leave_hook(void);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "agent/announce_sig.h"
+#include "agent/command_hook.h"
 #include "agent/loop_area_hook.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
@@ -149,10 +150,10 @@ static struct pa_block *recording(const void *frame)
 		return NULL;
 	pa_session_adopt_hook();
 	if (!pa_session_sampling_sig()) {
-		if (!pa_mapping.control || pa_load_relaxed(&pa_mapping.control->state) == PA_SESSION_ENDED)
-			pa_waits_quiet_sig();
+		pa_command_session_ended_hook(NULL);
 		return NULL;
 	}
+	pa_thread_adopt_hook();
 	return pa_tls.block;
 }
 
@@ -178,9 +179,10 @@ void pa_wait_begin_hook(struct pa_wait_call *call, const struct pa_caller *calle
 {
 	struct pa_block *block = recording((const void *)(uintptr_t)(caller->sp - 16));
 	struct pa_loops *loops = block ? pa_loop_area_of_hook(block, call->may_loop) : NULL;
+	uint32_t before;
 
 	call->block = NULL;
-	if (!loops || !(call->may_loop || pa_loop_any_hook(loops)))
+	if (!loops || !(call->may_loop || pa_loop_any_hook(loops)) || !pa_session_enter_sig(block, &before))
 		return;
 	call->place.pc = caller->pc;
 	call->place.cfa = caller->sp;
@@ -190,6 +192,7 @@ void pa_wait_begin_hook(struct pa_wait_call *call, const struct pa_caller *calle
 	if (call->may_loop)
 		own_begins(call, loops);
 	pa_tls.in_hook--;
+	pa_session_leave_sig(block, before);
 }
 
 /* Its own wait is over, unless it was refused. */
@@ -209,6 +212,7 @@ void pa_wait_end_hook(const struct pa_wait_call *call, const struct pa_caller *c
 	const struct pa_loop_state *own;
 	struct pa_loops *loops;
 	struct pa_block *block;
+	uint32_t before;
 	uint64_t now_ns;
 
 	if (!call->block || pa_waits_off())
@@ -217,7 +221,7 @@ void pa_wait_end_hook(const struct pa_wait_call *call, const struct pa_caller *c
 	if (block != call->block)
 		return;
 	loops = pa_loop_area_of_hook(block, false);
-	if (!loops)
+	if (!loops || !pa_session_enter_sig(block, &before))
 		return;
 	pa_hook_begin(1);
 	now_ns = pa_now_sig();
@@ -225,6 +229,7 @@ void pa_wait_end_hook(const struct pa_wait_call *call, const struct pa_caller *c
 	if (pa_loop_waited_hook(loops, own, call->began_ns, now_ns) && now_ns - call->began_ns >= PA_WAIT_LONG_NS)
 		put_wait(block, call, caller, now_ns, descriptor);
 	pa_tls.in_hook--;
+	pa_session_leave_sig(block, before);
 }
 
 /* ---- ends ------------------------------------------------------------------------------------------------------- */
@@ -245,6 +250,5 @@ void pa_waits_flush_hook(struct pa_block *block)
 
 void pa_waits_leave_hook(struct pa_block *block)
 {
-	pa_waits_flush_hook(block);
 	pa_loop_area_release_hook(block);
 }

@@ -31,9 +31,10 @@ struct pa_wait_call {
 	uint64_t began_ns;
 };
 
+/* A request of a collector's is seen here, too: a thread that wakes up may come by no other hook. */
 static inline bool pa_waits_off(void)
 {
-	return __builtin_expect(!pa_load_relaxed(&pa_wait_modes), 1);
+	return __builtin_expect(!pa_load_relaxed(&pa_wait_modes) && pa_load_relaxed(&pa_heap_mode) <= PA_HEAP_EARLY, 1);
 }
 
 /* The session's modes are read; hooks are on or off by them. Called at every attach. World: signal. */
@@ -48,7 +49,7 @@ void pa_waits_after_fork_sig(void);
 /* What is known and not written yet of the thread's loops: it leaves, or the process ends. Inside a hook. */
 void pa_waits_flush_hook(struct pa_block *block);
 
-/* A thread leaves: the same, and what it kept is for others. Idempotent. */
+/* A thread leaves: what it kept is for others. Idempotent. */
 void pa_waits_leave_hook(struct pa_block *block);
 
 /* An epoll descriptor was made: what was known of its number is another's. */

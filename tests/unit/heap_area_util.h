@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "agent/announce_sig.h"
+#include "agent/command_hook.h"
 #include "agent/figures_hook.h"
 #include "agent/heap_ring_hook.h"
 #include "agent/session.h"
@@ -25,6 +26,25 @@ static bool area_is_mine = true;
 
 void pa_session_adopt_hook(void)
 {
+}
+
+void pa_thread_adopt_hook(void)
+{
+}
+
+bool pa_session_pin_sig(void)
+{
+	return true;
+}
+
+void pa_session_unpin_sig(void)
+{
+}
+
+bool pa_command_session_ended_hook(_Atomic uint32_t *busy)
+{
+	(void)busy;
+	return false;
 }
 
 bool pa_session_is_mine_hook(void)
@@ -64,6 +84,7 @@ static inline void area_make(uint32_t nr, uint32_t bytes)
 		abort();
 	memset(&area_control, 0, sizeof(area_control));
 	pa_mapping.control = &area_control;
+	pa_store_relaxed(&pa_mapping.generation, 1);
 	area_ticks += 1000000000; /* what an earlier case found wanting may be tried again */
 	pa_heap_area = (struct pa_heap_area){
 	    .lines = lines, .rings = (uintptr_t)rings, .nr = nr, .classes = {{.nr = nr, .bytes = bytes}}};

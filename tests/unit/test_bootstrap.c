@@ -130,7 +130,7 @@ static void test_live(void **state)
 {
 	void *p;
 
-	assert_true(pa_bootstrap_live_hook());
+	assert_true(pa_bootstrap_live_sig());
 	p = pa_bootstrap_alloc_hook(0, 1);
 	pa_bootstrap_free_hook(p);
 	assert_true(pa_bootstrap_owns_hook(p));

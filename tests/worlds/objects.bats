@@ -54,6 +54,12 @@ expect_only_allowed() {
 	[ "$status" -eq 0 ]
 }
 
+@test "the nudge's handler, which may make a handshake, needs less than 1 KiB of the thread's stack" {
+	run python3 $WORLDS/callgraph.py stack "$O"/worlds pa_nudge_handler_sig 1024 $WORLDS
+	echo "$output"
+	[ "$status" -eq 0 ]
+}
+
 # functions that an object of the signal or hook world shows to others without its world in the name
 unnamed() {
 	nm -g --defined-only --format=posix "$1" | awk '{ sub(/@.*/, "", $1) } $2 == "T" && $1 !~ /_(sig|hook)$/ { print $1 }' | sort |

@@ -1,0 +1,76 @@
+/* See command_hook.h. World: hook. */
+#include "agent/command_hook.h"
+
+#include <signal.h>
+
+#include "agent/command_sig.h"
+#include "agent/session.h"
+#include "agent/slots_sig.h"
+#include "agent/sysdep.h"
+#include "agent/thread.h"
+#include "agent/timer_sig.h"
+
+static uint64_t hold_signals(void)
+{
+	uint64_t all = ~UINT64_C(0), before = 0;
+
+	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+	return before;
+}
+
+static void let_signals(uint64_t before)
+{
+	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+}
+
+static void take(void)
+{
+	uint64_t began_ns = pa_now_sig(), mask = hold_signals();
+	bool attached = pa_command_take_sig();
+
+	let_signals(mask);
+	if (!attached)
+		return;
+	pa_thread_adopt_hook();
+	pa_thread_note_sig(PA_NOTE_STARTED, pa_now_sig() - began_ns, 0);
+}
+
+/* What to act by meanwhile. */
+static uint32_t mode_now(void)
+{
+	uint32_t mode = pa_heap_true_sig();
+
+	return mode > PA_HEAP_EARLY ? PA_HEAP_OFF : mode;
+}
+
+__attribute__((noinline, cold)) uint32_t pa_command_hook(void)
+{
+	if (pa_tls.in_hook)
+		return mode_now();
+	if (pa_session_is_quiet_sig()) {
+		pa_command_refuse_sig();
+		return mode_now();
+	}
+	pa_session_adopt_only_hook();
+	if (!pa_session_is_mine_hook())
+		return mode_now();
+	if (pa_load_relaxed(&pa_heap_mode) == PA_TRIGGER_COMMAND)
+		take();
+	if (pa_heap_true_sig() == PA_HEAP_START)
+		pa_heap_start_hook();
+	return mode_now();
+}
+
+bool pa_command_session_ended_hook(_Atomic uint32_t *busy)
+{
+	uint64_t mask;
+
+	if (__builtin_expect(!pa_session_ended_sig(), 1) || !pa_session_is_mine_hook())
+		return false;
+	mask = hold_signals();
+	if (busy)
+		pa_store_release(busy, 0);
+	pa_command_ended_sig();
+	let_signals(mask);
+	return true;
+}
