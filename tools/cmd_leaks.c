@@ -9,8 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "remote/agent.h"
 #include "report/quantity.h"
 #include "tools/commands.h"
+#include "tools/leaks_attach.h"
 #include "tools/quantity.h"
 #include "tools/reading.h"
 #include "tools/recorders.h"
@@ -31,7 +33,7 @@ static const char help[] =
     "\n"
     "Of a recording that has ended: what was not freed, by stack, largest first. Of one that is still being written, "
     "or\n"
-    "of a process that is being recorded: how the live heap grows from now on.\n"
+    "of a process that is being recorded or was started with the agent: how the live heap grows from now on.\n"
     "\n"
     "  -i, --input FILE       the recording; without it and an operand the newest *.pfa of this directory\n"
     "  -t, --threshold SIZE   exit with 1 at so much leaked (default: any) or grown (default 100MB)\n"
@@ -250,13 +252,9 @@ static int watch(struct arguments *a, const struct pa_report *first)
 
 /* ---- which recording ------------------------------------------------------------------------------------------- */
 
-static bool find_process(struct arguments *a, const char *text)
+/* The recording that has the process, also one that has just begun. */
+static char *search(struct arguments *a)
 {
-	char *end;
-	long pid = strtol(text, &end, 10);
-	if (pid <= 0 || pid > INT32_MAX || kill((pid_t)pid, 0) == -1)
-		return pa_fail(text, "there is no such file, and no process of that number"), false;
-	a->pid = (pid_t)pid;
 	bool some = true;
 	char *path = NULL;
 	for (uint64_t until = now_ns() + WRITTEN_WITHIN; !path && some; sleep_until(now_ns() + SECOND / 4)) {
@@ -264,9 +262,23 @@ static bool find_process(struct arguments *a, const char *text)
 		if (path || now_ns() > until)
 			break;
 	}
-	if (!path)
-		return pa_fail(text, "this process is not being recorded; start it as `perfagent record -- COMMAND`"),
+	return path;
+}
+
+static bool find_process(struct arguments *a, const char *text)
+{
+	char *end;
+	long pid = strtol(text, &end, 10);
+	if (pid <= 0 || pid > INT32_MAX || kill((pid_t)pid, 0) == -1)
+		return pa_fail(text, "there is no such file, and no process of that number"), false;
+	a->pid = (pid_t)pid;
+	char why[PA_AGENT_WHY], *path = search(a);
+	if (!path && !pa_leaks_attach(a->pid, why, sizeof(why)))
+		return pa_fail(text, "it is not being recorded (`perfagent record -- COMMAND` would), and %s", why),
 		       false;
+	path = path ? path : search(a);
+	if (!path)
+		return pa_fail(text, "it is not being recorded, and did not wake up to be attached to"), false;
 	a->read.input = path;
 	return true;
 }
@@ -317,6 +329,7 @@ int pa_cmd_leaks(int argc, char **argv)
 		status = finished(&a, r);
 	pa_report_free(r);
 out:
+	pa_leaks_detach();
 	pa_suppressions_fini(&a.known);
 	return status;
 }

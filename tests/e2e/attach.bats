@@ -353,6 +353,17 @@ while True: json.loads(json.dumps(data))'
 	[ "$("$PERFAGENT" list "$PID" "$PID" -f json | jq '.processes | length')" = 2 ]
 }
 
+@test "leaks: a process that nobody records is attached to for as long as it is watched" {
+	start "$TARGETS/attachee" heap
+	mkdir "$T/tmp"
+	PA_ENV=("TMPDIR=$T/tmp")
+	run_as leaks 60 "$PERFAGENT" leaks "$PID" --threshold 2MB --interval 1 --duration 20
+	[ "$(value_of leaks status)" = 1 ] || fail "status $(value_of leaks status): $(cat "$T/leaks.err")"
+	grep -q keep "$T/leaks.out" || fail "$(cat "$T/leaks.out")"
+	[ -z "$(ls "$T/tmp")" ] || fail "left behind: $(ls -R "$T/tmp")"
+	becomes dormant
+}
+
 @test "agents that lie, refuse, say nothing, or point elsewhere" {
 	local mode
 	for mode in lie refuse deaf foreign; do
