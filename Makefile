@@ -54,6 +54,7 @@ $(O)/perfagentd: $(DAEMON_OBJ) $(O)/libpa.a $(O)/flags-link
 include mk/tests.mk
 -include mk/tests-targets.mk
 -include mk/bench.mk
+include mk/regress.mk
 include mk/check.mk
 include mk/targets.mk
 

@@ -1,6 +1,7 @@
 """CPython's own regression tests: one run of `python -m test` for each module, one result for each test in it."""
 
 import os
+import subprocess
 import xml.etree.ElementTree as xml
 
 from subject import Trouble
@@ -42,7 +43,8 @@ RESOURCES = "subprocess,cpu,tzdata"
 
 def modules():
     """Those of the selection that this system has; what a version does not know is no result."""
-    found = os.path.dirname(__import__("test").__file__)
+    done = subprocess.run([PYTHON, "-c", "import test; print(test.__path__[0])"], capture_output=True, text=True, check=False)
+    found = done.stdout.strip() or "nowhere"
     return [m for m in MODULES if os.path.exists("%s/%s.py" % (found, m)) or os.path.isdir("%s/%s" % (found, m))]
 
 

@@ -92,7 +92,8 @@ class Recorded:
     def __init__(self, perfagent, path):
         self.report = json.loads(run(perfagent, "report", "-i", path, "--format", "json", "--rows", "0"))
         self.loss = self.report["loss"]
-        memory = self.report["memory"]
+        # a program that ended before the handshake has no heap to tell of
+        memory = self.report.get("memory", {"processes": [], "top_allocators": []})
         self.lost = sum(p["lost"] for p in memory["processes"])
         rows = [r for r in memory["top_allocators"] if r["function"] == "life_make"]
         self.calls = sum(r["count"] for r in rows)
@@ -152,8 +153,11 @@ class Recorder:
             [perfagent, "record", "-q", "-F", str(RATE), "--mode", "cpu,memory", "--heap=exact", "-o", self.recording, "--", *argv],
             cwd=folder, stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.err)
 
-    def hold_session(self, until):
-        """Polls for the session's memory; None when the program had none."""
+    def hold_session(self, life, until):
+        """Polls for the session's memory; None when the program had none. Before there is a program, the recorder tries out
+        whether memory can be had, and that is not it."""
+        if not child_of(self.process.pid, life, until):
+            return None
         while self.process.poll() is None and time.monotonic() < until:
             fd = session_of(self.process.pid)
             if fd is not None:
@@ -187,9 +191,9 @@ def one_target(perfagent, life, seed):
     with tempfile.TemporaryDirectory() as folder:
         r = Recorder(perfagent, folder, [life, "none", "never" if outside else "kill", str(us)])
         try:
-            pid = child_of(r.process.pid, life, time.monotonic() + 20) if outside else 0
+            pid = child_of(r.process.pid, life, time.monotonic() + 20)
             end = time.monotonic() + us / 1e6
-            fd = r.hold_session(end if outside else end + 20)
+            fd = r.hold_session(life, end if outside else end + 20)
             if outside:
                 need(pid, "no program came up")
                 time.sleep(max(0, end - time.monotonic()))
@@ -219,7 +223,7 @@ def one_collector(perfagent, life, seed):
     with tempfile.TemporaryDirectory() as folder:
         r = Recorder(perfagent, folder, [life, "none", "exit", "3600000"])
         try:
-            fd = r.hold_session(time.monotonic() + 20)
+            fd = r.hold_session(life, time.monotonic() + 20)
             pid = child_of(r.process.pid, life, time.monotonic() + 20)
             need(fd is not None and pid, "no session")
             history, end = [], time.monotonic() + us / 1e6
@@ -266,7 +270,7 @@ def one_stopped(perfagent, life, seed):
     with tempfile.TemporaryDirectory() as folder:
         r = Recorder(perfagent, folder, [life, "none", "exit", "3000000"])
         try:
-            fd = r.hold_session(time.monotonic() + 20)
+            fd = r.hold_session(life, time.monotonic() + 20)
             need(fd is not None, "no session")
             time.sleep(draw.random() * 0.8)
             os.kill(r.process.pid, signal.SIGSTOP)
@@ -294,7 +298,7 @@ def one_full(perfagent, life, seed):
         r = Recorder(perfagent, folder, [life, "none", "exit", "4000000"])
         beside = Recorder(perfagent, other, [life, "none", "exit", "3000000"])
         try:
-            need(r.hold_session(time.monotonic() + 20) is not None, "no session")
+            need(r.hold_session(life, time.monotonic() + 20) is not None, "no session")
             time.sleep(0.2 + draw.random())
             resource.prlimit(r.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
             time.sleep(2)
