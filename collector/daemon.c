@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "collector/daemon_attach.h"
 #include "collector/datadir.h"
 #include "collector/log.h"
 #include "collector/service.h"
@@ -210,6 +211,9 @@ static int start(struct pa_daemon *d)
 	if (d->watchdog_ns)
 		pa_loop_arm(d->loop, &d->watchdog_timer, 0);
 	pa_daemon_watch_data(d);
+	d->attach = pa_daemon_attach_new(d);
+	if (!d->attach)
+		return complain("looking for agents", "out of memory");
 	pa_service_notify("READY=1\nSTATUS=listening on %s", d->settings->socket);
 	return 0;
 }
@@ -227,6 +231,7 @@ int pa_daemon_run(struct pa_daemon_settings *settings, const struct pa_setting *
 	if (!status)
 		status = pa_loop_run(d.loop) ? TROUBLE : 0;
 	pa_service_notify("STOPPING=1");
+	pa_daemon_attach_free(d.attach);
 	pa_listener_close(d.listener);
 	pa_daemon_finish_all(&d);
 	pa_loop_free(d.loop);

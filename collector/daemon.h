@@ -26,10 +26,14 @@ struct pa_tree {
 	struct pa_owner owner;
 	char *path;
 	char *command; /* the recorder refers to it */
+	char *name;    /* of the file, as datadir.h takes it */
 	char *service; /* "": by descent */
+	uint32_t pid;  /* of the process that came first */
 	dev_t dev;
 	ino_t ino;          /* of the file, 0: not made yet */
 	uint64_t opened_ns; /* CLOCK_MONOTONIC */
+	bool waits;         /* for its file to be made, and its first session with it */
+	bool ok;            /* that session's agent has got its answer */
 	bool in_trouble;    /* its file cannot be written: said already */
 	struct pa_tree *next;
 };
@@ -41,7 +45,8 @@ struct pa_daemon {
 	struct pa_loop *loop;
 	struct pa_listener *listener;
 	struct pa_watch signals;
-	struct pa_timer data_timer, attach_timer, watchdog_timer;
+	struct pa_timer create_timer, data_timer, watchdog_timer;
+	struct pa_daemon_attach *attach;
 	uint64_t watchdog_ns;
 	int data_fd; /* -1: all goes to one file */
 	uint32_t uid;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "collector/daemon.h"
+#include "collector/daemon_attach.h"
 #include "collector/datadir.h"
 #include "collector/log.h"
 #include "collector/proc.h"
@@ -41,6 +42,7 @@ static void free_tree(struct pa_tree *t)
 {
 	free(t->path);
 	free(t->command);
+	free(t->name);
 	free(t->service);
 	free(t);
 }
@@ -91,9 +93,10 @@ static struct pa_tree *copy_tree(struct pa_daemon *d, const struct pa_tree *as)
 	t->d = d;
 	t->path = strdup(as->path);
 	t->command = strdup(as->command);
+	t->name = strdup(as->name);
 	t->service = strdup(as->service);
 	t->opened_ns = pa_now_ns();
-	if (t->path && t->command && t->service)
+	if (t->path && t->command && t->name && t->service)
 		return t;
 	free_tree(t);
 	return NULL;
@@ -132,7 +135,7 @@ static struct pa_tree *open_tree(struct pa_daemon *d, const struct pa_tree *as, 
 bool pa_daemon_open_output(struct pa_daemon *d)
 {
 	static char none[] = "", command[] = "perfagentd";
-	struct pa_tree as = {.path = d->settings->output, .command = command, .service = none};
+	struct pa_tree as = {.path = d->settings->output, .command = command, .name = none, .service = none};
 
 	return open_tree(d, &as, &d->settings->options) != NULL;
 }
@@ -196,8 +199,12 @@ static struct pa_tree *new_tree(struct pa_daemon *d, const struct pa_hello *hell
 {
 	struct pa_options options = d->settings->options;
 	char path[PATH_MAX], command[1024] = "unknown", name[64] = "", err[160];
-	struct pa_tree as = {
-	    .owner = {peer->uid != d->uid, peer->uid, peer->gid}, .path = path, .command = command, .service = service};
+	struct pa_tree as = {.owner = {peer->uid != d->uid, peer->uid, peer->gid},
+			     .path = path,
+			     .command = command,
+			     .name = name,
+			     .service = service,
+			     .pid = peer->pid};
 	int ret = d->nr_trees < PA_DAEMON_TREES_MAX ? pa_datadir_user(d->data_fd, &as.owner) : -EMFILE;
 
 	/* what the daemon was told wins */
@@ -219,6 +226,8 @@ static struct pa_tree *new_tree(struct pa_daemon *d, const struct pa_hello *hell
 	return open_tree(d, &as, &options);
 }
 
+static void create(struct pa_tree *t);
+
 void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *peer, struct pa_grant *grant)
 {
 	char service[PA_SERVICE_MAX] = "";
@@ -232,6 +241,10 @@ void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 	if (d->settings->per_service && peer->pid)
 		pa_proc_service(peer->pid, service);
 	d->answering = tree_of(d, peer, service);
+	if (d->answering && d->answering->waits) {
+		create(d->answering); /* it takes one session at a time */
+		d->answering = tree_of(d, peer, service);
+	}
 	if (!d->answering)
 		d->answering = new_tree(d, hello, peer, service);
 	if (!d->answering) {
@@ -244,6 +257,33 @@ void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 		pa_recorder_abandon(d->answering->recorder);
 		forget(d->answering);
 	}
+}
+
+/* A process that had a collector before: how long it had none, as far as our files tell. */
+static void note_gap(struct pa_tree *t)
+{
+	char text[512], before[256] = "", when[32];
+	time_t written = 0;
+	struct tm tm;
+
+	if (t->d->settings->output[0] || pa_datadir_latest(t->d->settings->data, &t->owner, t->name, t->pid, t->path,
+							   before, sizeof(before), &written)) {
+		pa_recorder_meta(t->recorder, "resumed", "");
+		pa_recorder_note(t->recorder,
+				 "recording was taken up again: the process had another collector before; "
+				 "what it did in between is missing, and what was live on its heap by then "
+				 "is not known");
+		return;
+	}
+	gmtime_r(&written, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	snprintf(text, sizeof(text),
+		 "recording was taken up again: %s was written to last at %s; what happened from then on to the "
+		 "beginning of this recording is missing, and what was live on the heap by then is not known",
+		 before, when);
+	pa_recorder_meta(t->recorder, "resumed", before);
+	pa_recorder_meta(t->recorder, "resumed_last", when);
+	pa_recorder_note(t->recorder, text);
 }
 
 static void began(struct pa_tree *t)
@@ -262,27 +302,66 @@ static void began(struct pa_tree *t)
 	pa_log(PA_LOG_INFO, "%s: begun", t->path);
 }
 
-void pa_daemon_answered(void *arg, bool ok)
+/* Makes the file of a new recording, and takes its first session up. */
+static void create(struct pa_tree *t)
 {
-	struct pa_daemon *d = arg;
-	struct pa_tree *t = d->answering;
 	char err[512];
 
+	t->waits = false;
 	if (!pa_recorder_create_file(t->recorder, err, sizeof(err))) {
 		began(t);
-		pa_recorder_answered(t->recorder, ok);
+		if (pa_daemon_attach_is_back(t->d->attach, t->pid))
+			note_gap(t);
+		pa_recorder_answered(t->recorder, t->ok);
 		return;
 	}
 	/* the session ends with it: the agent goes dormant */
 	pa_log(PA_LOG_ERROR, "recording: %s", err); /* the sentence names the file */
-	d->status = 2;
+	t->d->status = 2;
 	pa_recorder_abandon(t->recorder);
 	forget(t);
+}
+
+/* One at a time, agents that ask in between: a file takes some milliseconds, an agent waits for twenty, and after a
+ * boot there are hundreds. Until then the rings hold what is written. */
+static void on_create(struct pa_timer *timer)
+{
+	struct pa_daemon *d = timer->arg;
+	struct pa_tree *oldest = NULL;
+
+	for (struct pa_tree *t = d->trees; t; t = t->next)
+		if (t->waits)
+			oldest = t;
+	if (!oldest)
+		return;
+	pa_loop_arm(d->loop, timer, 0);
+	create(oldest);
+}
+
+void pa_daemon_answered(void *arg, bool ok)
+{
+	struct pa_daemon *d = arg;
+	struct pa_tree *t = d->answering;
+
+	if (t->ino || d->settings->output[0]) {
+		pa_recorder_answered(t->recorder, ok);
+		return;
+	}
+	t->waits = true;
+	t->ok = ok;
+	d->create_timer.fn = on_create;
+	d->create_timer.arg = d;
+	if (!d->create_timer.on)
+		pa_loop_arm(d->loop, &d->create_timer, 0);
 }
 
 void pa_daemon_finish_all(struct pa_daemon *d)
 {
 	while (d->trees) {
+		if (d->trees->waits) {
+			create(d->trees);
+			continue;
+		}
 		/* names take a while where there are many */
 		pa_service_notify("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=ending %u recordings", d->nr_trees);
 		finish(d->trees);

@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "collector/owner.h"
 
@@ -25,5 +26,10 @@ int pa_make_directory(const char *path, unsigned mode);
  * `name` is made harmless: letters, digits, "_-+" stay. Errors: -ENAMETOOLONG, -EEXIST. */
 int pa_datadir_name(const char *path, const struct pa_owner *owner, const char *name, uint32_t pid, char *out,
 		    size_t size);
+
+/* The recording of a process that was written to last: the name of the file, and when. `but`: not this path.
+ * Errors: -ENOENT: there is none; -ENAMETOOLONG, -errno of reading the directory. */
+int pa_datadir_latest(const char *path, const struct pa_owner *owner, const char *name, uint32_t pid, const char *but,
+		      char *out, size_t size, time_t *written);
 
 #endif

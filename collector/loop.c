@@ -11,7 +11,9 @@
 struct pa_loop {
 	int epoll_fd;
 	bool stop;
-	struct pa_timer *timers; /* sorted by at_ns; a handful, so a list will do */
+	struct pa_timer **timers; /* a binary heap: 500 recordings have 1500 */
+	uint32_t nr_timers, max_timers;
+	int error; /* that stopped it */
 	struct epoll_event events[EVENTS_AT_ONCE];
 	int nr_events; /* of the batch being delivered */
 };
@@ -43,6 +45,7 @@ void pa_loop_free(struct pa_loop *loop)
 	if (!loop)
 		return;
 	close(loop->epoll_fd);
+	free(loop->timers);
 	free(loop);
 }
 
@@ -62,30 +65,75 @@ void pa_loop_unwatch(struct pa_loop *loop, struct pa_watch *watch)
 			loop->events[i].data.ptr = NULL;
 }
 
+static void put_at(struct pa_loop *loop, struct pa_timer *timer, uint32_t place)
+{
+	loop->timers[place] = timer;
+	timer->place = place;
+}
+
+static void rise(struct pa_loop *loop, struct pa_timer *timer, uint32_t place)
+{
+	while (place && loop->timers[(place - 1) / 2]->at_ns > timer->at_ns) {
+		put_at(loop, loop->timers[(place - 1) / 2], place);
+		place = (place - 1) / 2;
+	}
+	put_at(loop, timer, place);
+}
+
+static void sink(struct pa_loop *loop, struct pa_timer *timer, uint32_t place)
+{
+	for (uint32_t child; (child = 2 * place + 1) < loop->nr_timers; place = child) {
+		if (child + 1 < loop->nr_timers && loop->timers[child + 1]->at_ns < loop->timers[child]->at_ns)
+			child++;
+		if (loop->timers[child]->at_ns >= timer->at_ns)
+			break;
+		put_at(loop, loop->timers[child], place);
+	}
+	put_at(loop, timer, place);
+}
+
 void pa_loop_disarm(struct pa_loop *loop, struct pa_timer *timer)
 {
+	struct pa_timer *last;
+
 	if (!timer->on)
 		return;
-	for (struct pa_timer **at = &loop->timers; *at; at = &(*at)->next) {
-		if (*at == timer) {
-			*at = timer->next;
-			break;
-		}
-	}
 	timer->on = false;
+	last = loop->timers[--loop->nr_timers];
+	if (last == timer)
+		return;
+	if (timer->place && loop->timers[(timer->place - 1) / 2]->at_ns > last->at_ns)
+		rise(loop, last, timer->place);
+	else
+		sink(loop, last, timer->place);
+}
+
+static bool make_room(struct pa_loop *loop)
+{
+	uint32_t max = loop->max_timers ? loop->max_timers * 2 : 64;
+	struct pa_timer **timers;
+
+	if (loop->nr_timers < loop->max_timers)
+		return true;
+	timers = realloc(loop->timers, max * sizeof(struct pa_timer *));
+	if (!timers)
+		return false;
+	loop->timers = timers;
+	loop->max_timers = max;
+	return true;
 }
 
 void pa_loop_arm(struct pa_loop *loop, struct pa_timer *timer, uint64_t in_ns)
 {
-	struct pa_timer **at = &loop->timers;
-
 	pa_loop_disarm(loop, timer);
+	if (!make_room(loop)) {
+		loop->error = -ENOMEM;
+		loop->stop = true;
+		return;
+	}
 	timer->at_ns = pa_now_ns() + in_ns;
-	while (*at && (*at)->at_ns <= timer->at_ns)
-		at = &(*at)->next;
-	timer->next = *at;
 	timer->on = true;
-	*at = timer;
+	rise(loop, timer, loop->nr_timers++);
 }
 
 void pa_loop_stop(struct pa_loop *loop)
@@ -97,12 +145,12 @@ static int wait_ms(const struct pa_loop *loop)
 {
 	uint64_t now = pa_now_ns();
 
-	if (!loop->timers)
+	if (!loop->nr_timers)
 		return -1;
-	if (loop->timers->at_ns <= now)
+	if (loop->timers[0]->at_ns <= now)
 		return 0;
 	/* rounded up: waking early would only spin */
-	return (int)((loop->timers->at_ns - now + 999999) / 1000000);
+	return (int)((loop->timers[0]->at_ns - now + 999999) / 1000000);
 }
 
 static void run_timers(struct pa_loop *loop)
@@ -110,8 +158,8 @@ static void run_timers(struct pa_loop *loop)
 	uint64_t now = pa_now_ns();
 
 	/* a timer that arms itself anew lands behind `now` and waits for the next round */
-	while (!loop->stop && loop->timers && loop->timers->at_ns <= now) {
-		struct pa_timer *timer = loop->timers;
+	while (!loop->stop && loop->nr_timers && loop->timers[0]->at_ns <= now) {
+		struct pa_timer *timer = loop->timers[0];
 
 		pa_loop_disarm(loop, timer);
 		timer->fn(timer);
@@ -136,5 +184,5 @@ int pa_loop_run(struct pa_loop *loop)
 		loop->nr_events = 0;
 		run_timers(loop);
 	}
-	return 0;
+	return loop->error;
 }

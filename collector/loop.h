@@ -22,7 +22,7 @@ struct pa_timer {
 	void (*fn)(struct pa_timer *timer);
 	void *arg;
 	uint64_t at_ns; /* CLOCK_MONOTONIC */
-	struct pa_timer *next;
+	uint32_t place; /* in the loop's heap */
 	bool on;
 };
 
@@ -38,7 +38,8 @@ void pa_loop_free(struct pa_loop *loop);
 int pa_loop_watch(struct pa_loop *loop, struct pa_watch *watch, uint32_t events);
 void pa_loop_unwatch(struct pa_loop *loop, struct pa_watch *watch);
 
-/* (Re)arms a timer, once. Units: ns from now. */
+/* (Re)arms a timer, once. Units: ns from now. Errors: none where as many timers as now were armed before; without
+ * memory for one more the loop stops, and pa_loop_run returns -ENOMEM. */
 void pa_loop_arm(struct pa_loop *loop, struct pa_timer *timer, uint64_t in_ns);
 void pa_loop_disarm(struct pa_loop *loop, struct pa_timer *timer);
 

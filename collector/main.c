@@ -2,6 +2,7 @@
  * World: plain. */
 #include <errno.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +11,7 @@
 
 #define EXIT_TROUBLE 2
 #define GIVEN_MAX    256
+#define MMAP_BYTES   (64 << 10)
 
 static const char usage_text[] =
     "usage: perfagentd [OPTION]...\n"
@@ -88,6 +90,10 @@ int main(int argc, char **argv)
 	char err[512] = "out of memory";
 
 	pa_log_init("perfagentd");
+	/* hundreds of recordings have tables of which they touch a page or two: what is that large is mapped, not
+	 * taken from a heap where it would have to be cleared. Threads live for one batch: two heaps will do */
+	mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+	mallopt(M_ARENA_MAX, 2);
 	opterr = 0;
 	while (status == -1 && (option = getopt_long(argc, argv, ":o:F:", long_options, &index)) != -1)
 		status = take(&line, option, index, argv);

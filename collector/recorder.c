@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collector/mappers.h"
 #include "collector/proc.h"
 #include "collector/options.h"
 #include "collector/recorder_impl.h"
@@ -270,49 +271,36 @@ bool pa_recorder_has(const struct pa_recorder *r, uint32_t pid)
 
 /* ---- children nobody has seen yet ------------------------------------------------------------------------------ */
 
-struct search {
-	struct pa_recorder *r;
-	struct pa_recording_session *rs; /* found */
-};
-
-static int match_session(void *arg, const struct pa_proc_map *map)
+static void meet_mapper(void *arg, uint64_t inode, uint32_t pid)
 {
-	struct search *search = arg;
-
-	for (struct pa_recording_session *rs = search->r->sessions; rs; rs = rs->next) {
-		if (rs->s->inode == map->inode && rs->nr_live == 0 && strstr(map->path, rs->s->maps_as)) {
-			search->rs = rs;
-			return 1;
-		}
-	}
-	return 0;
-}
-
-static int look_for_mapper(void *arg, uint32_t pid)
-{
-	struct search *search = arg;
+	struct pa_recorder *r = arg;
 	struct pa_proc_status status;
 
-	search->rs = NULL;
-	if (pid == (uint32_t)getpid() || pa_proc_maps(pid, match_session, search) != 1 || !search->rs ||
-	    pa_proc_status(pid, &status) || status.state == 'Z')
-		return 0;
-	pa_recorder_adopt(search->rs, status.inner_pid, pid, status.parent);
-	return 0;
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
+		if (rs->s->inode != inode || rs->nr_live)
+			continue;
+		if (!pa_proc_status(pid, &status) && status.state != 'Z')
+			pa_recorder_adopt(rs, status.inner_pid, pid, status.parent);
+		return;
+	}
 }
 
 /* Sessions without a live process: gone, unless somebody maps their memfd (a daemon's grandchild that has not run). */
 static void close_empty(struct pa_recorder *r, bool now)
 {
-	struct search search = {r, NULL};
-	uint64_t limit = pa_now_ns() - (now ? 0 : LINGER_NS);
+	uint64_t limit = pa_now_ns() - (now ? 0 : LINGER_NS), since = now ? limit : 0;
 	bool any = false;
 
-	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
-		any |= rs->nr_live == 0 && rs->empty_since_ns <= limit;
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
+		if (rs->nr_live || rs->empty_since_ns > limit)
+			continue;
+		any = true;
+		since = rs->empty_since_ns > since ? rs->empty_since_ns : since;
+	}
 	if (!any)
 		return;
-	pa_proc_all(look_for_mapper, &search);
+	/* without /proc nobody is found: nothing more can be known of them */
+	pa_mappers_each(since, meet_mapper, r);
 	for (struct pa_recording_session *rs = r->sessions, *next; rs; rs = next) {
 		struct pa_drain_result result;
 

@@ -66,6 +66,9 @@ static void on_pidfd(struct pa_watch *watch, uint32_t events)
 	struct pa_process *p = watch->arg;
 	struct pa_drain_result result;
 
+	/* gone before its recording has a file: it is told again */
+	if (!p->session->answered)
+		return;
 	pa_recorder_drain(p->session, &result);
 	pa_recorder_end_process(p, NULL);
 }

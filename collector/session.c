@@ -185,24 +185,60 @@ uint64_t pa_session_heap_ring(const struct pa_session *s, uint32_t ring, uint32_
 	return 0;
 }
 
+/* Finds the next slots that lie on a written page. */
+static bool next_extent(const struct pa_session *s, uint32_t from, struct pa_extent *out)
+{
+	off_t begin = (off_t)s->slots_offset, size = (off_t)sizeof(struct pa_slot);
+	off_t end = begin + (off_t)s->geometry.nr_slots * size;
+	off_t data = begin + from * size < end ? lseek(s->fd, begin + from * size, SEEK_DATA) : -1, hole;
+
+	if (data < 0 || data >= end)
+		return false;
+	hole = lseek(s->fd, data, SEEK_HOLE);
+	if (hole < 0 || hole > end)
+		hole = end;
+	/* pages hold whole slots and start at slots_offset: extents begin and end at a slot */
+	*out = (struct pa_extent){(uint32_t)((data - begin) / size), (uint32_t)((hole - begin) / size)};
+	return true;
+}
+
+/* Looking for extents takes two calls each: what was found holds for as long as the file has no further page. */
+static void find_extents(struct pa_session *s)
+{
+	struct pa_extent e = {0, 0};
+	struct stat st;
+
+	/* before the search: a page that comes meanwhile is found next time, at the latest */
+	if (fstat(s->fd, &st)) {
+		s->nr_extents = 0;
+		return;
+	}
+	if (s->nr_extents && s->extent_blocks == (uint64_t)st.st_blocks)
+		return;
+	s->extent_blocks = (uint64_t)st.st_blocks;
+	for (s->nr_extents = 0; next_extent(s, e.end, &e); s->nr_extents++) {
+		if (s->nr_extents == PA_SESSION_EXTENTS) {
+			s->nr_extents = 0;
+			return;
+		}
+		s->extents[s->nr_extents] = e;
+	}
+}
+
 void pa_session_each_slot(struct pa_session *s, void (*fn)(void *arg, uint32_t slot), void *arg)
 {
-	off_t end = (off_t)(s->slots_offset + (uint64_t)s->geometry.nr_slots * sizeof(struct pa_slot));
-	off_t at = (off_t)s->slots_offset;
+	struct pa_extent e = {0, 0};
 
-	while (at < end) {
-		off_t data = lseek(s->fd, at, SEEK_DATA);
-		off_t hole;
-
-		if (data < 0 || data >= end)
-			return;
-		hole = lseek(s->fd, data, SEEK_HOLE);
-		if (hole < 0 || hole > end)
-			hole = end;
-		/* pages hold whole slots and start at slots_offset: extents begin and end at a slot */
-		for (at = data; at < hole; at += (off_t)sizeof(struct pa_slot))
-			fn(arg, (uint32_t)((uint64_t)(at - (off_t)s->slots_offset) / sizeof(struct pa_slot)));
+	find_extents(s);
+	if (s->nr_extents) {
+		for (uint32_t i = 0; i < s->nr_extents; i++)
+			for (uint32_t slot = s->extents[i].first; slot < s->extents[i].end; slot++)
+				fn(arg, slot);
+		return;
 	}
+	while (next_extent(s, e.end, &e))
+		for (uint32_t slot = e.first; slot < e.end; slot++)
+			fn(arg, slot);
 }
 
 struct release {

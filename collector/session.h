@@ -12,6 +12,7 @@
 #include "common/wire.h"
 
 #define PA_SESSION_SLOTS       2048
+#define PA_SESSION_EXTENTS     4
 #define PA_SESSION_SIGNAL_RING (64 * 1024)
 #define PA_SESSION_HOOK_RING   (32 * 1024)
 #define PA_SESSION_SAMPLE_RING (64 * 1024) /* the hook ring that holds sampled allocations, too */
@@ -77,8 +78,13 @@ struct pa_session {
 	struct pa_heap_line *heap_lines; /* shared */
 	struct pa_control *control;      /* shared; with the slots one mapping */
 	struct pa_slot *slots;           /* shared */
-	struct pa_slot_in *in;           /* private, nr_slots */
-	uint64_t lost_no_slot;           /* last reading of the control page */
+	uint64_t extent_blocks;          /* of the file when the extents were found; else they are looked for anew */
+	uint32_t nr_extents;             /* 0: not known, or more than fit */
+	struct pa_extent {
+		uint32_t first, end;
+	} extents[PA_SESSION_EXTENTS]; /* slots on pages that were ever written */
+	struct pa_slot_in *in;         /* private, nr_slots */
+	uint64_t lost_no_slot;         /* last reading of the control page */
 	uint64_t hook_busy;
 	uint64_t agent_start; /* the agent's own mapping: cut from stacks */
 	uint64_t agent_end;

@@ -1,12 +1,15 @@
 /* The memo of whole stacks; see stacks.h. World: plain.
  *
- * Two entries per hash, the one written longer ago is replaced. */
+ * Two entries per hash, the one written longer ago is replaced. It begins small, because a daemon has hundreds, and
+ * grows when half as many entries as it has sets were replaced. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "collector/stacks.h"
 
-#define WAYS 2
+#define WAYS       2
+#define FIRST_SETS 128
+#define GROWTH     4
 
 struct entry {
 	uint64_t hash;
@@ -21,6 +24,8 @@ struct entry {
 struct pa_stackmemo {
 	struct entry *entries;
 	size_t nr_sets; /* power of two */
+	size_t max_sets;
+	size_t replaced; /* since it grew */
 	size_t max_frames;
 	uint32_t clock;
 };
@@ -37,9 +42,10 @@ struct pa_stackmemo *pa_stackmemo_new(size_t nr_entries, size_t max_frames)
 	m = calloc(1, sizeof(*m));
 	if (!m)
 		return NULL;
-	m->nr_sets = nr_sets;
+	m->nr_sets = nr_sets < FIRST_SETS ? nr_sets : FIRST_SETS;
+	m->max_sets = nr_sets;
 	m->max_frames = max_frames;
-	m->entries = calloc(nr_sets * WAYS, sizeof(*m->entries));
+	m->entries = calloc(m->nr_sets * WAYS, sizeof(*m->entries));
 	if (m->entries)
 		return m;
 	free(m);
@@ -119,6 +125,40 @@ static struct entry *victim(struct pa_stackmemo *m, uint64_t hash, uint64_t cont
 	return oldest;
 }
 
+static void move_entry(struct pa_stackmemo *m, const struct entry *e)
+{
+	struct entry *set = set_of(m, e->hash);
+
+	for (size_t i = 0; i < WAYS; i++) {
+		if (set[i].id)
+			continue;
+		set[i] = *e;
+		return;
+	}
+	free(e->frames);
+}
+
+/* Without memory for it, it stays as it is. */
+static void grow(struct pa_stackmemo *m)
+{
+	size_t nr_sets = m->nr_sets * GROWTH < m->max_sets ? m->nr_sets * GROWTH : m->max_sets;
+	struct entry *old = m->entries, *entries = calloc(nr_sets * WAYS, sizeof(*entries));
+	size_t nr_old = m->nr_sets * WAYS;
+
+	m->replaced = 0;
+	if (!entries)
+		return;
+	m->entries = entries;
+	m->nr_sets = nr_sets;
+	for (size_t i = 0; i < nr_old; i++) {
+		if (old[i].id)
+			move_entry(m, &old[i]);
+		else
+			free(old[i].frames);
+	}
+	free(old);
+}
+
 void pa_stackmemo_put(struct pa_stackmemo *m, uint64_t context, const uint64_t *frames, size_t nr, uint32_t id)
 {
 	uint64_t hash, *room;
@@ -128,6 +168,10 @@ void pa_stackmemo_put(struct pa_stackmemo *m, uint64_t context, const uint64_t *
 		return;
 	hash = hash_frames(context, frames, nr);
 	e = victim(m, hash, context, frames, nr);
+	if (e->id && e->hash != hash && ++m->replaced > m->nr_sets / 2 && m->nr_sets < m->max_sets) {
+		grow(m);
+		e = victim(m, hash, context, frames, nr);
+	}
 	if (e->room < nr) {
 		room = realloc(e->frames, nr * sizeof(*frames));
 		if (!room)

@@ -25,6 +25,7 @@
 
 #define PA_CHUNK_VERSION 1
 #define PA_CHUNK_SAMPLES 4096
+#define PA_CHUNK_ENOUGH  2048 /* so many may stand for themselves: half a page is lost with each */
 #define PA_CHUNK_UNIT_NS 1000
 /* Largest encoding: the head, and for each sample a group of its own. */
 #define PA_CHUNK_BYTES_MAX (1 + 3 + 10 + PA_CHUNK_SAMPLES * (5 + 2 + 10 + 5 + 5))

@@ -88,6 +88,11 @@ static int hand_over(struct pa_store *s)
 		s->batch.limit = pa_store_room(s, PA_STORE_ROW_LIMIT);
 		return err;
 	}
+	/* a slow recording's chunk is not written anew each second until it is full */
+	if (s->nr_samples >= PA_CHUNK_ENOUGH) {
+		s->chunk++;
+		s->nr_samples = 0;
+	}
 	s->nr_notes += s->gap.weight || s->gap.rows;
 	s->gap = (struct pa_store_gap){0};
 	s->chunk_changed = false;

@@ -52,6 +52,9 @@ static int open_database(struct pa_store *s, bool *wal)
 	/* an index of the WAL in our own memory: in a mapped file whose owner cuts it off it would be a SIGBUS */
 	if (rc == SQLITE_OK && s->owner.other)
 		rc = sqlite3_exec(s->db, "PRAGMA locking_mode = EXCLUSIVE", NULL, NULL, NULL);
+	/* Nothing is lost yet that a sync could save, and hundreds of services may be starting. */
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(s->db, "PRAGMA synchronous = OFF", NULL, NULL, NULL);
 	/* The header is written before WAL begins, so that a reader of the bare file can tell what it is. */
 	if (rc == SQLITE_OK)
 		rc = pa_schema_create(s->db);
