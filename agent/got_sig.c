@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "agent/command_sig.h"
 #include "agent/sysdep.h"
 #include "agent/walk_sig.h"
 #include "common/atomics.h"
@@ -61,6 +62,7 @@ void pa_got_keep_sig(struct pa_got_table *table)
 {
 	table->next = tables;
 	tables = table;
+	pa_add_relaxed(&pa_command.hooked, table->nr_slots);
 	pa_store_relaxed(&owed, 0);
 }
 
@@ -121,6 +123,7 @@ uint32_t pa_got_unhook_sig(void)
 		tables = table->next;
 		pa_sys(SYS_munmap, table, table->bytes);
 	}
+	pa_store_relaxed(&pa_command.hooked, 0);
 	pa_got_end_sig();
 	return nr;
 }

@@ -20,36 +20,28 @@ static bool failed(long at)
 /* Where the control page is, or would be: a session over a socket may have lost its own (stream_sig.c). */
 static char *place;
 
-/* A page of zeros behind the control page, to be moved over it: closing a session must not need memory. */
-static char *spare(void)
-{
-	return place + PAGE;
-}
-
-static bool has_spare;
+/* A page of zeros, to be moved over the control page: closing a session must not need memory. NULL: it has been. */
+static char *spare;
 
 void pa_slots_place(void *at)
 {
 	place = at;
 	pa_mapping.control = at;
-	has_spare = true;
+	spare = place + PAGE;
 }
 
+/* Wherever there is room: what was behind the control page may be another's by now. */
 static bool get_spare(void)
 {
 	long at;
 
-	if (has_spare)
+	if (spare)
 		return true;
-	/* the place may be another's by now: without the flag's help (an older kernel) we would get a different one */
-	at = pa_sys(SYS_mmap, spare(), PAGE, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	at = pa_sys(SYS_mmap, 0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (failed(at))
 		return false;
-	has_spare = at == (long)(uintptr_t)spare();
-	if (!has_spare)
-		pa_sys(SYS_munmap, at, PAGE);
-	return has_spare;
+	spare = (char *)at;
+	return true;
 }
 
 int pa_slots_open_sig(void *base, const struct pa_mapping *m)
@@ -68,8 +60,8 @@ int pa_slots_open_sig(void *base, const struct pa_mapping *m)
 	at = pa_sys(SYS_mremap, base, 0, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
 	if (failed(at)) {
 		/* the kernel may have cleared the place before it found out */
-		pa_sys(SYS_mremap, spare(), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
-		has_spare = false;
+		pa_sys(SYS_mremap, spare, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+		spare = NULL;
 		return (int)at;
 	}
 	pa_sys(SYS_madvise, place, PAGE, MADV_DONTDUMP);
@@ -83,8 +75,8 @@ void pa_slots_close_sig(void)
 	if (!pa_session_open_sig())
 		return;
 	pa_store_release(&pa_mapping.generation, pa_load_relaxed(&pa_mapping.generation) + 1);
-	pa_sys(SYS_mremap, spare(), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
-	has_spare = false;
+	pa_sys(SYS_mremap, spare, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+	spare = NULL;
 	pa_mapping.control = (struct pa_control *)place;
 }
 

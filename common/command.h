@@ -73,7 +73,7 @@ struct pa_command {
 	_Atomic uint32_t nudged;                /* nudges that arrived */
 	uint64_t session_inode;                 /* of the memfd attached to, 0: none */
 	char session_path[PA_COMMAND_PATH_MAX]; /* where the handshake was made */
-	uint32_t reserved0;
+	_Atomic uint32_t hooked; /* slots of other modules that lead to an agent loaded late (common/inject.h) */
 
 	/* written by the collector */
 	_Atomic uint32_t seq;

@@ -92,6 +92,7 @@ void pa_agent_inform(const struct pa_command *c, uint32_t inner_pid, struct pa_a
 	/* nothing else is ever sent, whatever number stands there: these two do nothing where nobody waits for them */
 	out->nudge = c->nudge == SIGURG || c->nudge == SIGWINCH ? c->nudge : 0;
 	out->nudged = c->nudged;
+	out->hooked = c->hooked;
 	out->session_inode = c->session_inode;
 	memcpy(out->session_path, c->session_path, sizeof(out->session_path) - 1);
 	out->inner_pid = inner_pid;
@@ -295,7 +296,8 @@ int pa_agent_ready(const struct pa_agent_info *info, uint32_t kind, char *why, s
 			 info->writer);
 		return -EAGAIN;
 	}
-	if (kind == PA_COMMAND_DETACH && info->state != PA_AGENT_ATTACHED) {
+	/* one that was injected has its hooks to take out */
+	if (kind == PA_COMMAND_DETACH && info->state != PA_AGENT_ATTACHED && !info->hooked) {
 		snprintf(why, size, "it is not attached to");
 		return -EALREADY;
 	}

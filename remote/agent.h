@@ -62,6 +62,7 @@ struct pa_agent_info {
 	uint32_t writer;        /* who made it; a number its writer chose */
 	uint32_t nudge;         /* SIGURG or SIGWINCH, 0: hooks alone see requests */
 	uint32_t nudged;        /* nudges that arrived */
+	uint32_t hooked;        /* slots that lead to an agent loaded late; 0: none, or it was preloaded */
 	uint64_t session_inode; /* of the memfd attached to, 0: none */
 	char session_path[PA_COMMAND_PATH_MAX]; /* any bytes, terminated */
 };

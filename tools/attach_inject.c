@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "remote/agent.h"
+#include "tools/detach.h"
 #include "tools/options.h"
 #include "tools/record_run.h"
 
-#define MS 1e6
+#define MS      1e6
+#define UNDO_NS UINT64_C(1000000000) /* for a process that runs; one that sleeps does it when it wakes up */
 
 bool pa_attach_inject(struct pa_attach_inject *a, pid_t pid, const char *subject)
 {
@@ -50,11 +53,24 @@ void pa_attach_inject_tell(const struct pa_attach_inject *a, struct pa_recorder 
 		fprintf(stderr, "perfagent: %s\n", text);
 }
 
+static bool is_used(const struct pa_attach_inject *a)
+{
+	struct pa_agent agent;
+	struct pa_agent_info info;
+	char why[PA_AGENT_WHY];
+
+	return pa_agent_find(a->injection.pid, &agent, why, sizeof(why)) || pa_agent_read(&agent, &info) ||
+	       info.state == PA_AGENT_ATTACHED || !info.hooked;
+}
+
 void pa_attach_inject_undo(struct pa_attach_inject *a)
 {
-	if (!a->hooked)
+	struct pa_detaching detaching = {0};
+	char why[PA_AGENT_WHY];
+
+	/* a session that it may have by now is another's: that one takes the hooks out when it ends */
+	if (!a->hooked || is_used(a) || pa_detaching_add(&detaching, a->injection.pid, NULL, why, sizeof(why)))
 		return;
-	a->injection.order = PA_INJECT_UNHOOK;
-	pa_inject_library(&a->injection);
-	a->hooked = false;
+	pa_detaching_wait(&detaching, UNDO_NS);
+	pa_detaching_fini(&detaching);
 }

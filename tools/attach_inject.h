@@ -22,7 +22,8 @@ bool pa_attach_inject(struct pa_attach_inject *a, pid_t pid, const char *subject
 /* What it was held up for: a note in the recording, a hint on stderr for a person. */
 void pa_attach_inject_tell(const struct pa_attach_inject *a, struct pa_recorder *recorder, bool quiet);
 
-/* When it was never attached to, and will not be: takes the agent out of the way again. The library stays. */
+/* At the end: where detaching has not taken the agent out of the way again, because it never was attached to, it is
+ * done now. The library stays. */
 void pa_attach_inject_undo(struct pa_attach_inject *a);
 
 #endif

@@ -383,8 +383,7 @@ int pa_attach_run(const struct pa_attach_run *asked)
 	pa_loop_run(a.private.loop);
 	if (a.connected)
 		leave(&a);
-	else
-		pa_attach_inject_undo(&a.injected);
+	pa_attach_inject_undo(&a.injected);
 	last_words(&a);
 	pa_private_close(&a.private);
 	return a.status;
