@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "collector/daemon.h"
@@ -12,18 +14,28 @@
 #include "remote/agent.h"
 
 #define LOOK_NS     50000000u
-#define BUDGET_NS   1000000u /* a look takes no longer, if a single process does not */
-#define SHARE       50       /* and no more than one part of so many of our time */
+#define BUDGET_NS   2000000u /* of CPU time: a look takes no longer, if a single process does not */
+#define SHARE       25       /* and no more than one part of so many of our time */
 #define ROUND_NS    UINT64_C(2000000000)
 #define RESUME_NS   UINT64_C(60000000000) /* between rounds that only look for those of an earlier daemon */
 #define PATIENCE_NS UINT64_C(2000000000)  /* then a request is left behind: it is taken when the target wakes up */
 #define PENDING_MAX 64
 #define KNOWN_MAX   8192
+#define BARE_MAX    16384 /* a power of two */
+#define BARE_NS     UINT64_C(30000000000)
 
 /* An agent, for as long as it is the same one: exec moves it. */
 struct known {
 	uint32_t pid;
 	uint64_t start_ticks, command;
+};
+
+/* A process without an agent. Another program of the same process is another one; the same program again, with an agent
+ * this time, is met when this has become too old. */
+struct bare {
+	uint32_t pid;
+	uint64_t start_ticks, exe;
+	uint64_t until_ns;
 };
 
 struct pending {
@@ -43,6 +55,7 @@ struct pa_daemon_attach {
 	struct known known[KNOWN_MAX]; /* asked already; a ring */
 	uint32_t back[KNOWN_MAX];      /* whether known[i] was to come back: its pid */
 	uint64_t nr_known;
+	struct bare bare[BARE_MAX]; /* by pid */
 };
 
 /* ---- who was asked ----------------------------------------------------------------------------------------------- */
@@ -161,18 +174,43 @@ static bool is_recorded(const struct pa_daemon *d, uint32_t pid)
 	return false;
 }
 
+static uint64_t exe_of(uint32_t pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	return stat(path, &st) ? 0 : (uint64_t)st.st_ino;
+}
+
+/* Errors: false: it has no agent, or none that can be asked. */
+static bool find(struct pa_daemon_attach *a, uint32_t pid, struct pa_agent *agent, struct pa_agent_info *info)
+{
+	struct bare *b = &a->bare[pid & (BARE_MAX - 1)];
+	struct bare now = {pid, pa_proc_start_ticks(pid), exe_of(pid), pa_now_ns() + BARE_NS};
+	char why[PA_AGENT_WHY];
+
+	/* a thread of the kernel has no program */
+	if (!now.exe ||
+	    (b->pid == pid && b->start_ticks == now.start_ticks && b->exe == now.exe && b->until_ns > pa_now_ns()))
+		return false;
+	if (pa_agent_find((pid_t)pid, agent, why, sizeof(why))) {
+		*b = now;
+		return false;
+	}
+	return !pa_agent_read(agent, info) && !info->copied;
+}
+
 static void consider(struct pa_daemon_attach *a, uint32_t pid)
 {
 	struct pa_daemon *d = a->d;
 	uint32_t uid = pa_proc_uid(pid);
 	struct pa_agent_info info;
 	struct pa_agent agent;
-	char why[PA_AGENT_WHY];
 	bool again;
 
 	if (pid == (uint32_t)getpid() || (d->uid != 0 && uid != d->uid) || is_recorded(d, pid) ||
-	    pa_agent_find((pid_t)pid, &agent, why, sizeof(why)) || pa_agent_read(&agent, &info) || info.copied ||
-	    is_known(a, &agent))
+	    !find(a, pid, &agent, &info) || is_known(a, &agent))
 		return;
 	again = was_ours(a, &info);
 	if (!again && !(d->settings->attach && info.state == PA_AGENT_DORMANT))
@@ -198,10 +236,18 @@ static int add_pid(void *arg, uint32_t pid)
 	return 0;
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static void on_look(struct pa_timer *timer)
 {
 	struct pa_daemon_attach *a = timer->arg;
-	uint64_t start = pa_now_ns(), took = 0;
+	uint64_t start = cpu_ns(), took = 0;
 
 	if (a->at == a->nr_pids) {
 		a->at = a->nr_pids = 0;
@@ -209,7 +255,7 @@ static void on_look(struct pa_timer *timer)
 	}
 	while (a->at < a->nr_pids && took < BUDGET_NS) {
 		consider(a, a->pids[a->at++]);
-		took = pa_now_ns() - start;
+		took = cpu_ns() - start;
 	}
 	if (a->at == a->nr_pids)
 		pa_loop_arm(a->d->loop, timer, a->d->settings->attach ? ROUND_NS : RESUME_NS);
