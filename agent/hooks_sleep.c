@@ -6,15 +6,15 @@
 #include "agent/hooks_malloc.h"
 #include "agent/wait_hook.h"
 
-static inline struct pa_wait_call sleep_call(void)
+static inline struct pa_wait_call sleep_call(enum pa_real_name real)
 {
-	return (struct pa_wait_call){.place = {.kind = PA_WAIT_SLEEP}};
+	return (struct pa_wait_call){.real = pa_real_get(real), .place = {.kind = PA_WAIT_SLEEP}};
 }
 
 static PA_ASIDE int nanosleep_on(const struct timespec *wanted, struct timespec *left)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = sleep_call();
+	struct pa_wait_call call = sleep_call(PA_REAL_nanosleep);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -33,7 +33,7 @@ PA_EXPORT int nanosleep(const struct timespec *wanted, struct timespec *left)
 static PA_ASIDE int clock_nanosleep_on(clockid_t clock, int flags, const struct timespec *wanted, struct timespec *left)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = sleep_call();
+	struct pa_wait_call call = sleep_call(PA_REAL_clock_nanosleep);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -52,7 +52,7 @@ PA_EXPORT int clock_nanosleep(clockid_t clock, int flags, const struct timespec 
 static PA_ASIDE unsigned sleep_on(unsigned seconds)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = sleep_call();
+	struct pa_wait_call call = sleep_call(PA_REAL_sleep);
 	unsigned left;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -71,7 +71,7 @@ PA_EXPORT unsigned sleep(unsigned seconds)
 static PA_ASIDE int usleep_on(useconds_t us)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = sleep_call();
+	struct pa_wait_call call = sleep_call(PA_REAL_usleep);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);

@@ -30,9 +30,10 @@ typedef int pwait2_fn(int epfd, struct epoll_event *events, int nr, const struct
 
 /* ---- epoll ------------------------------------------------------------------------------------------------------ */
 
-static inline struct pa_wait_call epoll_call(int epfd)
+static inline struct pa_wait_call epoll_call(int epfd, enum pa_real_name real)
 {
 	return (struct pa_wait_call){
+	    .real = pa_real_get(real),
 	    .place = {.kind = PA_WAIT_EPOLL, .born = pa_waits_epoll_born_hook(epfd), .key = (uint64_t)(int64_t)epfd},
 	    .may_loop = epfd >= 0,
 	};
@@ -41,7 +42,7 @@ static inline struct pa_wait_call epoll_call(int epfd)
 static PA_ASIDE int epoll_wait_on(int epfd, struct epoll_event *events, int nr, int timeout)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = epoll_call(epfd);
+	struct pa_wait_call call = epoll_call(epfd, PA_REAL_epoll_wait);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -60,7 +61,7 @@ PA_EXPORT int epoll_wait(int epfd, struct epoll_event *events, int nr, int timeo
 static PA_ASIDE int epoll_pwait_on(int epfd, struct epoll_event *events, int nr, int timeout, const sigset_t *mask)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = epoll_call(epfd);
+	struct pa_wait_call call = epoll_call(epfd, PA_REAL_epoll_pwait);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -81,7 +82,7 @@ static PA_ASIDE int epoll_pwait2_on(int epfd, struct epoll_event *events, int nr
 {
 	PA_HEAP_CALLER(caller);
 	pwait2_fn *real = (pwait2_fn *)pa_real_get(PA_REAL_epoll_pwait2);
-	struct pa_wait_call call = epoll_call(epfd);
+	struct pa_wait_call call = epoll_call(epfd, PA_REAL_epoll_pwait2);
 	int ret;
 
 	if (!real) {
@@ -125,9 +126,10 @@ PA_EXPORT int epoll_create1(int flags)
 /* ---- poll ------------------------------------------------------------------------------------------------------- */
 
 /* One descriptor is a driver's way to wait for its server, none is a sleep: only several can be a loop's. */
-static inline struct pa_wait_call poll_call(nfds_t nr, uint64_t pc)
+static inline struct pa_wait_call poll_call(nfds_t nr, uint64_t pc, enum pa_real_name real)
 {
 	return (struct pa_wait_call){
+	    .real = pa_real_get(real),
 	    .place = {.kind = PA_WAIT_POLL, .key = pc, .watched = nr > UINT32_MAX ? UINT32_MAX : (uint32_t)nr},
 	    .may_loop = nr > 1,
 	};
@@ -142,7 +144,7 @@ static inline int64_t polled(const struct pollfd *fds, nfds_t nr, int ret)
 static PA_ASIDE int poll_on(struct pollfd *fds, nfds_t nr, int timeout)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = poll_call(nr, caller.pc);
+	struct pa_wait_call call = poll_call(nr, caller.pc, PA_REAL_poll);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -161,7 +163,7 @@ PA_EXPORT int poll(struct pollfd *fds, nfds_t nr, int timeout)
 static PA_ASIDE int poll_chk_on(struct pollfd *fds, nfds_t nr, int timeout, size_t bytes)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = poll_call(nr, caller.pc);
+	struct pa_wait_call call = poll_call(nr, caller.pc, PA_REAL___poll_chk);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -180,7 +182,7 @@ PA_EXPORT int __poll_chk(struct pollfd *fds, nfds_t nr, int timeout, size_t byte
 static PA_ASIDE int ppoll_on(struct pollfd *fds, nfds_t nr, const struct timespec *timeout, const sigset_t *mask)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = poll_call(nr, caller.pc);
+	struct pa_wait_call call = poll_call(nr, caller.pc, PA_REAL_ppoll);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -200,7 +202,7 @@ static PA_ASIDE int ppoll_chk_on(struct pollfd *fds, nfds_t nr, const struct tim
 				 size_t bytes)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = poll_call(nr, caller.pc);
+	struct pa_wait_call call = poll_call(nr, caller.pc, PA_REAL___ppoll_chk);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -256,12 +258,13 @@ static uint32_t selected(const struct pa_caller *caller, int nr, const fd_set *c
 
 /* Shapes: nr as given by the host, who may be wrong. */
 static struct pa_wait_call select_call(const struct pa_caller *caller, int nr, const fd_set *in, const fd_set *out,
-				       const fd_set *other)
+				       const fd_set *other, enum pa_real_name real)
 {
 	const fd_set *const sets[3] = {in, out, other};
 	uint32_t watched = nr > 1 && nr <= FD_SETSIZE ? selected(caller, nr, sets) : 0;
 
 	return (struct pa_wait_call){
+	    .real = pa_real_get(real),
 	    .place = {.kind = PA_WAIT_SELECT, .key = caller->pc, .watched = watched},
 	    .may_loop = watched > 1,
 	};
@@ -270,7 +273,7 @@ static struct pa_wait_call select_call(const struct pa_caller *caller, int nr, c
 static PA_ASIDE int select_on(int nr, fd_set *in, fd_set *out, fd_set *other, struct timeval *timeout)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = select_call(&caller, nr, in, out, other);
+	struct pa_wait_call call = select_call(&caller, nr, in, out, other, PA_REAL_select);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);
@@ -290,7 +293,7 @@ static PA_ASIDE int pselect_on(int nr, fd_set *in, fd_set *out, fd_set *other, c
 			       const sigset_t *mask)
 {
 	PA_HEAP_CALLER(caller);
-	struct pa_wait_call call = select_call(&caller, nr, in, out, other);
+	struct pa_wait_call call = select_call(&caller, nr, in, out, other, PA_REAL_pselect);
 	int ret;
 
 	pa_wait_begin_hook(&call, &caller);

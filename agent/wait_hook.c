@@ -105,12 +105,15 @@ static void put_iteration(struct pa_block *block, const struct pa_loop_state *l,
 	pa_ring_commit(&block->hook_ring);
 }
 
-static uint16_t walk(struct pa_block *block, struct pa_wait *record, const struct pa_caller *caller)
+/* From the function that waited, which has returned, on its caller. */
+static uint16_t walk(struct pa_block *block, struct pa_wait *record, const void *real, const struct pa_caller *caller)
 {
 	struct pa_walk_info *info = &block->hook_info;
-	uint16_t nr = (uint16_t)pa_walk_here_sig(caller->pc, caller->sp, caller->fp, &block->stack, record->frames,
-						 PA_FRAMES_LEAF, info);
+	uint16_t nr;
 
+	record->frames[0] = (uint64_t)(uintptr_t)real | PA_FRAME_EXACT;
+	nr = (uint16_t)(1 + pa_walk_here_sig(caller->pc, caller->sp, caller->fp, &block->stack, record->frames + 1,
+					     PA_FRAMES_LEAF - 1, info));
 	record->stop = info->stop;
 	if (info->stop == PA_STOP_DEPTH) {
 		pa_bump(&block->hook_ring.out->truncated, 1);
@@ -135,7 +138,7 @@ static void put_wait(struct pa_block *block, const struct pa_wait_call *call, co
 	record->descriptor = descriptor;
 	record->flags = PA_WAIT_IN_LOOP;
 	record->reserved = 0;
-	record->nr_frames = walk(block, record, caller);
+	record->nr_frames = walk(block, record, call->real, caller);
 	pa_record_end_short_sig(ring, &record->head,
 				(uint32_t)(sizeof(*record) + record->nr_frames * sizeof(uint64_t)));
 	pa_announce_walk_sig(block, &block->hook_info, now_ns);

@@ -26,6 +26,7 @@ extern _Atomic uint32_t pa_wait_modes PA_NEAR;
 
 struct pa_wait_call {
 	struct pa_wait_place place;
+	const void *real;       /* the function that waits: the leaf of its stack */
 	bool may_loop;          /* such a call can be a loop's own wait */
 	struct pa_block *block; /* set by begin; NULL: nobody wants to know of it */
 	uint64_t began_ns;

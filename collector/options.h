@@ -32,8 +32,9 @@ struct pa_options {
  */
 #define PA_OPTIONS_DEFAULT                                                                                             \
 	{                                                                                                              \
-		.rate_hz = PA_RATE_DEFAULT, .modes = PA_MODE_CPU | PA_MODE_MEMORY, .heap_mode = PA_HEAP_SAMPLED,       \
-		.heap_mean = PA_HEAP_MEAN_DEFAULT, .loop_blocked_ns = PA_LOOP_BLOCKED_DEFAULT_NS                       \
+		.rate_hz = PA_RATE_DEFAULT, .modes = PA_MODE_CPU | PA_MODE_MEMORY | PA_MODE_LOOP,                      \
+		.heap_mode = PA_HEAP_SAMPLED, .heap_mean = PA_HEAP_MEAN_DEFAULT,                                       \
+		.loop_blocked_ns = PA_LOOP_BLOCKED_DEFAULT_NS                                                          \
 	}
 
 /* The names of modes, joined by commas. Shapes: out has PA_OPTIONS_MODES_MAX bytes. */

@@ -73,7 +73,7 @@ struct pa_wait {
 	uint16_t stop;      /* enum pa_stop */
 	uint16_t flags;     /* PA_WAIT_IN_LOOP */
 	uint32_t reserved;
-	uint64_t frames[]; /* as in struct pa_heap_sample */
+	uint64_t frames[]; /* as in struct pa_heap_sample, on the function that waited: the leaf, exact */
 };
 
 #define PA_WAIT_IN_LOOP 1u /* inside an iteration of a loop of the same thread */

@@ -196,8 +196,11 @@ void pa_loops_text(const struct pa_report *r, const struct pa_report_options *o,
 	size_t nr = o->limit ? o->limit : TEXT_LOOPS, blocked = o->limit ? o->limit : TEXT_BLOCKED;
 	struct pa_style style;
 
+	/* a program without loops is none the worse for being looked at */
+	if (!loops->nr_loops && (pa_report_has_cpu(r) || r->heap.recorded))
+		return;
 	pa_style_get(o, &style);
-	fprintf(out, "%sevent loops%s\n", style.bold, style.plain);
+	fprintf(out, "\n%sevent loops%s\n", style.bold, style.plain);
 	if (!loops->nr_loops) {
 		fputs("  none was seen\n", out);
 		return;

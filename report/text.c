@@ -390,9 +390,7 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 		fputc('\n', out);
 		err = pa_heap_text(r, o, out);
 	}
-	if (!err && r->loops && !o->memory_only) {
-		fputc('\n', out);
+	if (!err && r->loops && !o->memory_only)
 		pa_loops_text(r, o, out);
-	}
 	return err ? err : ferror(out) ? -EIO : 0;
 }

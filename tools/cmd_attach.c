@@ -11,8 +11,8 @@
 #include "tools/quantity.h"
 
 static const char help[] =
-    "usage: perfagent attach PID [-d T] [-o FILE.pfa] [-F HZ] [--mode LIST] [--heap HOW] [--inject]\n"
-    "                         [--replace] [-q]\n"
+    "usage: perfagent attach PID [-d T] [-o FILE.pfa] [-F HZ] [--mode LIST] [--heap HOW]\n"
+    "                         [--loop-blocked MS] [--inject] [--replace] [-q]\n"
     "\n"
     "Records a process that was started with the agent (LD_PRELOAD=libperfagent.so) and runs: until it ends, for T,\n"
     "until `perfagent detach PID`, or until Ctrl-C. Children that it forks meanwhile are recorded, too.\n"
@@ -20,9 +20,10 @@ static const char help[] =
     "  -d, --duration T       so long, as 10 or 5m\n"
     "  -o, --output FILE      the recording (%p: process id, %h: host; default NAME.PID.pfa; - is stdout)\n"
     "  -F, --rate HZ          samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
-    "      --mode LIST        what is recorded: cpu, memory (default cpu,memory)\n"
+    "      --mode LIST        what is recorded: cpu, memory, loop (default: all three)\n"
     "      --heap HOW         sampled[:SIZE] (default: one allocation in 512k bytes) or exact: each one;\n"
     "                         then ,mmap: memory that is mapped, too\n"
+    "      --loop-blocked MS  an event loop is blocked by what takes that long (default 50)\n"
     "      --inject           load the agent into a process that was not started with it, at a safe moment\n"
     "      --replace          take it over from the collector it is attached to\n"
     "  -q, --quiet            no hints\n"
@@ -31,13 +32,14 @@ static const char help[] =
     "A process that sleeps is not disturbed: it is attached to when it wakes up by itself.\n"
     "Exit status: 0 recorded, 1 it did not wake up within T or before Ctrl-C, 2 error or usage.\n";
 
-enum { OPTION_MODE = 256, OPTION_HEAP, OPTION_INJECT, OPTION_REPLACE };
+enum { OPTION_MODE = 256, OPTION_HEAP, OPTION_LOOP_BLOCKED, OPTION_INJECT, OPTION_REPLACE };
 static const struct option longs[] = {
     {"duration", required_argument, NULL, 'd'},
     {"output", required_argument, NULL, 'o'},
     {"rate", required_argument, NULL, 'F'},
     {"mode", required_argument, NULL, OPTION_MODE},
     {"heap", required_argument, NULL, OPTION_HEAP},
+    {"loop-blocked", required_argument, NULL, OPTION_LOOP_BLOCKED},
     {"inject", no_argument, NULL, OPTION_INJECT},
     {"replace", no_argument, NULL, OPTION_REPLACE},
     {"quiet", no_argument, NULL, 'q'},
@@ -75,6 +77,8 @@ static bool set(struct pa_attach_run *run, int option)
 		return set_word(run, "mode");
 	case OPTION_HEAP:
 		return set_word(run, "heap");
+	case OPTION_LOOP_BLOCKED:
+		return set_word(run, "loop-blocked");
 	case OPTION_INJECT:
 		run->inject = true;
 		return true;

@@ -14,18 +14,20 @@
 
 static const char usage_text[] =
     "usage: perfagent record [OPTION]... [--] COMMAND [ARGUMENT]...\n"
-    "Runs COMMAND and records where it and its children spend CPU time and allocate memory.\n\n"
+    "Runs COMMAND and records where it and its children spend CPU time, allocate memory, and keep event loops\n"
+    "waiting.\n\n"
     "  -o, --output FILE   the recording (%p: process id, %h: host; default COMMAND.PID.pfa; - is stdout)\n"
     "  -F, --rate HZ       samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
-    "      --mode LIST     what is recorded: cpu, memory (default cpu,memory)\n"
+    "      --mode LIST     what is recorded: cpu, memory, loop (default: all three)\n"
     "      --heap HOW      sampled[:SIZE] (default: one allocation in 512k bytes) or exact: each one;\n"
     "                      then ,mmap: memory that is mapped, too\n"
+    "      --loop-blocked MS  an event loop is blocked by what takes that long (default 50)\n"
     "  -d, --duration SEC  stop recording after SEC seconds; the command runs on\n"
     "  -q, --quiet         no hint at the end\n"
     "      --help, --version\n\n"
     "The exit status is the command's; 127: not found, 126: cannot be executed, 125: perfagent failed before it ran.\n";
 
-enum { OPT_MODE = 256, OPT_HEAP, OPT_HELP, OPT_VERSION };
+enum { OPT_MODE = 256, OPT_HEAP, OPT_LOOP_BLOCKED, OPT_HELP, OPT_VERSION };
 
 static const struct option long_options[] = {
     {"output", required_argument, NULL, 'o'},
@@ -36,6 +38,7 @@ static const struct option long_options[] = {
     {"help", no_argument, NULL, OPT_HELP},
     {"version", no_argument, NULL, OPT_VERSION},
     {"heap", required_argument, NULL, OPT_HEAP},
+    {"loop-blocked", required_argument, NULL, OPT_LOOP_BLOCKED},
     {NULL, 0, NULL, 0},
 };
 
@@ -81,6 +84,11 @@ static int take_heap(struct pa_record_run *run, const char *value)
 	return take_word(run, "heap", value);
 }
 
+static int take_loop_blocked(struct pa_record_run *run, const char *value)
+{
+	return take_word(run, "loop-blocked", value);
+}
+
 static int take_duration(struct pa_record_run *run, const char *value)
 {
 	char *end;
@@ -109,8 +117,15 @@ static const struct row {
 	int option;
 	int (*take)(struct pa_record_run *run, const char *value);
 } rows[] = {
-    {'o', take_output},    {'F', take_rate},  {OPT_MODE, take_mode}, {'d', take_duration},
-    {OPT_HEAP, take_heap}, {'q', take_quiet}, {OPT_HELP, show_help}, {OPT_VERSION, show_version},
+    {'o', take_output},
+    {'F', take_rate},
+    {OPT_MODE, take_mode},
+    {'d', take_duration},
+    {OPT_HEAP, take_heap},
+    {'q', take_quiet},
+    {OPT_HELP, show_help},
+    {OPT_VERSION, show_version},
+    {OPT_LOOP_BLOCKED, take_loop_blocked},
 };
 
 static int take(struct pa_record_run *run, int option, const char *value)
