@@ -102,19 +102,28 @@ static struct pa_geometry usual_geometry(const struct pa_recorder *r)
 	return g;
 }
 
-/* Whether sessions can be had at all: without memfd_create, or below RLIMIT_FSIZE, every agent would be turned away. */
-static int try_session(const struct pa_recorder *r, char *err, size_t err_size)
+/* Makes the first agent's before it comes, and sees whether sessions can be had at all: without memfd_create, or below
+ * RLIMIT_FSIZE, every agent would be turned away. */
+static int try_session(struct pa_recorder *r, char *err, size_t err_size)
 {
 	struct pa_geometry geometry = usual_geometry(r);
-	struct pa_session *s = NULL;
-	int status = pa_session_create(&geometry, &s);
+	int status = pa_session_create(&geometry, &r->spare);
 
 	if (status)
 		snprintf(err, err_size, "cannot make %s to share with the agent: %s",
 			 status == -EFBIG ? "memory as large as is needed (RLIMIT_FSIZE)" : "memory",
 			 strerror(-status));
-	pa_session_free(s);
 	return status;
+}
+
+static int take_session(struct pa_recorder *r, const struct pa_geometry *geometry, bool streams,
+			struct pa_session **out)
+{
+	if (streams || !r->spare)
+		return pa_session_create(geometry, out);
+	*out = r->spare;
+	r->spare = NULL;
+	return 0;
 }
 
 static struct pa_recording_session *new_session(struct pa_recorder *r, const struct pa_hello *hello,
@@ -130,7 +139,7 @@ static struct pa_recording_session *new_session(struct pa_recorder *r, const str
 	if (!rs)
 		return NULL;
 	rs->recorder = r;
-	if (pa_session_create(&geometry, &rs->s) || pa_heaps_open(rs) ||
+	if (take_session(r, &geometry, streams, &rs->s) || pa_heaps_open(rs) ||
 	    (streams && pa_streams_open(rs, peer->connection))) {
 		pa_session_free(rs->s);
 		free(rs);
@@ -142,6 +151,15 @@ static struct pa_recording_session *new_session(struct pa_recorder *r, const str
 	r->sessions = rs;
 	r->nr_sessions++;
 	return rs;
+}
+
+/* Who it is, and what it has mapped. */
+static void examine(struct pa_process *p)
+{
+	pa_recorder_look_at(p);
+	p->scanned_ns = pa_now_ns();
+	if (p->pid)
+		pa_modules_scan(p->recorder->modules, &p->maps, p->pid, p->start_ns);
 }
 
 void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, struct pa_peer *peer,
@@ -162,11 +180,10 @@ void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, stru
 	/* CLOCK_MONOTONIC is the same for all processes, but a time namespace or a liar may say otherwise */
 	if (hello->time_ns < p->start_ns && p->start_ns - hello->time_ns < 1000u * MS)
 		p->start_ns = hello->time_ns;
-	/* before the answer: a program may end within a millisecond after it, and nothing would name its code */
-	pa_recorder_look_at(p);
-	p->scanned_ns = pa_now_ns();
-	if (p->pid)
-		pa_modules_scan(r->modules, &p->maps, p->pid, p->start_ns);
+	/* before the answer: a program may end within a millisecond after it, and nothing would name its code. One that
+	 * has been running goes on: the thread that waits is in the middle of its work */
+	if (!p->attached)
+		examine(p);
 	if (hello->flags & PA_HELLO_COMPARE)
 		r->unwinder = "compare";
 	else if (hello->flags & PA_HELLO_REFERENCE)
@@ -237,6 +254,8 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 	}
 	rs->answered = true;
 	rs->start_ticks = p->pid ? pa_proc_start_ticks(p->pid) : 0;
+	if (p->attached)
+		examine(p);
 	end_old_image(r, p);
 	if (!p->parent)
 		find_parent(r, p);
@@ -507,6 +526,7 @@ static void free_recorder(struct pa_recorder *r)
 {
 	while (r->sessions)
 		free_session(r->sessions);
+	pa_session_free(r->spare);
 	pa_loop_disarm(r->loop, &r->drain_timer);
 	pa_loop_disarm(r->loop, &r->poll_timer);
 	pa_loop_disarm(r->loop, &r->commit_timer);

@@ -58,6 +58,7 @@ struct pa_recorder {
 	struct pa_drain_sink sink;
 	struct pa_recording_session *sessions;
 	uint32_t nr_sessions;
+	struct pa_session *spare; /* for the next agent, which waits for its answer; NULL: to be made then */
 	struct pa_recording_session *draining; /* whose records the handlers see */
 	struct pa_process *recent;             /* of the last record */
 	uint32_t next_process;
