@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -165,6 +166,39 @@ static int put_frame(struct stage *s, const struct pa_thread_state *state, uint6
 	return len ? write_memory(s->call->tid, at, s->frame, len) : -ENOTSUP;
 }
 
+/* What a link of the chain needs to write errno: the process copies the word to itself. */
+struct errno_link {
+	struct iovec from, to;
+	int value;
+};
+
+/* Below sp: a frame that makes a system call and returns into *entry, which becomes its own. */
+static int put_link(struct stage *s, struct pa_thread_state *link, long number, const uint64_t arguments[6],
+		    uint64_t sp, uint64_t *entry)
+{
+	link->registers = s->was.registers;
+	pa_arch_enter_kernel(&link->registers, s->call->site, number, arguments, *entry);
+	return put_frame(s, link, sp, entry);
+}
+
+static int put_errno(struct stage *s, struct pa_thread_state *link, uint64_t *entry)
+{
+	uint64_t at = (*entry - sizeof(struct errno_link)) & ~UINT64_C(63);
+	const struct errno_link words = {
+	    .from = {(void *)(uintptr_t)(at + offsetof(struct errno_link, value)), sizeof(int)},
+	    .to = {(void *)(uintptr_t)s->errno_at, sizeof(int)},
+	    .value = s->errno_was};
+	const uint64_t arguments[6] = {(uint64_t)s->call->inner_pid,
+				       at + offsetof(struct errno_link, from),
+				       1,
+				       at + offsetof(struct errno_link, to),
+				       1,
+				       0};
+	int error = write_memory(s->call->tid, at, &words, sizeof(words));
+
+	return error ? error : put_link(s, link, SYS_process_vm_writev, arguments, at, entry);
+}
+
 /* The chain below sp, its last link first. */
 static int put_chain(struct stage *s, uint64_t sp)
 {
@@ -172,21 +206,21 @@ static int put_chain(struct stage *s, uint64_t sp)
 	const uint64_t leave[6] = {s->stack, c->stack_bytes};
 	const uint64_t ring[6] = {(uint64_t)c->inner_pid, (uint64_t)c->inner_tid, (uint64_t)c->bell};
 	struct pa_thread_state *link = malloc(sizeof(*link));
-	uint64_t left;
+	uint64_t entry = s->base_entry;
 	int error;
 
 	if (!link)
 		return -ENOMEM;
 	*link = s->was;
 	link->sigmask = call_mask();
-	pa_arch_enter_kernel(&link->registers, c->site, SYS_munmap, leave, s->base_entry);
-	error = put_frame(s, link, sp, &left);
-	link->registers = s->was.registers;
+	error = put_link(s, link, SYS_munmap, leave, sp, &entry);
+	if (!error && s->errno_at)
+		error = put_errno(s, link, &entry);
+	s->bell_sp = entry;
 	link->sigmask &= ~bit(c->bell);
-	pa_arch_enter_kernel(&link->registers, c->site, SYS_tgkill, ring, left);
 	if (!error)
-		error = put_frame(s, link, left, &s->stack_entry);
-	s->bell_sp = left;
+		error = put_link(s, link, SYS_tgkill, ring, entry, &entry);
+	s->stack_entry = entry;
 	free(link);
 	return error;
 }
@@ -234,7 +268,8 @@ static int find_errno(struct stage *s)
 	if (!error)
 		error = read_memory(s->call->tid, at, &s->errno_was, sizeof(s->errno_was));
 	s->errno_at = error ? 0 : at;
-	return error;
+	/* below the chain that the thread stands on: that one must stay whole until the thread has other registers */
+	return error ? error : put_chain(s, entry - PA_REMOTE_RED_ZONE);
 }
 
 /* Runs the function until it has rung the bell. Without one, until it is about to make rt_sigreturn, where it stays;

@@ -6,8 +6,8 @@
  * system call again as it would have. While it is called, signals wait in the kernel.
  *
  * What a called function returns into is a chain of such frames: the first rings a bell, a signal that the program does
- * not care for and that stops the thread as long as it has a tracer; the second gives the stack back; the last is the
- * thread's own. So a call of a thousand system calls takes one stop. World: plain. */
+ * not care for and that stops the thread as long as it has a tracer; then errno and the stack are given back; the last
+ * is the thread's own. So a call of a thousand system calls takes one stop. World: plain. */
 #ifndef PA_REMOTE_CALL_H
 #define PA_REMOTE_CALL_H
 

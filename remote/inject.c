@@ -32,6 +32,7 @@
 #define CALL_LIMIT_NS 2000000000u
 #define PAUSE_MIN_NS  200000u
 #define PAUSE_MAX_NS  5000000u
+#define STACK_COPY    (8u << 10)
 #define CODE_CHUNK    (256u << 10)
 
 struct attempt {
@@ -263,23 +264,37 @@ static void warm_up(struct attempt *a)
 /* ---- one try --------------------------------------------------------------------------------------------------------
  */
 
-/* The thread that is to call; NULL: none can now. A thread inside the loader rules out all. */
+static enum pa_verdict_of_thread judge(struct attempt *a, const struct pa_stopped *t)
+{
+	struct pa_stack_copy copy;
+	struct pa_walk walk;
+
+	/* not stopped: it sleeps where nothing can wake it, maybe below the loader */
+	if (t->hold != PA_HOLD_STOPPED || t->error)
+		return PA_UNSAFE_KERNEL;
+	/* one read instead of one for each word; what lies beyond is read as it is */
+	if (pa_stack_copy(&copy, t->tid, pa_registers_sp(&t->registers), STACK_COPY))
+		return PA_UNSAFE_UNKNOWN;
+	pa_walker_walk(a->walker, &t->registers, &copy, &walk);
+	pa_stack_copy_free(&copy);
+	return pa_safety_judge(&a->safety, &t->registers, &walk);
+}
+
+/* The thread that is to call; NULL: none can now. One that is inside the loader, or may be, rules out all. */
 static struct pa_stopped *choose(struct attempt *a, struct pa_stopping *stop)
 {
 	struct pa_stopped *chosen = NULL;
 	bool loader_busy = false;
-	struct pa_walk walk;
 
 	for (size_t i = 0; i < stop->nr; i++) {
 		struct pa_stopped *t = &stop->threads[i];
 		enum pa_verdict_of_thread verdict;
 
-		if (t->hold != PA_HOLD_STOPPED || t->error)
+		if (t->hold == PA_HOLD_GONE)
 			continue;
-		pa_walker_walk(a->walker, &t->registers, NULL, &walk);
-		verdict = pa_safety_judge(&a->safety, &t->registers, &walk);
+		verdict = judge(a, t);
 		a->seen[verdict]++;
-		loader_busy = loader_busy || verdict == PA_UNSAFE_LOADER;
+		loader_busy = loader_busy || verdict == PA_UNSAFE_LOADER || t->hold != PA_HOLD_STOPPED || t->error;
 		if (verdict == PA_SAFE && !t->signal && !chosen)
 			chosen = t;
 	}

@@ -33,6 +33,11 @@ static bool is_libc(const char *base)
 	       begins(base, "libpthread-2.") || begins(base, "libdl.so.") || begins(base, "libdl-2.");
 }
 
+static bool is_agent(const char *base)
+{
+	return begins(base, "libperfagent.so");
+}
+
 static void add(struct pa_span *list, size_t *nr, const struct pa_walker_module *m)
 {
 	if (*nr < PA_SAFE_MODULES)
@@ -52,6 +57,8 @@ static int classify(void *arg, const struct pa_walker_module *m)
 		add(s->libc, &s->nr_libc, m);
 		if (begins(base, "libc.so.") || begins(base, "libc-2."))
 			s->libc_module = *m;
+	} else if (is_agent(base)) {
+		add(s->agent, &s->nr_agent, m);
 	} else if (pa_symbols_find(m, allocator, found) > 0) {
 		add(s->allocator, &s->nr_allocator, m);
 	}
@@ -178,10 +185,12 @@ static size_t sleeping_frames(const struct pa_safety *s, const struct pa_registe
 		return 0;
 	while (nr < walk->nr && within(s->libc, s->nr_libc, pc_of(walk, nr)))
 		nr++;
-	if (waits_for_program(registers))
-		return nr;
 	/* the outermost of them is what the program called */
-	return nr && within(s->sleeps, s->nr_sleeps, pc_of(walk, nr - 1)) ? nr : 0;
+	if (!waits_for_program(registers) && !(nr && within(s->sleeps, s->nr_sleeps, pc_of(walk, nr - 1))))
+		return 0;
+	while (nr < walk->nr && within(s->agent, s->nr_agent, pc_of(walk, nr)))
+		nr++;
+	return nr;
 }
 
 /* How many of the outermost frames started the thread; the program's own _start may stand below. */
@@ -211,7 +220,7 @@ enum pa_verdict_of_thread pa_safety_judge(const struct pa_safety *s, const struc
 	for (size_t i = 0; i < walk->nr; i++) {
 		uint64_t pc = pc_of(walk, i);
 
-		if (within(s->allocator, s->nr_allocator, pc))
+		if (within(s->allocator, s->nr_allocator, pc) || (i >= first && within(s->agent, s->nr_agent, pc)))
 			return PA_UNSAFE_ALLOCATOR;
 		if (i && walk->frames[i] & PA_FRAME_EXACT)
 			return PA_UNSAFE_HANDLER;

@@ -2,9 +2,9 @@
  *
  * A thread is safe when its stack can be walked to the end, it is in no signal handler, and none of its frames is in
  * the loader, in libc or in a module that has a malloc of its own, but for the outermost start frames, and the one
- * function of libc in which it sleeps. The world must be safe, too: while any thread is inside the loader, nobody
- * calls. Source: the rule that let 60 of 60 allocating programs live where 18 of 30 died without it (S14). World:
- * plain. */
+ * function of libc in which it sleeps, with our own in front of it. The world must be safe, too: while any thread is
+ * inside the loader, nobody calls. Source: the rule that let 60 of 60 allocating programs live where 18 of 30 died
+ * without it (S14). World: plain. */
 #ifndef PA_REMOTE_SAFE_H
 #define PA_REMOTE_SAFE_H
 
@@ -23,7 +23,8 @@ struct pa_safety {
 	struct pa_span loader[PA_SAFE_MODULES];    /* ld.so */
 	struct pa_span libc[PA_SAFE_MODULES];      /* libc, and what was part of it once */
 	struct pa_span allocator[PA_SAFE_MODULES]; /* others that define malloc */
-	size_t nr_loader, nr_libc, nr_allocator;
+	struct pa_span agent[PA_SAFE_MODULES];     /* ours, when it was put in front of libc before */
+	size_t nr_loader, nr_libc, nr_allocator, nr_agent;
 	struct pa_span sleeps[PA_SAFE_SLEEPS]; /* functions of libc in which threads wait and hold nothing */
 	size_t nr_sleeps;
 	struct pa_walker_module libc_module; /* the one that has the symbols; file NULL: none */
