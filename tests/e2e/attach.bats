@@ -310,6 +310,47 @@ while True: json.loads(json.dumps(data))'
 	one_line 2 "$PERFAGENT" list $!
 }
 
+@test "attach: a process that is stopped stays so, and is attached to when it goes on" {
+	start "$TARGETS/attachee" busy 1
+	kill -STOP "$PID"
+	one_line 1 "$PERFAGENT" attach "$PID" -d 0.5 -o "$T/none.pfa"
+	[ "$(awk '{ print $3 }' "/proc/$PID/stat")" = T ] || fail "it is not stopped any more"
+	[ "$(state)" = dormant ]
+	kill -CONT "$PID"
+	attach -d 1
+	sampled 10
+	has_stack 'heavy'
+}
+
+@test "attach: a process that is traced by another" {
+	need strace
+	start "$TARGETS/attachee" busy 1
+	strace -o "$T/strace.out" -p "$PID" 2>"$T/strace.err" </dev/null 3>&- 4>&- &
+	PA_BACKGROUND+=("$!")
+	for _ in $(seq 50); do grep -q attached "$T/strace.err" && break; sleep 0.1; done
+	attach -d 1
+	sampled 10
+	has_stack 'heavy'
+}
+
+@test "attach: not into a process that may not be looked into, for whatever reason" {
+	need_root
+	need setpriv
+	local nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	# the same user, but the process has declared itself private
+	"${nobody[@]}" env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/none.sock" /usr/bin/python3 -c 'import ctypes, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+print("ready", flush=True)
+time.sleep(60)' >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
+	PID=$!
+	PA_BACKGROUND+=("$PID")
+	for _ in $(seq 100); do grep -q ready "$T/target.out" && break; sleep 0.1; done
+	run_as attach 20 "${nobody[@]}" "$PERFAGENT" attach "$PID" -d 1 -o "$T/none.pfa"
+	[ "$(value_of attach status)" = 2 ]
+	grep -q 'not permitted' "$T/attach.err" || fail "$(cat "$T/attach.err")"
+	[ "$(wc -l <"$T/attach.err")" = 1 ]
+}
+
 @test "attach: a recording that cannot be written, before the process is told" {
 	start "$TARGETS/attachee" busy 1
 	one_line 2 "$PERFAGENT" attach "$PID" -d 1 -o /no/such/dir/x.pfa
