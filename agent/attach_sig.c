@@ -14,6 +14,7 @@
 #include "agent/session.h"
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
+#include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 #include "agent/thread.h"
 #include "agent/wait_hook.h"
@@ -65,6 +66,7 @@ void pa_attach_leave_sig(void)
 	if (pa_session_open_sig()) {
 		pa_heap_set_sig(PA_HEAP_OFF);
 		pa_waits_quiet_sig();
+		pa_stream_close_sig(pa_tls.block);
 		pa_slots_close_sig();
 		pa_thread_move_timers_sig(0);
 		pa_command.session_inode = 0;

@@ -165,7 +165,8 @@ __attribute__((constructor)) static void init(void)
 	}
 	has_find_object = prepare(env);
 	flags = choose_unwinder(env) | choose_transport(env) | (has_find_object ? 0 : PA_HELLO_NO_FIND_OBJECT);
-	pa_attach_init(flags);
+	/* a later session is one of shared memory: a process that runs has threads, see pa_stream_open */
+	pa_attach_init(flags & ~PA_HELLO_STREAM);
 	/* in a program that runs already it is for whoever loaded us to say where to connect */
 	if (!pa_got_is_late_sig() && connect_session(env, flags) == 0)
 		start_sampling(has_find_object, entered_ns);

@@ -17,7 +17,7 @@ static bool failed(long at)
 	return at < 0 && at > -4096;
 }
 
-/* Where the control page is, or would be: a session over a socket may have lost its own (stream_sig.c). */
+/* Where the control page is. */
 static char *place;
 
 /* A page of zeros, to be moved over the control page: closing a session must not need memory. NULL: it has been. */
@@ -77,7 +77,6 @@ void pa_slots_close_sig(void)
 	pa_store_release(&pa_mapping.generation, pa_load_relaxed(&pa_mapping.generation) + 1);
 	pa_sys(SYS_mremap, spare, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
 	spare = NULL;
-	pa_mapping.control = (struct pa_control *)place;
 }
 
 static void look(struct pa_block *block, void *arg)

@@ -94,7 +94,7 @@ void pa_session_forget_hook(void)
 bool pa_session_sampling_sig(void)
 {
 	return pa_session_open_sig() && !pa_load_relaxed(&quiet) &&
-	       pa_load_relaxed(&pa_mapping.control->state) == PA_SESSION_SAMPLING;
+	       pa_load_relaxed(&pa_mapping.control->state) == PA_SESSION_SAMPLING && !pa_session_ended_sig();
 }
 
 void pa_session_quiet_hook(void)

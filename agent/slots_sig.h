@@ -23,6 +23,7 @@ struct pa_mapping {
 	uint32_t signal_ring_bytes;
 	uint32_t hook_ring_bytes;
 	_Atomic uint32_t generation; /* odd: a session is open */
+	_Atomic uint32_t lost;       /* the generation whose connection this process has lost (stream_sig.c); 0: none */
 	uint64_t rings_offset;
 	uint64_t period_ns;
 };
@@ -47,10 +48,11 @@ static inline bool pa_session_open_sig(void)
 	return pa_load_acquire(&pa_mapping.generation) & 1;
 }
 
-/* Whether the collector has ended the session that is open. */
+/* Whether the collector has ended the session that is open, or cannot be reached any more. */
 static inline bool pa_session_ended_sig(void)
 {
-	return pa_session_open_sig() && pa_load_relaxed(&pa_mapping.control->state) == PA_SESSION_ENDED;
+	return pa_session_open_sig() && (pa_load_relaxed(&pa_mapping.control->state) == PA_SESSION_ENDED ||
+					 pa_load_relaxed(&pa_mapping.lost) == pa_load_relaxed(&pa_mapping.generation));
 }
 
 /* A collector that names no mode wants CPU samples. */

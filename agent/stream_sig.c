@@ -14,17 +14,12 @@
 
 struct pa_stream pa_stream PA_HOT;
 
-/* What a process that has lost its connection goes on with: its session has ended, while that of the others has not. */
-static struct pa_control ended __attribute__((aligned(64)));
-
+/* The session of this process has ended, that of the others that share it has not. The first one is the constructor's,
+ * and only that can be streamed. */
 static void lose(void)
 {
-	const struct pa_control *control = pa_mapping.control;
-
 	pa_stream.shared = NULL;
-	pa_copy_words((uint64_t *)&ended, (const uint64_t *)control, sizeof(ended) / sizeof(uint64_t));
-	pa_store_release(&ended.state, PA_SESSION_ENDED);
-	pa_mapping.control = &ended;
+	pa_store_release(&pa_mapping.lost, 1);
 }
 
 /* The host may have closed the descriptor, and given the number to one of its own. */
@@ -287,8 +282,9 @@ static NOINLINE void look_into_inbox(const struct sender *by)
 
 /* ---- when ------------------------------------------------------------------------------------------------------- */
 
-/* What threads have written that sleep since, and what ended threads could not send. */
-static NOINLINE void sweep(const struct sender *by)
+/* What threads have written that sleep since, and what ended threads could not send. Returns whether all slots have
+ * been looked through, or whoever comes next has to go on. */
+static NOINLINE bool sweep(const struct sender *by)
 {
 	struct pa_stream_shared *shared = pa_stream.shared;
 	uint32_t from = pa_fetch_add_relaxed(&shared->cursor, PA_STREAM_SWEEP);
@@ -304,10 +300,10 @@ static NOINLINE void sweep(const struct sender *by)
 			flush_slot(by, i);
 	}
 	if (to < nr)
-		return; /* with the next record */
+		return false;
 	pa_store_relaxed(&shared->cursor, 0);
 	pa_store_relaxed(&shared->sweep_ns, by->now_ns + PA_STREAM_AGE_NS);
-	look_into_inbox(by);
+	return true;
 }
 
 static void note_used(struct pa_stream_shared *shared, uint32_t slot)
@@ -341,8 +337,8 @@ void pa_stream_visit_sig(struct pa_block *block, const struct pa_ring *ring, uin
 	if (due)
 		flush_slot(&by, block->slot);
 	by.force = false;
-	if (all && pa_stream.shared)
-		sweep(&by);
+	if (all && pa_stream.shared && sweep(&by))
+		look_into_inbox(&by);
 	/* a tick measures itself */
 	if (!block->tick_running)
 		pa_bump(&block->hook_ring.out->self_ns, pa_now_sig() - now_ns);
@@ -384,6 +380,19 @@ void pa_stream_goodbye_sig(struct pa_block *block)
 			by.now_ns = pa_now_sig();
 		} while (flush_slot(&by, i) == -EAGAIN && wait_for_room(&by, until));
 	}
+}
+
+void pa_stream_close_sig(struct pa_block *block)
+{
+	struct pa_stream_shared *shared = pa_stream.shared;
+
+	pa_stream_goodbye_sig(block);
+	if (!shared)
+		return;
+	/* what the processes share stays mapped: somebody may be about to look */
+	pa_stream.shared = NULL;
+	if (is_ours(&shared->closing))
+		pa_sys(SYS_close, pa_stream.fd);
 }
 
 void pa_stream_quiet_sig(void)

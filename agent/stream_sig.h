@@ -47,6 +47,7 @@ struct pa_stream_shared {
 	_Atomic uint32_t nr_used;  /* slots that were ever sent from, the highest and 1 */
 	_Atomic uint64_t inbox_claim;
 	struct pa_stream_words inbox;
+	struct stat closing;
 	struct pa_stream_slot slots[];
 };
 
@@ -78,6 +79,9 @@ void pa_stream_leave_sig(struct pa_block *block);
 /* The process ends, or nothing can be sent for long; the block is the calling thread's, NULL: it has none. Sends what
  * all rings hold, and waits for room if it must, PA_STREAM_GOODBYE_NS at most. */
 void pa_stream_goodbye_sig(struct pa_block *block);
+
+/* The session is left (block as above): sends what there is and closes the descriptor, if it is still ours. */
+void pa_stream_close_sig(struct pa_block *block);
 
 /* No system call from now on (seccomp); the caller has said goodbye. */
 void pa_stream_quiet_sig(void);
