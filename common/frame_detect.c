@@ -60,10 +60,12 @@ static bool is_resp_command(const uint8_t *p, size_t n)
 	return at > 1 && STARTS(p + at, n - at, "\r\n$");
 }
 
+/* Words of an inline command, as far as they can be told from a request line; an answer. */
 static bool is_resp_line(enum pa_way way, const uint8_t *p, size_t n)
 {
 	if (way == PA_TO_SERVER)
-		return (p[0] | 0x20) >= 'a' && (p[0] | 0x20) <= 'z';
+		return (p[0] | 0x20) >= 'a' && (p[0] | 0x20) <= 'z' &&
+		       (n == PA_FRAME_FIRST_MAX || pa_frame_span(p, n, '\n') < n || pa_frame_span(p, n, ' ') + 1 < n);
 	return n >= 3 &&
 	       (p[0] == '+' || p[0] == '-' || p[0] == ':' || p[0] == '$' || p[0] == '*' || p[0] == '%' || p[0] == '>');
 }
@@ -78,10 +80,10 @@ enum pa_proto pa_frame_detect(enum pa_way way, const uint8_t *p, size_t n, enum 
 		return PA_PROTO_MYSQL;
 	if (way == PA_TO_SERVER && is_resp_command(p, n))
 		return PA_PROTO_RESP;
-	if (n && hint == PA_PROTO_RESP && p[0] != '*' && is_resp_line(way, p, n))
-		return PA_PROTO_RESP;
 	if (way == PA_TO_SERVER ? is_request(p, n) || STARTS(p, n, "PRI * HTTP/2") : STARTS(p, n, "HTTP/1."))
 		return PA_PROTO_HTTP;
+	if (n && hint == PA_PROTO_RESP && p[0] != '*' && is_resp_line(way, p, n))
+		return PA_PROTO_RESP;
 	if (way == PA_TO_CLIENT && n && hint == PA_PROTO_POSTGRES &&
 	    (p[0] == 'E' || p[0] == 'S' || p[0] == 'N' || p[0] == 'G'))
 		return PA_PROTO_POSTGRES;
