@@ -211,6 +211,7 @@ static int start(struct pa_daemon *d)
 	if (d->watchdog_ns)
 		pa_loop_arm(d->loop, &d->watchdog_timer, 0);
 	pa_daemon_watch_data(d);
+	pa_daemon_watch_age(d);
 	d->attach = pa_daemon_attach_new(d);
 	if (!d->attach)
 		return complain("looking for agents", "out of memory");

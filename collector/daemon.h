@@ -1,5 +1,6 @@
 /* perfagentd: one loop, one listener, a recording for each tree of processes (or service). Files: daemon.c its life,
- * daemon_trees.c its recordings, daemon_data.c what they take on the disk, daemon_attach.c dormant agents.
+ * daemon_trees.c its recordings, daemon_roll.c
+ * their length, daemon_data.c what they take on the disk, daemon_attach.c dormant agents.
  * World: plain. */
 #ifndef PA_COLLECTOR_DAEMON_H
 #define PA_COLLECTOR_DAEMON_H
@@ -29,11 +30,16 @@ struct pa_tree {
 	char *name;    /* of the file, as datadir.h takes it */
 	char *service; /* "": by descent */
 	uint32_t pid;  /* of the process that came first */
+	uint32_t modes;
+	char *before;       /* the file that this one continues, "": none */
+	uint32_t *expected; /* processes of the file before that have not come yet, or have */
+	size_t nr_expected;
+	bool succeeded;      /* the next file has been begun */
+	uint64_t leaving_ns; /* its processes have been asked to go over to the next, 0: no */
 	dev_t dev;
 	ino_t ino;          /* of the file, 0: not made yet */
 	uint64_t opened_ns; /* CLOCK_MONOTONIC */
 	bool waits;         /* for its file to be made, and its first session with it */
-	bool ok;            /* that session's agent has got its answer */
 	bool in_trouble;    /* its file cannot be written: said already */
 	struct pa_tree *next;
 };
@@ -45,7 +51,7 @@ struct pa_daemon {
 	struct pa_loop *loop;
 	struct pa_listener *listener;
 	struct pa_watch signals;
-	struct pa_timer create_timer, data_timer, watchdog_timer;
+	struct pa_timer create_timer, data_timer, roll_timer, watchdog_timer;
 	struct pa_daemon_attach *attach;
 	uint64_t watchdog_ns;
 	int data_fd; /* -1: all goes to one file */
@@ -70,10 +76,16 @@ void pa_daemon_answered(void *arg, bool ok);
 bool pa_daemon_open_output(struct pa_daemon *d);
 /* Whether this process may be recorded, and is wanted: enum pa_config_status. */
 uint32_t pa_daemon_judge(const struct pa_daemon *d, uint32_t pid, uint32_t uid);
+/* Ends a recording and frees t. */
+void pa_daemon_finish(struct pa_tree *t);
 void pa_daemon_finish_all(struct pa_daemon *d);
 
 /* ---- daemon_data.c */
 /* Drops what is too much, now and from then on every few seconds. */
 void pa_daemon_watch_data(struct pa_daemon *d);
+
+/* ---- daemon_roll.c */
+/* Ends recordings that are old, and begins the next. */
+void pa_daemon_watch_age(struct pa_daemon *d);
 
 #endif

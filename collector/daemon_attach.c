@@ -19,7 +19,8 @@
 #define ROUND_NS    UINT64_C(2000000000)
 #define RESUME_NS   UINT64_C(60000000000) /* between rounds that only look for those of an earlier daemon */
 #define PATIENCE_NS UINT64_C(2000000000)  /* then a request is left behind: it is taken when the target wakes up */
-#define PENDING_MAX 64
+#define TRIES_MAX   10
+#define PENDING_MAX 1024
 #define KNOWN_MAX   8192
 #define BARE_MAX    16384 /* a power of two */
 #define BARE_NS     UINT64_C(30000000000)
@@ -41,6 +42,8 @@ struct bare {
 struct pending {
 	struct pa_agent agent;
 	bool again; /* it had a collector before */
+	uint32_t tries;
+	bool quiet; /* it changes to another file of ours: nothing to say */
 	uint64_t since_ns;
 	uint64_t next_ns;
 };
@@ -101,19 +104,35 @@ static void arm_step(struct pa_daemon_attach *a)
 		pa_loop_arm(a->d->loop, &a->step, next > now ? next - now : 0);
 }
 
+/* On a busy machine our answer may have come later than an agent waits. Errors: false: it is given up. */
+static bool ask_again(const struct pa_daemon_attach *a, struct pending *p, uint64_t now)
+{
+	struct pa_agent_request request = {PA_COMMAND_ATTACH, 0, a->d->settings->socket};
+	char why[PA_AGENT_WHY];
+
+	if (p->tries++ == TRIES_MAX || pa_agent_request(&p->agent, &request, why, sizeof(why)))
+		return false;
+	p->since_ns = now;
+	p->next_ns = now + PA_AGENT_STEP_NS;
+	return true;
+}
+
 /* Whether the request is over, for us. */
-static bool step(struct pending *p, uint64_t now)
+static bool step(const struct pa_daemon_attach *a, struct pending *p, uint64_t now)
 {
 	int err = pa_agent_step(&p->agent);
 	char why[PA_AGENT_WHY];
+
+	if (err == -ETIMEDOUT && ask_again(a, p, now))
+		return false;
 
 	if (err == -EINPROGRESS) {
 		p->next_ns = now + pa_agent_pause_ns(&p->agent);
 		return now - p->since_ns > PATIENCE_NS;
 	}
-	if (!err) {
+	if (!err && !p->quiet) {
 		pa_log(PA_LOG_INFO, "process %d: attached%s", (int)p->agent.pid, p->again ? " again" : "");
-	} else if (err != -ESRCH && err != -ECANCELED) {
+	} else if (err && err != -ESRCH && err != -ECANCELED) {
 		pa_agent_explain(&p->agent, err, why, sizeof(why));
 		pa_log(PA_LOG_WARNING, "process %d: not attached: %s", (int)p->agent.pid, why);
 	}
@@ -126,7 +145,7 @@ static void on_step(struct pa_timer *timer)
 	uint64_t now = pa_now_ns();
 
 	for (size_t i = 0; i < a->nr_pending;) {
-		if (a->pending[i].next_ns <= now && step(&a->pending[i], now))
+		if (a->pending[i].next_ns <= now && step(a, &a->pending[i], now))
 			a->pending[i] = a->pending[--a->nr_pending];
 		else
 			i++;
@@ -150,8 +169,28 @@ static void ask(struct pa_daemon_attach *a, struct pa_agent *agent, bool again, 
 		pa_log(PA_LOG_WARNING, "process %d: not attached: %s", (int)agent->pid, why);
 		return;
 	}
-	a->pending[a->nr_pending++] = (struct pending){*agent, again, pa_now_ns(), 0};
+	a->pending[a->nr_pending++] = (struct pending){.agent = *agent, .again = again, .since_ns = pa_now_ns()};
 	arm_step(a);
+}
+
+bool pa_daemon_attach_anew(struct pa_daemon_attach *a, uint32_t pid)
+{
+	struct pa_agent_request request = {PA_COMMAND_ATTACH, 0, a->d->settings->socket};
+	char why[PA_AGENT_WHY];
+	struct pa_agent agent;
+	int err;
+
+	if (a->nr_pending == PENDING_MAX)
+		return false;
+	err = pa_agent_find((pid_t)pid, &agent, why, sizeof(why));
+	if (!err)
+		err = pa_agent_request(&agent, &request, why, sizeof(why));
+	if (!err) {
+		a->pending[a->nr_pending++] = (struct pending){.agent = agent, .quiet = true, .since_ns = pa_now_ns()};
+		arm_step(a);
+	}
+	/* gone, or asked already and still asleep: it comes or it does not */
+	return !err || err == -ESRCH || err == -EAGAIN;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */

@@ -16,4 +16,7 @@ void pa_daemon_attach_free(struct pa_daemon_attach *a);
 /* Whether this process was asked to come back: it had a collector before. NULL allowed. */
 bool pa_daemon_attach_is_back(const struct pa_daemon_attach *a, uint32_t pid);
 
+/* Asks a process of a recording of ours to come again. False: it cannot be asked. */
+bool pa_daemon_attach_anew(struct pa_daemon_attach *a, uint32_t pid);
+
 #endif

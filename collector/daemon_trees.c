@@ -43,6 +43,8 @@ static void free_tree(struct pa_tree *t)
 	free(t->path);
 	free(t->command);
 	free(t->name);
+	free(t->before);
+	free(t->expected);
 	free(t->service);
 	free(t);
 }
@@ -61,7 +63,7 @@ static void forget(struct pa_tree *t)
 	free_tree(t);
 }
 
-static void finish(struct pa_tree *t)
+void pa_daemon_finish(struct pa_tree *t)
 {
 	int err = pa_recorder_finish(t->recorder, 0);
 
@@ -79,7 +81,7 @@ static void on_idle(void *arg)
 	struct pa_tree *t = arg;
 
 	if (!t->d->settings->output[0])
-		finish(t);
+		pa_daemon_finish(t);
 }
 
 /* A tree with copies of what `as` refers to. Errors: NULL: out of memory. */
@@ -94,9 +96,10 @@ static struct pa_tree *copy_tree(struct pa_daemon *d, const struct pa_tree *as)
 	t->path = strdup(as->path);
 	t->command = strdup(as->command);
 	t->name = strdup(as->name);
+	t->before = strdup(as->before);
 	t->service = strdup(as->service);
 	t->opened_ns = pa_now_ns();
-	if (t->path && t->command && t->name && t->service)
+	if (t->path && t->command && t->name && t->before && t->service)
 		return t;
 	free_tree(t);
 	return NULL;
@@ -119,6 +122,7 @@ static struct pa_tree *open_tree(struct pa_daemon *d, const struct pa_tree *as, 
 
 	if (!t)
 		return NULL;
+	t->modes = asked->modes;
 	options.path = t->path;
 	options.command = t->command;
 	if (pa_recorder_open(d->loop, &options, &t->recorder, err, sizeof(err))) {
@@ -135,7 +139,8 @@ static struct pa_tree *open_tree(struct pa_daemon *d, const struct pa_tree *as, 
 bool pa_daemon_open_output(struct pa_daemon *d)
 {
 	static char none[] = "", command[] = "perfagentd";
-	struct pa_tree as = {.path = d->settings->output, .command = command, .name = none, .service = none};
+	struct pa_tree as = {
+	    .path = d->settings->output, .command = command, .name = none, .before = none, .service = none};
 
 	return open_tree(d, &as, &d->settings->options) != NULL;
 }
@@ -158,10 +163,18 @@ static size_t ancestors_of(uint32_t pid, uint32_t *pids, size_t max)
 	return nr;
 }
 
+static bool expects(const struct pa_tree *t, uint32_t pid)
+{
+	for (size_t i = 0; i < t->nr_expected; i++)
+		if (t->expected[i] == pid)
+			return true;
+	return false;
+}
+
 static bool has_any(const struct pa_tree *t, const uint32_t *pids, size_t nr)
 {
 	for (size_t i = 0; i < nr; i++)
-		if (pa_recorder_has(t->recorder, pids[i]))
+		if (pa_recorder_has(t->recorder, pids[i]) || expects(t, pids[i]))
 			return true;
 	return false;
 }
@@ -175,7 +188,7 @@ static struct pa_tree *tree_of(struct pa_daemon *d, const struct pa_peer *peer, 
 	if (d->settings->output[0])
 		return d->trees;
 	for (struct pa_tree *t = d->trees; t; t = t->next) {
-		if ((t->owner.other ? t->owner.uid : d->uid) != peer->uid)
+		if (t->leaving_ns || (t->owner.other ? t->owner.uid : d->uid) != peer->uid)
 			continue;
 		if (service[0] ? !strcmp(t->service, service) : has_any(t, pids, nr))
 			return t;
@@ -183,47 +196,86 @@ static struct pa_tree *tree_of(struct pa_daemon *d, const struct pa_peer *peer, 
 	return NULL;
 }
 
-static void name_of(const struct pa_peer *peer, const char *service, char *name, size_t size)
+static void describe(const struct pa_peer *peer, const char *service, char *command, size_t command_size, char *name,
+		     size_t name_size)
 {
 	static const char suffix[] = ".service";
 	size_t len = strlen(service);
 
-	if (len > strlen(suffix))
-		snprintf(name, size, "%.*s", (int)(len - strlen(suffix)), service);
-	else
-		pa_proc_comm(peer->pid, peer->pid, name, size);
+	if (len > strlen(suffix)) {
+		snprintf(command, command_size, "%s", service);
+		snprintf(name, name_size, "%.*s", (int)(len - strlen(suffix)), service);
+	} else {
+		pa_proc_command(peer->pid, command, command_size);
+		pa_proc_comm(peer->pid, peer->pid, name, name_size);
+	}
+}
+
+/* The recording that a process is about to leave for the next one, NULL: none. */
+static struct pa_tree *tree_before(const struct pa_daemon *d, uint32_t pid)
+{
+	for (struct pa_tree *t = d->trees; t; t = t->next)
+		if (t->leaving_ns && pid && (pa_recorder_has(t->recorder, pid) || expects(t, pid)))
+			return t;
+	return NULL;
+}
+
+static const char *file_of(const struct pa_tree *t)
+{
+	const char *slash = strrchr(t->path, '/');
+
+	return slash ? slash + 1 : t->path;
+}
+
+/* The next file goes on for all of the last one's processes, in whatever order they come. */
+static void succeed(struct pa_tree *t, struct pa_tree *old)
+{
+	t->expected = old->expected;
+	t->nr_expected = old->nr_expected;
+	old->expected = NULL;
+	old->nr_expected = 0;
+	old->succeeded = true;
+	old->leaving_ns = pa_now_ns();
+	pa_recorder_meta(old->recorder, "continued", file_of(t));
 }
 
 static struct pa_tree *new_tree(struct pa_daemon *d, const struct pa_hello *hello, const struct pa_peer *peer,
 				char *service)
 {
 	struct pa_options options = d->settings->options;
-	char path[PATH_MAX], command[1024] = "unknown", name[64] = "", err[160];
+	char path[PATH_MAX], command[1024] = "unknown", name[64] = "", before[NAME_MAX + 1] = "", err[160];
+	struct pa_tree *old = tree_before(d, peer->pid), *t;
 	struct pa_tree as = {.owner = {peer->uid != d->uid, peer->uid, peer->gid},
 			     .path = path,
 			     .command = command,
 			     .name = name,
+			     .before = before,
 			     .service = service,
-			     .pid = peer->pid};
+			     .pid = old ? old->pid : peer->pid};
 	int ret = d->nr_trees < PA_DAEMON_TREES_MAX ? pa_datadir_user(d->data_fd, &as.owner) : -EMFILE;
 
 	/* what the daemon was told wins */
 	options.fixed = options.given;
 	if (pa_options_parse(&options, hello->options, hello->options_len, err, sizeof(err)))
 		pa_log(PA_LOG_WARNING, "PERFAGENT_OPTIONS of process %u: %s", peer->pid, err);
-	if (service[0])
-		snprintf(command, sizeof(command), "%s", service);
-	else
-		pa_proc_command(peer->pid, command, sizeof(command));
-	name_of(peer, service, name, sizeof(name));
+	if (old) {
+		snprintf(before, sizeof(before), "%s", file_of(old));
+		snprintf(command, sizeof(command), "%s", old->command);
+		snprintf(name, sizeof(name), "%s", old->name);
+	} else {
+		describe(peer, service, command, sizeof(command), name, sizeof(name));
+	}
 	if (!ret)
-		ret = pa_datadir_name(d->settings->data, &as.owner, name, peer->pid, path, sizeof(path));
+		ret = pa_datadir_name(d->settings->data, &as.owner, name, as.pid, path, sizeof(path));
 	if (ret) {
 		pa_log(PA_LOG_ERROR, "no recording for process %u of user %u: %s", peer->pid, peer->uid,
 		       strerror(-ret));
 		return NULL;
 	}
-	return open_tree(d, &as, &options);
+	t = open_tree(d, &as, &options);
+	if (t && old)
+		succeed(t, old);
+	return t;
 }
 
 static void create(struct pa_tree *t);
@@ -241,10 +293,6 @@ void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 	if (d->settings->per_service && peer->pid)
 		pa_proc_service(peer->pid, service);
 	d->answering = tree_of(d, peer, service);
-	if (d->answering && d->answering->waits) {
-		create(d->answering); /* it takes one session at a time */
-		d->answering = tree_of(d, peer, service);
-	}
 	if (!d->answering)
 		d->answering = new_tree(d, hello, peer, service);
 	if (!d->answering) {
@@ -312,7 +360,8 @@ static void create(struct pa_tree *t)
 		began(t);
 		if (pa_daemon_attach_is_back(t->d->attach, t->pid))
 			note_gap(t);
-		pa_recorder_answered(t->recorder, t->ok);
+		if (t->before[0])
+			pa_recorder_meta(t->recorder, "continues", t->before);
 		return;
 	}
 	/* the session ends with it: the agent goes dormant */
@@ -343,12 +392,16 @@ void pa_daemon_answered(void *arg, bool ok)
 	struct pa_daemon *d = arg;
 	struct pa_tree *t = d->answering;
 
-	if (t->ino || d->settings->output[0]) {
-		pa_recorder_answered(t->recorder, ok);
+	pa_recorder_answered(t->recorder, ok);
+	if (t->waits || t->ino || d->settings->output[0])
+		return;
+	if (!ok) {
+		/* it did not wait for us */
+		pa_recorder_abandon(t->recorder);
+		forget(t);
 		return;
 	}
 	t->waits = true;
-	t->ok = ok;
 	d->create_timer.fn = on_create;
 	d->create_timer.arg = d;
 	if (!d->create_timer.on)
@@ -364,6 +417,6 @@ void pa_daemon_finish_all(struct pa_daemon *d)
 		}
 		/* names take a while where there are many */
 		pa_service_notify("EXTEND_TIMEOUT_USEC=30000000\nSTATUS=ending %u recordings", d->nr_trees);
-		finish(d->trees);
+		pa_daemon_finish(d->trees);
 	}
 }

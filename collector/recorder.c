@@ -243,15 +243,12 @@ static void find_parent(struct pa_recorder *r, struct pa_process *p)
 	}
 }
 
-void pa_recorder_answered(struct pa_recorder *r, bool ok)
+/* A session whose agent has its answer, once there is a file. */
+static void take_up(struct pa_recording_session *rs)
 {
-	struct pa_recording_session *rs = r->sessions;
+	struct pa_recorder *r = rs->recorder;
 	struct pa_process *p = rs->processes;
 
-	if (!ok || (rs->stream && pa_streams_answered(rs))) {
-		free_session(rs);
-		return;
-	}
 	rs->answered = true;
 	rs->start_ticks = p->pid ? pa_proc_start_ticks(p->pid) : 0;
 	if (p->attached)
@@ -267,6 +264,34 @@ void pa_recorder_answered(struct pa_recorder *r, bool ok)
 		pa_recorder_meta_u64(r, "started_mono_ns", p->start_ns);
 	}
 	pa_loop_arm(r->loop, &r->drain_timer, BUSY_NS);
+}
+
+void pa_recorder_answered(struct pa_recorder *r, bool ok)
+{
+	struct pa_recording_session *rs = r->sessions;
+
+	if (!ok || (rs->stream && pa_streams_answered(rs))) {
+		free_session(rs);
+		return;
+	}
+	rs->granted = true;
+	if (r->store)
+		take_up(rs);
+}
+
+/* Those that came before there was a file, in the order in which they came. */
+static void take_up_waiting(struct pa_recorder *r)
+{
+	struct pa_recording_session *oldest;
+
+	do {
+		oldest = NULL;
+		for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+			if (rs->granted && !rs->answered)
+				oldest = rs;
+		if (oldest)
+			take_up(oldest);
+	} while (oldest);
 }
 
 bool pa_recorder_knows(const struct pa_recorder *r, uint32_t pid)
@@ -553,6 +578,7 @@ int pa_recorder_create_file(struct pa_recorder *r, char *err, size_t err_size)
 	first_rows(r);
 	pa_loop_arm(r->loop, &r->poll_timer, POLL_NS);
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
+	take_up_waiting(r);
 	return 0;
 }
 

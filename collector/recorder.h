@@ -24,7 +24,7 @@ struct pa_recorder_options {
 	uint64_t heap_mean;       /* bytes, >= 1 */
 	uint64_t loop_blocked_ns; /* an iteration that long has a row of its own; 0 counts as PA_LOOP_BLOCKED_NS */
 	struct pa_owner owner;    /* whose the file is */
-	bool file_later;          /* pa_recorder_create_file follows, before pa_recorder_answered */
+	bool file_later;          /* pa_recorder_create_file follows; till then what agents write stays in rings */
 	/* no session is left (it may be called again when another comes and goes); may finish and free the recorder */
 	void (*idle)(void *arg);
 	void *arg;
@@ -35,7 +35,8 @@ struct pa_recorder_options {
 int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *options, struct pa_recorder **out,
 		     char *err, size_t err_size);
 
-/* Errors: as above; the recorder is then good for pa_recorder_abandon only. No-op when there is a file. */
+/* Takes up the sessions that were granted before. Errors: as above; the recorder is then good for pa_recorder_abandon
+ * only. No-op when there is a file. */
 int pa_recorder_create_file(struct pa_recorder *r, char *err, size_t err_size);
 
 /* Grants a session to an agent; quick. pa_recorder_answered must follow when the grant is OK. */

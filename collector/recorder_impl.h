@@ -31,7 +31,8 @@ struct pa_recording_session {
 	uint32_t nr_live;
 	uint64_t empty_since_ns; /* 0: some process lives */
 	uint64_t start_ticks;    /* pa_proc_start_ticks of its first process, 0: not known */
-	bool answered;
+	bool granted;  /* its agent has got it */
+	bool answered; /* and it has been taken up: there is a file */
 	struct pa_streamed *stream; /* NULL: the target maps our file */
 	uint64_t stream_closed_ns;
 	bool stream_closed_said;
