@@ -8,7 +8,7 @@ static void on_request(struct pa_decode *d, const struct pa_frame_event *e)
 {
 	const uint8_t *end = e->bytes + e->nr_bytes, *method = e->nr_bytes ? memchr(e->bytes, ' ', e->nr_bytes) : NULL;
 	const uint8_t *target = method ? method + 1 : end;
-	bool cut = e->flags & PA_FRAME_TRUNCATED;
+	bool cut = e->flags & PA_FRAME_CUT;
 	struct pa_pending *p;
 	size_t len;
 

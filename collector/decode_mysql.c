@@ -53,7 +53,7 @@ static void on_command(struct pa_decode *d, const struct pa_frame_event *e)
 	/* a client speaks when it has its answer; the framer resumes there as well */
 	pa_decode_restart(d, e);
 	if (e->value == COM_QUERY || e->value == COM_PREPARE) {
-		bool cut = e->flags & PA_FRAME_TRUNCATED;
+		bool cut = e->flags & PA_FRAME_CUT;
 
 		/* no text: attributes stood before it */
 		pa_decode_push(d, e->value == COM_QUERY ? PA_EXCHANGE_QUERY : PA_EXCHANGE_PREPARE, e,

@@ -24,7 +24,7 @@ static bool ends_in_subscribe(const char *name, size_t len)
 
 static void on_command(struct pa_decode *d, const struct pa_frame_event *e)
 {
-	bool cut = e->flags & PA_FRAME_TRUNCATED;
+	bool cut = e->flags & PA_FRAME_CUT;
 	struct pa_pending *p;
 	char name[16];
 	size_t len = name_of(e, name, sizeof(name));

@@ -77,7 +77,7 @@ void pa_frame_emit(struct pa_frame_cursor *c, struct pa_frame_way *w, uint64_t c
 
 	e->flags |= flags;
 	if (w->flags & PA_WAY_TRUNCATED)
-		e->flags |= PA_FRAME_TRUNCATED;
+		e->flags |= PA_FRAME_CUT;
 	if (w->flags & PA_WAY_GAP)
 		e->flags |= PA_FRAME_GAP;
 	if (w->flags & PA_WAY_HASHED)

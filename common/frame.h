@@ -35,7 +35,7 @@ enum pa_way { PA_TO_SERVER = 0, PA_TO_CLIENT = 1 };
 /* What an event reports; in brackets what is captured, and what count and value hold. No kind captures parameters,
  * passwords, cookies or results. */
 enum pa_frame_kind {
-	PA_FRAME_NONE = 0,
+	PA_FRAME_NOTHING = 0,
 	PA_FRAME_NOT_THIS, /* the bytes were not of the protocol, proto is now NONE; value: what it was taken for */
 	PA_FRAME_OPAQUE,   /* proto is now OPAQUE; value: enum pa_opaque */
 
@@ -95,7 +95,7 @@ enum pa_opaque {
  * begins anew: the message was given up. Only the last event has total, hash, count, value and the flags below. */
 #define PA_FRAME_FIRST     0x0001
 #define PA_FRAME_MORE      0x0002
-#define PA_FRAME_TRUNCATED 0x0004 /* the limit kept bytes out that belong to the text */
+#define PA_FRAME_CUT 0x0004 /* the limit kept bytes out that belong to the text */
 #define PA_FRAME_GAP       0x0008 /* bytes were missed, or were no messages, before this one */
 #define PA_FRAME_FAILED    0x0010 /* RESP: an error */
 #define PA_FRAME_MESSAGE   0x0020 /* RESP: a pub/sub message or an invalidation: nobody's answer */

@@ -234,7 +234,7 @@ static void value_begin(struct pa_frame_way *w, enum pa_way way)
 	w->word = 0;
 	w->captured = 0;
 	w->limit = PA_FRAME_SHORT_MAX;
-	w->kind = w->type == FIELD_HOST ? PA_FRAME_HTTP_HOST : PA_FRAME_NONE;
+	w->kind = w->type == FIELD_HOST ? PA_FRAME_HTTP_HOST : PA_FRAME_NOTHING;
 }
 
 /* A field's name in small letters, or the empty line. */

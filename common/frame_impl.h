@@ -53,7 +53,7 @@ static inline void pa_frame_begin(struct pa_frame_cursor *c, struct pa_frame_way
 	w->limit = 0;
 	w->hash = 0;
 	w->word = 0;
-	w->kind = PA_FRAME_NONE;
+	w->kind = PA_FRAME_NOTHING;
 	w->flags &= PA_WAY_GAP;
 }
 

@@ -101,12 +101,12 @@ static void packet_end(struct pa_frame_cursor *c, struct pa_frame_way *w, enum p
 
 	w->phase = PHASE_HEAD;
 	w->nr_head = 0;
-	if (CONTINUED(w) || w->kind == PA_FRAME_NONE)
+	if (CONTINUED(w) || w->kind == PA_FRAME_NOTHING)
 		return;
 	if (way == PA_TO_CLIENT)
 		w->count = 0;
 	pa_frame_emit(c, w, count, w->kind == PA_FRAME_MYSQL_COMMAND ? w->type : w->word, 0);
-	w->kind = PA_FRAME_NONE;
+	w->kind = PA_FRAME_NOTHING;
 }
 
 /* The rest of the packet is of no interest, or is text. */
@@ -332,7 +332,7 @@ static void judge_columns_end(struct pa_frame_way *w)
 
 static void peek_server(struct pa_frame *f, struct pa_frame_cursor *c, struct pa_frame_way *w)
 {
-	w->kind = PA_FRAME_NONE;
+	w->kind = PA_FRAME_NOTHING;
 	if (w->sub == EXPECT_GREETING) {
 		w->sub = EXPECT_LOGIN;
 		w->kind = PA_FRAME_MYSQL_GREETING;
@@ -456,7 +456,7 @@ static void step_lost(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way
 	}
 	w->phase = PHASE_HEAD;
 	w->sub = EXPECT_ANSWER;
-	w->kind = PA_FRAME_NONE;
+	w->kind = PA_FRAME_NOTHING;
 	CONTINUED(w) = 0;
 	if (way == PA_TO_CLIENT)
 		ANSWERED(w) = (uint8_t)(asked ? asked - 1 : 0);

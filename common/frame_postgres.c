@@ -36,10 +36,10 @@ static const struct rule client_rules[128] = {
     ['c'] = {1, PA_FRAME_PG_COPY_DONE, 0, 0, 0},
     ['f'] = {1, PA_FRAME_PG_COPY_DONE, 0, 0, 0},
     ['X'] = {1, PA_FRAME_PG_TERMINATE, 0, 0, 0},
-    ['D'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['H'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['d'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['p'] = {1, PA_FRAME_NONE, 0, 0, 0}, /* passwords */
+    ['D'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['H'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['d'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['p'] = {1, PA_FRAME_NOTHING, 0, 0, 0}, /* passwords */
 };
 
 static const struct rule server_rules[128] = {
@@ -47,15 +47,15 @@ static const struct rule server_rules[128] = {
     ['I'] = {1, PA_FRAME_PG_EMPTY, 0, 0, 0},    ['s'] = {1, PA_FRAME_PG_SUSPENDED, 0, 0, 0},
     ['V'] = {1, PA_FRAME_PG_CALLED, 0, 0, 0},   ['E'] = {1, PA_FRAME_PG_ERROR, 3, 0, TAG},
     ['N'] = {1, PA_FRAME_PG_NOTICE, 3, 0, TAG}, ['Z'] = {1, PA_FRAME_PG_READY, 0, 0, 0},
-    ['2'] = {1, PA_FRAME_NONE, 0, 0, 0},        ['3'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['A'] = {1, PA_FRAME_NONE, 0, 0, 0},        ['c'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['d'] = {1, PA_FRAME_NONE, 0, 0, 0},        ['D'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['G'] = {1, PA_FRAME_NONE, 0, 0, 0},        ['H'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['K'] = {1, PA_FRAME_NONE, 0, 0, 0}, /* the key of cancel requests */
-    ['n'] = {1, PA_FRAME_NONE, 0, 0, 0},        ['R'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['S'] = {1, PA_FRAME_NONE, 0, 0, 0},        ['t'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['T'] = {1, PA_FRAME_NONE, 0, 0, 0},        ['v'] = {1, PA_FRAME_NONE, 0, 0, 0},
-    ['W'] = {1, PA_FRAME_NONE, 0, 0, 0}, /* handled below: replication */
+    ['2'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['3'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['A'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['c'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['d'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['D'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['G'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['H'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['K'] = {1, PA_FRAME_NOTHING, 0, 0, 0}, /* the key of cancel requests */
+    ['n'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['R'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['S'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['t'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['T'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['v'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['W'] = {1, PA_FRAME_NOTHING, 0, 0, 0}, /* handled below: replication */
 };
 
 static const struct rule *rule_of(enum pa_way way, uint8_t type)
@@ -78,7 +78,7 @@ static void message_end(struct pa_frame_cursor *c, struct pa_frame_way *w)
 
 	w->phase = PHASE_HEAD;
 	w->nr_head = 0;
-	if (w->kind == PA_FRAME_NONE)
+	if (w->kind == PA_FRAME_NOTHING)
 		return;
 	if (ends_rows(w->kind)) {
 		count = w->count;

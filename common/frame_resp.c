@@ -95,7 +95,7 @@ static void message_end(struct pa_frame_cursor *c, struct pa_frame_way *w)
 
 	w->phase = PA_PHASE_START;
 	w->sub = 0;
-	if (w->kind == PA_FRAME_NONE)
+	if (w->kind == PA_FRAME_NOTHING)
 		return;
 	if (w->count == NO_COUNT)
 		w->count = 0;
@@ -168,7 +168,7 @@ static void aggregate_begin(struct pa_frame_cursor *c, struct pa_frame_way *w, u
 	if (w->kind == PA_FRAME_RESP_COMMAND) {
 		/* an empty one has no answer */
 		if (!n)
-			w->kind = PA_FRAME_NONE;
+			w->kind = PA_FRAME_NOTHING;
 		w->count = n ? n - 1 : 0;
 		ARGUMENT(w) = 0;
 	} else if (w->need == 1 && w->count == NO_COUNT) {
@@ -178,7 +178,7 @@ static void aggregate_begin(struct pa_frame_cursor *c, struct pa_frame_way *w, u
 	w->need += elements;
 	w->phase = PHASE_ELEMENT;
 	/* attributes come on top of the element they stand before */
-	if (w->type != '|' || w->kind == PA_FRAME_NONE)
+	if (w->type != '|' || w->kind == PA_FRAME_NOTHING)
 		element_end(c, w);
 }
 

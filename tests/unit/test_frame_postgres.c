@@ -159,7 +159,7 @@ static void test_long_text_is_cut_at_its_limit_and_says_so(void **state)
 
 		begin(&f);
 		feed(&f, &told, PA_TO_SERVER, buf, n, 2);
-		assert_int_equal(times("> 20 4 "), length > PA_FRAME_TEXT_MAX); /* PA_FRAME_TRUNCATED */
+		assert_int_equal(times("> 20 4 "), length > PA_FRAME_TEXT_MAX); /* PA_FRAME_CUT */
 		assert_int_equal(told.message[0].nr_bytes, length < PA_FRAME_TEXT_MAX ? length : PA_FRAME_TEXT_MAX);
 		whole = strdup(told.text);
 		begin(&f);
