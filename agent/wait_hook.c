@@ -181,7 +181,9 @@ static void own_begins(struct pa_wait_call *call, struct pa_loops *loops)
 void pa_wait_begin_hook(struct pa_wait_call *call, const struct pa_caller *caller)
 {
 	struct pa_block *block = recording((const void *)(uintptr_t)(caller->sp - 16));
-	struct pa_loops *loops = block ? pa_loop_area_of_hook(block, call->may_loop) : NULL;
+	/* a request that was just worked off decides whether waits are wanted */
+	struct pa_loops *loops = block && pa_load_relaxed(&pa_wait_modes) ? pa_loop_area_of_hook(block, call->may_loop)
+									  : NULL;
 	uint32_t before;
 
 	call->block = NULL;

@@ -252,9 +252,33 @@ def row_attach():
                 "<= 50 ms", middle <= 50)
 
 
+def wait_costs(front=(), env=None):
+    """Nanoseconds a call, by name."""
+    with tempfile.TemporaryDirectory() as tmp:
+        argv = [w.replace("@", tmp) for w in front] + [BUILD + "/bench/wait_calls"]
+        out = subprocess.run(argv, cwd=tmp, env=dict(os.environ, **(env or {})), check=True, stdout=subprocess.PIPE).stdout
+    return {name: float(ns) for name, ns in (line.split() for line in out.decode().splitlines())}
+
+
+def row_waits():
+    """A call that does not have to wait, in the same round with a bare wrapper, without a session, and looked at."""
+    rounds = []
+    for _ in range(7):
+        rounds.append({
+            "wrapper": wait_costs(env={"LD_PRELOAD": BUILD + "/bench/forward_waits.so"}),
+            "dormant": wait_costs(env={"LD_PRELOAD": BUILD + "/libperfagent.so", "PERFAGENT_SOCKET": "/nonexistent"}),
+            "on": wait_costs([PERFAGENT, "record", "-q", "--mode", "loop", "-o", "@/r.pfa", "--"])})
+    for name in rounds[0]["on"]:
+        for what, bar in ("dormant", 0), ("on", 150):
+            ns = statistics.median(r[what][name] - r["wrapper"][name] for r in rounds)
+            base = statistics.median(r["wrapper"][name] for r in rounds)
+            say("wait hooks: %s, %s" % (name, what), "%+.1f ns over a wrapper's %.0f" % (ns, base),
+                bar and "<= %d ns" % bar, ns <= bar)
+
+
 ROWS = {"walk": row_walk, "handler": row_handler, "overhead": row_overhead, "split": row_split,
         "accounting": row_accounting, "start": row_start, "memory": row_memory, "drain": row_drain, "heap drain": row_heap_drain,
-        "symbols": row_symbols, "attach": row_attach,
+        "symbols": row_symbols, "attach": row_attach, "waits": row_waits,
         **malloc_rows.rows(BUILD, say)}
 
 

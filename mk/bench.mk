@@ -18,8 +18,14 @@ $(O)/bench/pairs: bench/malloc/pairs.c
 $(O)/bench/forward.so: bench/malloc/forward.c
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(BASE) -fPIC -shared -MF $@.d -o $@ $<
 
+$(O)/bench/wait_calls: bench/waits/calls.c
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) -O2 -D_GNU_SOURCE $(WARN) -o $@ $<
+
+$(O)/bench/forward_waits.so: bench/waits/forward.c
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) -O2 -D_GNU_SOURCE $(WARN) -fPIC -shared -o $@ $<
+
 .PHONY: bench-programs $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC))
-bench-programs: $(BENCH_BIN) $(O)/bench/pairs $(O)/bench/forward.so
+bench-programs: $(BENCH_BIN) $(O)/bench/pairs $(O)/bench/forward.so $(O)/bench/wait_calls $(O)/bench/forward_waits.so
 
 $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC)): bench-%: $(O)/bench/bench_%
 	@$<
