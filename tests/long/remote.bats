@@ -8,6 +8,14 @@ load common
 	[ "$status" -eq 0 ]
 }
 
+@test "200 processes of each kind injected into, recorded, and left" {
+	PA_ATTACHES=200 PA_FIGURES="$T/figures" run bats -f '(one thread|four threads) that allocate|calls nothing' \
+		"$PA_ROOT/tests/survive/attach_inject.bats"
+	echo "$output"
+	cat "$T/figures" >&3
+	[ "$status" -eq 0 ]
+}
+
 @test "200 dumps of each kind of busy program" {
 	PA_DUMPS=200 run bats -f 'busy' "$PA_ROOT/tests/e2e/dump.bats"
 	echo "$output"
