@@ -154,11 +154,14 @@ static int end_asking(struct attach *a, const char *why, int status)
 	/* what is being taken at this moment finds nobody listening, and is over with that */
 	if (!a->session)
 		pa_agent_withdraw(&a->agent);
-	if (!a->connected) {
+	if (a->connected)
+		return PA_EXIT_OK;
+	if (a->late)
+		pa_fail(a->subject, "it was asked %u times and got no answer from us in time: this machine is too busy",
+			a->late);
+	else
 		fail(a, why);
-		return status;
-	}
-	return PA_EXIT_OK;
+	return status;
 }
 
 static void on_duration(struct pa_timer *timer)

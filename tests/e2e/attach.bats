@@ -32,9 +32,9 @@ attach() {
 	[ "$(value_of attach status)" = 0 ] || fail "attach: $(value_of attach status): $(cat "$T/attach.err")"
 }
 
-# attach_in_background OPTIONS...: $ATTACH; its recording has begun
+# attach_in_background: $ATTACH; its recording has begun
 attach_in_background() {
-	"$PERFAGENT" attach "$PID" -F "$PA_RATE" -o "$T/t.pfa" "$@" >"$T/bg.out" 2>"$T/bg.err" </dev/null 3>&- 4>&- &
+	"$PERFAGENT" attach "$PID" -F "$PA_RATE" -o "$T/t.pfa" >"$T/bg.out" 2>"$T/bg.err" </dev/null 3>&- 4>&- &
 	ATTACH=$!
 	PA_BACKGROUND+=("$ATTACH")
 	becomes attached
