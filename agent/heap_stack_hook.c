@@ -3,6 +3,7 @@
 #include "agent/announce_sig.h"
 #include "agent/heap_thread_hook.h"
 #include "agent/rules_sig.h"
+#include "agent/slots_sig.h"
 #include "agent/timer_sig.h"
 
 #define ROOT_WORTH_KEEPING 64
@@ -121,7 +122,7 @@ static void keep_root(struct pa_heap_thread *t)
 static void walk(struct pa_heap_thread *t, const struct pa_caller *caller)
 {
 	struct pa_memo *m = &t->memo;
-	uint32_t same;
+	uint32_t same, before;
 
 	t->info.memo = m;
 	t->nr_frames = (uint32_t)pa_walk_here_sig(caller->pc, caller->sp, caller->fp, &t->stack, t->frames,
@@ -135,8 +136,11 @@ static void walk(struct pa_heap_thread *t, const struct pa_caller *caller)
 		pa_memo_drop(m);
 		t->valid = PA_HEAP_MEMO;
 	}
-	if (t->info.nr_modules && pa_tls.block)
+	/* the block's own rings may be those of an earlier session still */
+	if (t->info.nr_modules && pa_tls.block && pa_session_enter_sig(pa_tls.block, &before)) {
 		pa_announce_walk_sig(pa_tls.block, &t->info, pa_now_sig());
+		pa_session_leave_sig(pa_tls.block, before);
+	}
 	keep_root(t);
 }
 
