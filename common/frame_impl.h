@@ -115,6 +115,8 @@ void pa_frame_postgres(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_wa
 void pa_frame_mysql(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way way);
 void pa_frame_resp(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way way);
 void pa_frame_http(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way way);
+/* The message at the cursor, where it begins, if all of it is here and nothing about it is unusual. */
+bool pa_frame_resp_whole(struct pa_frame_cursor *c, struct pa_frame_way *w, enum pa_way way);
 void pa_frame_http_close(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way way);
 
 #endif

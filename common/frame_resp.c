@@ -350,6 +350,8 @@ static void step_start(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_wa
 	uint8_t byte = c->buf[c->at];
 	uint64_t search = w->hash;
 
+	if (!(w->sub & SUB_TRIAL) && pa_frame_resp_whole(c, w, way))
+		return;
 	pa_frame_begin(c, w);
 	w->hash = search;
 	w->sub &= SUB_TRIAL;
