@@ -70,7 +70,7 @@ into() {
 			fi
 			;;
 		*)
-			grep -qE '^perfagent: process [0-9]+: no safe moment in [0-9]+ tries; threads were found ' <<<"$output" ||
+			grep -E '^perfagent: process [0-9]+: [a-z]' <<<"$output" ||
 				fail "status $status without a reason" || return 1
 			declined=$((declined + 1))
 			;;
