@@ -242,6 +242,7 @@ int pa_recording_notes(struct pa_recording *r,
 /* Meta keys the collector writes (values as text): "started" (RFC 3339 UTC), "started_mono_ns", "asked_mono_ns"
  * (attach), "ended" (RFC 3339 UTC; absent: the collector was killed), "ended_mono_ns", "command", "host", "mode"
  * ("cpu,memory"), "period_ns", "version", "exit_status" (of the command, as a shell shows it), "cpu_ns" (kernel's
- * figure for the whole tree), "collector_cpu_ns", "unwinder" ("perfagent", "libunwind" or "compare"). */
+ * figure for the whole tree), "collector_cpu_ns", "unwinder" ("perfagent", "libunwind" or "compare"),
+ * "streamed_sessions" (over the socket; absent: none). */
 
 #endif
