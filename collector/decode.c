@@ -259,6 +259,14 @@ void pa_decode_unmatched(struct pa_decode *d)
 	d->resync = d->counts.gaps > 0;
 }
 
+static void forget_piece(struct pa_decode *d, enum pa_way way)
+{
+	free(d->piece[way].bytes);
+	d->piece[way].bytes = NULL;
+	d->piece[way].begun = false;
+	d->piece[way].len = 0;
+}
+
 /* ---- events ------------------------------------------------------------------------------------------------------ */
 
 struct pa_decode *pa_decode_new(pa_exchange_fn sink, void *arg)
@@ -280,6 +288,8 @@ void pa_decode_free(struct pa_decode *d)
 		pa_decode_text_put(d, pa_decode_at(d, i)->text);
 	names_free(d, &d->statements);
 	names_free(d, &d->portals);
+	forget_piece(d, PA_TO_SERVER);
+	forget_piece(d, PA_TO_CLIENT);
 	free(d->queue);
 	free(d);
 }
@@ -336,37 +346,56 @@ static void dispatch(struct pa_decode *d, enum pa_way way, const struct pa_frame
 		d->turn = way == PA_TO_CLIENT;
 }
 
+/* Keeps a piece until the rest of its message is there. False: it cannot be one, or there is no memory. */
+static bool keep(struct pa_decode *d, enum pa_way way, const struct pa_frame_event *e)
+{
+	if (!d->piece[way].begun || d->piece[way].kind != e->kind ||
+	    e->nr_bytes > PA_FRAME_TEXT_MAX - d->piece[way].len) {
+		d->counts.malformed++;
+		return false;
+	}
+	if (!d->piece[way].bytes)
+		d->piece[way].bytes = malloc(PA_FRAME_TEXT_MAX);
+	if (!d->piece[way].bytes) {
+		d->counts.no_room++;
+		return false;
+	}
+	if (e->nr_bytes)
+		memcpy(d->piece[way].bytes + d->piece[way].len, e->bytes, e->nr_bytes);
+	d->piece[way].len += e->nr_bytes;
+	return true;
+}
+
 void pa_decode_event(struct pa_decode *d, enum pa_way way, const struct pa_frame_event *e)
 {
 	struct pa_frame_event whole = *e;
 
 	if (e->flags & PA_FRAME_FIRST) {
+		forget_piece(d, way);
+		if (!(e->flags & PA_FRAME_MORE) && e->nr_bytes <= PA_FRAME_TEXT_MAX) {
+			whole.bytes = e->nr_bytes ? e->bytes : (const uint8_t *)"";
+			dispatch(d, way, &whole);
+			return;
+		}
 		d->piece[way].begun = true;
 		d->piece[way].kind = e->kind;
-		d->piece[way].len = 0;
 	}
-	if (!d->piece[way].begun || d->piece[way].kind != e->kind ||
-	    e->nr_bytes > sizeof(d->piece[way].bytes) - d->piece[way].len) {
+	if (!keep(d, way, e)) {
 		/* the pieces before this one were lost */
-		d->piece[way].begun = false;
-		d->counts.malformed++;
+		forget_piece(d, way);
 		missed(d);
-		return;
+	} else if (!(e->flags & PA_FRAME_MORE)) {
+		whole.bytes = d->piece[way].bytes;
+		whole.nr_bytes = d->piece[way].len;
+		dispatch(d, way, &whole);
+		forget_piece(d, way);
 	}
-	if (e->nr_bytes)
-		memcpy(d->piece[way].bytes + d->piece[way].len, e->bytes, e->nr_bytes);
-	d->piece[way].len += e->nr_bytes;
-	if (e->flags & PA_FRAME_MORE)
-		return;
-	d->piece[way].begun = false;
-	whole.bytes = d->piece[way].bytes;
-	whole.nr_bytes = d->piece[way].len;
-	dispatch(d, way, &whole);
 }
 
 void pa_decode_lost(struct pa_decode *d)
 {
-	d->piece[PA_TO_SERVER].begun = d->piece[PA_TO_CLIENT].begun = false;
+	forget_piece(d, PA_TO_SERVER);
+	forget_piece(d, PA_TO_CLIENT);
 	missed(d);
 }
 

@@ -70,7 +70,7 @@ struct pa_decode {
 		uint16_t kind;
 		bool begun;
 		uint32_t len;
-		uint8_t bytes[PA_FRAME_TEXT_MAX];
+		uint8_t *bytes; /* of a message in several pieces, PA_FRAME_TEXT_MAX; NULL for most */
 	} piece[2];
 };
 

@@ -37,8 +37,7 @@ static void on_query(struct pa_decode *d, const struct pa_frame_event *e)
 static void on_parse(struct pa_decode *d, const struct pa_frame_event *e)
 {
 	size_t at = 0, len = string_at(e, &at);
-	struct pa_decode_text *text =
-	    pa_decode_text_new(d, e->bytes + at, e->nr_bytes - at, e->flags & PA_FRAME_CUT);
+	struct pa_decode_text *text = pa_decode_text_new(d, e->bytes + at, e->nr_bytes - at, e->flags & PA_FRAME_CUT);
 	struct pa_decode_name *name =
 	    pa_decode_name_set(d, &d->statements, pa_decode_key(e->bytes, len), pa_decode_text_get(text));
 	struct pa_pending *p = pa_decode_push(d, PA_EXCHANGE_PREPARE, e, text);
