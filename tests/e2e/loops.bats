@@ -170,3 +170,28 @@ loop_program() {
 	holds '[.event_loop.loops[].blocked[] | select(.by == "wait" and any(.stack[]; .function | test("nanosleep|usleep")))] |
 		length == 1 and .[0].ms >= 300 and .[0].ms < 1300'
 }
+
+@test "loop: one that runs is attached to, and attached to again" {
+	local pid i
+	cat >"$T/a.py" <<-'END'
+	import asyncio, time
+	async def main():
+	    while True:
+	        await asyncio.sleep(0.1)
+	        time.sleep(0.06)
+	asyncio.run(main())
+	END
+	LD_PRELOAD=$AGENT PERFAGENT_SOCKET=$T/none.sock /usr/bin/python3 "$T/a.py" 3>&- &
+	pid=$!
+	PA_BACKGROUND+=("$pid")
+	sleep 0.5
+	for i in 1 2; do
+		rm -f "$T/t.pfa" "$T/report.json"
+		timeout 30 "$PERFAGENT" attach "$pid" -q -d 1.5 -o "$T/t.pfa" 3>&-
+		load_report
+		holds '.event_loop.loops | length == 1 and (.[0] | .kind == "epoll" and .blocked_count >= 2 and
+			all(.blocked[]; .ms >= 50 and .ms < 1500))'
+		holds 'any(.event_loop.loops[0].blocked[]; any(.stack[]; .function | test("nanosleep")))'
+	done
+	kill -0 "$pid"
+}
