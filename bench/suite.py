@@ -276,9 +276,40 @@ def row_waits():
                 bar and "<= %d ns" % bar, ns <= bar)
 
 
+def stat_cpu(pid):
+    """CPU seconds of a process so far."""
+    fields = open("/proc/%d/stat" % pid).read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def row_sessions(sessions=500, rate=100, seconds=20):
+    """One daemon with many sessions: its CPU time while they write, its Pss with rings, and what is lost."""
+    with tempfile.TemporaryDirectory() as tmp:
+        daemon = subprocess.Popen([BUILD + "/perfagentd", "--socket", tmp + "/s", "--data", tmp + "/d", "--roll", "0"],
+                                  stderr=subprocess.DEVNULL)
+        while not os.path.exists(tmp + "/s"):
+            time.sleep(0.01)
+        load = subprocess.Popen([BUILD + "/bench/sessions", tmp + "/s", str(sessions), str(rate), str(seconds)],
+                                stdout=subprocess.PIPE, text=True)
+        ready = load.stdout.readline()
+        time.sleep(4)  # files are made, the first samples of each stack are in
+        cpu, start = stat_cpu(daemon.pid), time.monotonic()
+        time.sleep(seconds - 6)
+        share = 100 * (stat_cpu(daemon.pid) - cpu) / (time.monotonic() - start)
+        pss = int(re.search(r"^Pss: +(\d+)", open("/proc/%d/smaps_rollup" % daemon.pid).read(), re.M).group(1)) / 1024
+        written = load.stdout.read()
+        load.wait()
+        daemon.terminate()
+        daemon.wait()
+    say("%d sessions of %d samples/s, one daemon" % (sessions, rate),
+        "%.1f %% of a core, %.0f MiB Pss" % (share, pss), "<= 15 %, <= 150 MiB", share <= 15 and pss <= 150)
+    say("  " + ready.strip(), written.strip(), "none refused, none lost",
+        ready.startswith("ready %d refused 0" % sessions) and written.strip().endswith(" lost 0"))
+
+
 ROWS = {"walk": row_walk, "handler": row_handler, "overhead": row_overhead, "split": row_split,
         "accounting": row_accounting, "start": row_start, "memory": row_memory, "drain": row_drain, "heap drain": row_heap_drain,
-        "symbols": row_symbols, "attach": row_attach, "waits": row_waits,
+        "symbols": row_symbols, "sessions": row_sessions, "attach": row_attach, "waits": row_waits,
         **malloc_rows.rows(BUILD, say)}
 
 

@@ -15,6 +15,10 @@ $(O)/bench/%: bench/%.c $(UNIT_LINK)
 $(O)/bench/pairs: bench/malloc/pairs.c
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(BASE) -pthread -MF $@.d -o $@ $<
 
+# hundreds of agents for one daemon
+$(O)/bench/sessions: bench/load/sessions.c
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(BASE) -MF $@.d -o $@ $<
+
 $(O)/bench/forward.so: bench/malloc/forward.c
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(BASE) -fPIC -shared -MF $@.d -o $@ $<
 
@@ -25,7 +29,7 @@ $(O)/bench/forward_waits.so: bench/waits/forward.c
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) -O2 -D_GNU_SOURCE $(WARN) -fPIC -shared -o $@ $<
 
 .PHONY: bench-programs $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC))
-bench-programs: $(BENCH_BIN) $(O)/bench/pairs $(O)/bench/forward.so $(O)/bench/wait_calls $(O)/bench/forward_waits.so
+bench-programs: $(BENCH_BIN) $(O)/bench/sessions $(O)/bench/pairs $(O)/bench/forward.so $(O)/bench/wait_calls $(O)/bench/forward_waits.so
 
 $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC)): bench-%: $(O)/bench/bench_%
 	@$<

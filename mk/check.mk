@@ -15,7 +15,7 @@ check: ## everything that must hold before a commit: all layers below, under 15 
 check-long: ## the storms at full volume, and two minutes of each fuzzer
 	@MAKE='$(MAKE)' O='$(O)' JOBS='$(JOBS)' FUZZ_SECONDS=120 tests/check storms fuzz
 
-check-storms: all test-targets
+check-storms: all test-targets $(O)/bench/sessions
 	@$(PROVE) --exec "tests/tap bats --tap" $(wildcard tests/long/*.bats)
 
 check-build: ## gcc, warnings are errors

@@ -3,7 +3,7 @@ load common
 
 # daemon OPTIONS...: starts it and waits until it listens
 daemon() {
-	SOCKET=$T/d.sock DATA=$T/data
+	SOCKET=$T/d.sock DATA=${DATA:-$T/data}
 	env ${DAEMON_ENV[@]+"${DAEMON_ENV[@]}"} "$O/perfagentd" --socket "$SOCKET" --data "$DATA" --roll 0 "$@" \
 		>>"$T/daemon.out" 2>>"$T/daemon.err" </dev/null 3>&- 4>&- &
 	DAEMON=$!
@@ -54,4 +54,9 @@ public() {
 	cp "$O"/libperfagent*.so "$O/perfagent" "$TARGETS/split" "$T/bin"
 	chmod -R a+rX "$T/bin"
 	AGENT=$T/bin/libperfagent.so
+}
+
+# samples_of FILE: periods recorded by now, 0 while it is being made
+samples_of() {
+	"$PERFAGENT" report -i "$1" --format json 2>/dev/null 3>&- | jq '.loss.cpu_recorded // 0' 2>/dev/null | grep . || echo 0
 }

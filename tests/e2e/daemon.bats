@@ -17,16 +17,23 @@ load daemon
 	grep -q "^perfagentd: $file: ended" "$T/daemon.err"
 }
 
+# An agent waits for 20 ms at its start; on a busy machine some go without. What is to be shown is shown by one try that
+# all agents came to.
 @test "two trees are two recordings, a tree with its children is one" {
-	daemon
-	watched sh -c "'$TARGETS/split' 1 200; '$TARGETS/split' 1 200; true"
-	watched "$TARGETS/split" 1 200
-	until_true '[ "$(recordings)" = 2 ]'
-	end_daemon
-	for file in "$DATA"/*.pfa; do "$PERFAGENT" report -i "$file" --format json | jq '.processes | length'; done | sort -n | tr '\n' ' ' >"$T/counts"
-	cat "$T/counts"
-	[ "$(cut -d' ' -f1 "$T/counts")" = 1 ]
-	[ "$(cut -d' ' -f2 "$T/counts")" -ge 2 ]
+	for try in 1 2 3 4 5 6; do
+		DATA=$T/data.$try
+		daemon
+		watched sh -c "'$TARGETS/split' 1 200; '$TARGETS/split' 1 200; true"
+		watched "$TARGETS/split" 1 200
+		until_true '[ "$(recordings)" -ge 2 ]'
+		end_daemon
+		for file in "$DATA"/*.pfa; do
+			sqlite3 "$file" "SELECT count(*) || ' ' || min(command LIKE 'sh -c%') || max(command LIKE 'sh -c%') FROM process"
+		done | sort -n >"$T/counts"
+		cat "$T/counts"
+		if [ "$(sed -n '1p;$p' "$T/counts" | tr '\n' ,)" = "1 00,3 01," ]; then return 0; fi
+	done
+	fail "never a tree of three and one of one"
 }
 
 @test "SIGHUP reads the settings again: sessions go on, the next one has the new rate; wrong settings change nothing" {
@@ -253,4 +260,85 @@ p = subprocess.run([daemon, "--rate", "0"], env=dict(os.environ, JOURNAL_STREAM=
 line = os.read(r, 4096)
 assert line.startswith(b"perfagentd: rate"), line
 EOP
+}
+
+@test "--attach: a dormant program that a rule selects is attached to, another one is not" {
+	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/none" "$TARGETS/attachee" busy 1 >"$T/a.out" 2>&1 3>&- 4>&- &
+	PA_BACKGROUND+=($!)
+	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/none" sleep 30 >/dev/null 2>&1 3>&- 4>&- &
+	PA_BACKGROUND+=($!)
+	daemon --attach --rule 'command=*attachee busy 1'
+	until_true "grep -q 'process ${PA_BACKGROUND[0]}: attached' '$T/daemon.err'" 30
+	until_true '[ "$(samples_of "$(find "$DATA" -name "*.pfa")")" -ge 20 ]' 30
+	end_daemon
+	[ "$(recordings)" = 1 ]
+	cp "$(find "$DATA" -name '*.pfa')" "$T/t.pfa"
+	check_recording
+	sampled 10
+	kill -0 "${PA_BACKGROUND[1]}"
+}
+
+@test "the daemon is killed, and started again: what it had is in its recording, the next one goes on and names the gap" {
+	daemon
+	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" "$TARGETS/attachee" busy 1 >"$T/a.out" 2>&1 3>&- 4>&- &
+	PA_BACKGROUND+=($!)
+	until_true '[ "$(recordings)" = 1 ]'
+	first=$(find "$DATA" -name '*.pfa')
+	until_true '[ "$(samples_of "$first")" -ge 20 ]' 30
+	kill -KILL "$DAEMON"
+	wait "$DAEMON" || true
+	sleep 1
+	daemon
+	until_true '[ "$(recordings)" = 2 ]' 30
+	second=$(find "$DATA" -name '*.pfa' ! -path "$first")
+	until_true '[ "$(samples_of "$second")" -ge 20 ]' 30
+	end_daemon
+	kill -0 "${PA_BACKGROUND[1]}"
+	"$PERFAGENT" report -i "$first" >"$T/first.txt"
+	grep -q 'ended early' "$T/first.txt"
+	cp "$second" "$T/t.pfa"
+	check_recording
+	sampled 20
+	grep -q "taken up again: ${first##*/} was written to last at 20" "$T/report.txt"
+	[ "$(sqlite3 "$second" "SELECT value FROM meta WHERE key = 'resumed'")" = "${first##*/}" ]
+	[ "$(samples_of "$first")" -ge 20 ]
+}
+
+@test "--roll: a recording that is old ends, the next one continues it for the same processes" {
+	daemon --roll 2s
+	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" sh -c "cd '$T'; '$TARGETS/split' 1 6000 & '$TARGETS/split' 1 6000 & wait" >"$T/a.out" 2>&1 3>&- 4>&- &
+	PA_BACKGROUND+=($!)
+	until_true '[ "$(recordings)" -ge 3 ]' 30
+	end_daemon
+	last=""
+	for file in $(ls "$DATA"/sh.*.pfa); do
+		[ "$(sqlite3 "$file" "SELECT value FROM meta WHERE key = 'continues'")" = "$last" ]
+		last=${file##*/}
+		[ "$(sqlite3 "$file" "SELECT count(*) FROM meta WHERE key = 'ended'")" = 1 ]
+	done
+	[ "$(find "$DATA" -name '*.pfa' | wc -l)" = "$(ls "$DATA"/sh.*.pfa | wc -l)" ]
+}
+
+@test "a daemon that stands still for a second, and a disk that is full: targets do not notice, the daemon lives" {
+	need_root
+	mkdir "$T/data"
+	mount -t tmpfs -o size=1m,mode=700 none "$T/data" || skip "no mount"
+	echo "umount '$T/data'" >"$T/undo"
+	daemon
+	run_plain "$TARGETS/split" 1 1500
+	run_as seen 60 env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" "$TARGETS/split" 1 300
+	until_true "grep -q ended '$T/daemon.err'"
+	dd if=/dev/zero of="$T/data/filler.pfa" bs=64k >/dev/null 2>&1 || true
+	(sleep 0.5; kill -STOP "$DAEMON"; sleep 1; kill -CONT "$DAEMON") 3>&- &
+	run_as seen 60 env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" "$TARGETS/split" 1 1500
+	same plain seen
+	# what is oldest makes room
+	until_true "grep -q 'nearly full' '$T/daemon.err' && grep -q 'dropped' '$T/daemon.err'"
+	kill -0 "$DAEMON"
+	run_as seen 60 env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" "$TARGETS/split" 1 300
+	kill -TERM "$DAEMON"
+	wait "$DAEMON" || [ $? = 2 ]
+	find "$DATA" -name 'split*.pfa' | grep .
+	for file in "$DATA"/split*.pfa; do "$PERFAGENT" report -i "$file" >"$T/report.txt"; done
+	umount "$T/data"
 }
