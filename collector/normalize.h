@@ -14,7 +14,8 @@ enum pa_dialect { PA_SQL_POSTGRES, PA_SQL_MYSQL, PA_SQL_SQLITE };
  * belong; lists after IN and ARRAY, and rows after VALUES, that repeat the element before are folded into it.
  * Shapes: len bytes at sql; cut: the statement goes on behind them; out has room for size >= 1 bytes. Returns the
  * length written. Source: the identity is that of pg_stat_statements (it compares parse trees after constants are taken
- * out), but for the folded lists, which it has since PostgreSQL 18. */
+ * out), but for the folded lists, which it has since PostgreSQL 18, and for utility statements, whose constants it
+ * keeps. */
 size_t pa_normalize_sql(enum pa_dialect dialect, const char *sql, size_t len, bool cut, char *out, size_t size,
 			uint64_t *fingerprint);
 

@@ -248,6 +248,15 @@ static void string(struct scan *s, size_t prefix, bool backslash)
 		put_value(s);
 }
 
+/* What is between quotes could stand without them. */
+static bool is_plain(const char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (!(p[i] >= 'a' && p[i] <= 'z') && p[i] != '_' && !(i && is_digit(p[i])))
+			return false;
+	return len > 0;
+}
+
 /* "name", `name` or [name]; one without an end may be anything. */
 static void quoted_name(struct scan *s)
 {
@@ -260,8 +269,13 @@ static void quoted_name(struct scan *s)
 		return;
 	}
 	before(s, WORD);
-	while (s->at < end)
-		s->at += pa_normal_put_char(&s->out, s->p + s->at, end - s->at);
+	/* quotes that change nothing do not tell statements apart */
+	if (is_plain(s->p + s->at + 1, end - s->at - 2))
+		pa_normal_put(&s->out, s->p + s->at + 1, end - s->at - 2);
+	else
+		for (size_t at = s->at; at < end;)
+			at += pa_normal_put_char(&s->out, s->p + at, end - at);
+	s->at = end;
 	s->word[0] = 0;
 	s->last = WORD;
 }
