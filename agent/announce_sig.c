@@ -10,6 +10,7 @@
 #include "agent/hot.h"
 #include "agent/probe_sig.h"
 #include "agent/ring_sig.h"
+#include "agent/slots_sig.h"
 
 #define NR_RECENT 256
 #define NR_KNOWN  4096
@@ -209,5 +210,10 @@ void pa_announce_modules_sig(struct pa_block *block, uint64_t time_ns)
 
 void pa_announce_walk_sig(struct pa_block *block, const struct pa_walk_info *info, uint64_t time_ns)
 {
+	uint32_t before;
+
+	if (!pa_session_enter_sig(block, &before))
+		return;
 	announce_all(block, &block->hook_ring, info, time_ns);
+	pa_session_leave_sig(block, before);
 }

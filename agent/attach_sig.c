@@ -17,18 +17,25 @@
 #include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 #include "agent/thread.h"
+#include "agent/timer_sig.h"
 #include "agent/wait_hook.h"
 #include "agent/walk_sig.h"
 
 #define DEADLINE_MS 20 /* whoever asked for it is listening */
 
 /* How long to wait for threads that are in the middle of a record: most are through at once, one that waits for room in
- * its heap ring takes up to 10 ms. The first look comes after a pause: see pa_heap_threads_idle_sig. */
-#define LOOKS    25
+ * its heap ring takes up to 10 ms in one go. The first look comes after a pause: see pa_heap_threads_idle_sig. */
+#define LOOKS    60
 #define PAUSE_NS 100000
+
+/* A thread that had no turn for longer, or none at all: hooks look again. */
+#define TIDY_NS    1000000u
+#define TIDY_TRIES 1000
 
 static uint32_t hello_flags;
 static bool leaving; /* what was mapped for the last session still is */
+static _Atomic uint64_t tidy_ns;
+static unsigned tidy_tries;
 
 void pa_attach_init(uint32_t flags)
 {
@@ -42,7 +49,18 @@ static bool is_idle(uint32_t pid)
 	return pa_slots_idle_sig() && threads;
 }
 
-static bool bury(void)
+static void bury(void)
+{
+	pa_slots_bury_sig();
+	pa_heap_area_bury_sig();
+	pa_heap_threads_rest_sig();
+	pa_addrset_clear_sig();
+	leaving = false;
+	if (pa_heap_true_sig() == PA_HEAP_TIDY)
+		pa_heap_set_sig(PA_HEAP_OFF);
+}
+
+static void wait_and_bury(void)
 {
 	const struct timespec pause = {.tv_nsec = PAUSE_NS};
 	uint32_t pid = (uint32_t)pa_sys(SYS_getpid);
@@ -50,15 +68,30 @@ static bool bury(void)
 	for (int i = 0; leaving && i < LOOKS; i++) {
 		pa_heap_threads_idle_sig(pid);
 		pa_sys(SYS_nanosleep, &pause, NULL);
-		if (!is_idle(pid))
-			continue;
-		pa_slots_bury_sig();
-		pa_heap_area_bury_sig();
-		pa_heap_threads_rest_sig();
-		pa_addrset_clear_sig();
-		leaving = false;
+		if (is_idle(pid))
+			bury();
 	}
-	return !leaving;
+	if (!leaving)
+		return;
+	tidy_tries = 0;
+	pa_store_relaxed(&tidy_ns, pa_now_sig() + TIDY_NS);
+	pa_heap_set_sig(PA_HEAP_TIDY);
+}
+
+bool pa_attach_may_tidy_sig(void)
+{
+	return pa_now_sig() >= pa_load_relaxed(&tidy_ns);
+}
+
+void pa_attach_tidy_sig(void)
+{
+	if (!leaving || pa_session_open_sig() || !pa_attach_may_tidy_sig())
+		return;
+	if (is_idle((uint32_t)pa_sys(SYS_getpid)))
+		bury();
+	else if (++tidy_tries == TIDY_TRIES)
+		pa_heap_set_sig(PA_HEAP_OFF);
+	pa_store_relaxed(&tidy_ns, pa_now_sig() + TIDY_NS);
 }
 
 void pa_attach_leave_sig(void)
@@ -72,7 +105,7 @@ void pa_attach_leave_sig(void)
 		pa_command.session_inode = 0;
 		leaving = true;
 	}
-	bury();
+	wait_and_bury();
 }
 
 static void remember(const char *path)

@@ -3,6 +3,7 @@
 #ifndef PA_AGENT_ATTACH_SIG_H
 #define PA_AGENT_ATTACH_SIG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pa_offer;
@@ -23,5 +24,9 @@ void pa_attach_tell_sig(void);
 
 /* Leaves the session: no timers, no records, and its memory given back once nobody is at work in it. */
 void pa_attach_leave_sig(void);
+
+/* Somebody still was: PA_HEAP_TIDY asks hooks to look again, now and then, and not for ever. */
+bool pa_attach_may_tidy_sig(void);
+void pa_attach_tidy_sig(void);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include "agent/attach_sig.h"
 #include "agent/command_sig.h"
 #include "agent/session.h"
 #include "agent/slots_sig.h"
@@ -35,6 +36,14 @@ static void take(void)
 	pa_thread_note_sig(PA_NOTE_STARTED, pa_now_sig() - began_ns, 0);
 }
 
+static void tidy(void)
+{
+	uint64_t mask = hold_signals();
+
+	pa_command_tidy_sig();
+	let_signals(mask);
+}
+
 /* What to act by meanwhile. */
 static uint32_t mode_now(void)
 {
@@ -58,6 +67,8 @@ __attribute__((noinline, cold)) uint32_t pa_command_hook(void)
 		take();
 	if (pa_heap_true_sig() == PA_HEAP_START)
 		pa_heap_start_hook();
+	if (pa_heap_true_sig() == PA_HEAP_TIDY && pa_attach_may_tidy_sig())
+		tidy();
 	return mode_now();
 }
 

@@ -112,6 +112,14 @@ void pa_command_ended_sig(void)
 	pa_store_release(&working, 0);
 }
 
+void pa_command_tidy_sig(void)
+{
+	if (!pa_claim_u32(&working, 0, 1))
+		return;
+	pa_attach_tidy_sig();
+	pa_store_release(&working, 0);
+}
+
 void pa_command_quiet_sig(void)
 {
 	set_state();

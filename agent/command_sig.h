@@ -26,6 +26,9 @@ void pa_command_nudged_sig(void);
 /* The collector has ended the session: gives it back, so that another may come. Shapes: as pa_command_take_sig. */
 void pa_command_ended_sig(void);
 
+/* Looks again whether what a session left behind can be given back. Shapes: as pa_command_take_sig. */
+void pa_command_tidy_sig(void);
+
 /* Under seccomp no request is taken any more; one that is there is refused. */
 void pa_command_quiet_sig(void);
 void pa_command_refuse_sig(void);

@@ -30,8 +30,10 @@ extern _Atomic uint32_t pa_heap_mode PA_NEAR;
 #define PA_HEAP_EARLY 3
 
 /* A session wants allocations, and the next hook is to set that up; PA_TRIGGER_COMMAND, which lies between the two,
- * says that a collector has a request (common/command.h). Both are for pa_command_hook. */
+ * says that a collector has a request (common/command.h). All above are for pa_command_hook. */
 #define PA_HEAP_START 5
+/* The memory of a session that was left is still in use: a hook that comes later is to look again. */
+#define PA_HEAP_TIDY 6
 
 /* pa_heap_mode is SAMPLED or EXACT, and mappings count as well (PA_HEAP_MMAP). */
 extern _Atomic bool pa_heap_maps PA_NEAR;

@@ -1,7 +1,9 @@
 /* See nudge_sig.h. World: signal. */
 #include "agent/nudge_sig.h"
 
+#include "agent/arch/arch.h"
 #include "agent/command_sig.h"
+#include "agent/session.h"
 #include "agent/signal_state.h"
 
 static const int candidates[] = {SIGURG, SIGWINCH};
@@ -32,9 +34,11 @@ void pa_nudge_give_up_sig(void)
 void pa_nudge_handler_sig(int sig, siginfo_t *info, void *context)
 {
 	(void)sig;
-	(void)context;
 	if (info->si_code != SI_QUEUE || (uint64_t)(uintptr_t)info->si_value.sival_ptr != PA_NUDGE_VALUE)
 		return;
 	pa_add_relaxed(&pa_command.nudged, 1);
+	/* it ran when it was looked at, and fell asleep meanwhile */
+	if (!pa_session_is_quiet_sig())
+		pa_arch_wait_again(context);
 	pa_command_nudged_sig();
 }

@@ -1,7 +1,7 @@
 # Target programs of the survive and e2e tests: built with -g -O2 into $(O)/tests/targets.
 #   NAME.c, NAME.cpp      a program        lib_NAME.c, lib_NAME.cpp   a shared library lib_NAME.so
 # A program that needs more than that has a line of its own below.
-TARGET_C    := $(filter-out tests/targets/make_recording.c tests/targets/inject_try.c,$(wildcard tests/targets/*.c))
+TARGET_C    := $(filter-out tests/targets/make_recording.c tests/targets/inject_try.c tests/targets/command_try.c,$(wildcard tests/targets/*.c))
 TARGET_CXX  := $(wildcard tests/targets/*.cpp)
 TARGET_LIB  := $(patsubst tests/targets/%,$(O)/tests/targets/%.so,$(basename $(filter tests/targets/lib_%,$(TARGET_C) $(TARGET_CXX))))
 TARGET_BIN  := $(patsubst tests/targets/%,$(O)/tests/targets/%,$(basename $(filter-out tests/targets/lib_%,$(TARGET_C) $(TARGET_CXX))))
@@ -88,6 +88,11 @@ TARGET_BIN += $(O)/tests/targets/make_recording
 $(O)/tests/targets/inject_try: $(O)/obj/plain/tests/targets/inject_try.o $(O)/libpa.a
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_LDFLAGS) -o $@ $^ $(PLAIN_LIBS)
 TARGET_BIN += $(O)/tests/targets/inject_try
+
+# tells a running agent to attach and to detach
+$(O)/tests/targets/command_try: $(O)/obj/plain/tests/targets/command_try.o $(O)/libpa.a
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(PLAIN_LDFLAGS) -o $@ $^ $(PLAIN_LIBS)
+TARGET_BIN += $(O)/tests/targets/command_try
 
 .PHONY: test-targets
 test-targets: $(TARGET_LIB) $(TARGET_BIN) ## build the target programs of the tests

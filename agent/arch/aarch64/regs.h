@@ -80,6 +80,12 @@ static inline enum pa_arch_behind pa_arch_behind_call(const ucontext_t *uc)
 	return uc->uc_mcontext.regs[8] == SYS_rt_sigprocmask ? PA_BEHIND_SIGMASK : PA_BEHIND_CALL;
 }
 
+/* On x86-64 a wait that a signal of ours ended begins again. Here its first argument is gone: the result is there. */
+static inline void pa_arch_wait_again(ucontext_t *uc)
+{
+	(void)uc;
+}
+
 /* clone() of a process that runs fn(arg) on its own stack and exits with 0; flags carry no exit signal. With
  * CLONE_VFORK it returns after the helper is gone. Returns its pid or -errno. */
 static inline long pa_arch_clone_helper(unsigned long flags, void *stack_top, int (*fn)(void *), void *arg)

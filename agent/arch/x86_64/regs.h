@@ -21,6 +21,8 @@
 #define PA_ARCH_VA_BITS    47 /* user addresses have no higher bit */
 #define PA_ARCH_PC_SHIFT   0  /* low bits of a pc that say nothing */
 
+#define PA_SYS_EPOLL_PWAIT2 441 /* newer than the oldest headers in use */
+
 static inline long pa_arch_syscall(long n, long a, long b, long c, long d, long e, long f)
 {
 	long ret;
@@ -80,6 +82,54 @@ static inline enum pa_arch_behind pa_arch_behind_call(const ucontext_t *uc)
 		return PA_BEHIND_NOTHING;
 	memcpy(&nr, code - 6, sizeof(nr));
 	return code[-7] == 0xb8 && nr == SYS_rt_sigprocmask ? PA_BEHIND_SIGMASK : PA_BEHIND_CALL;
+}
+
+/* A wait that a signal of ours has ended with EINTR, which the kernel restarts for no handler, begins again: as if the
+ * signal had come just before it. What is left of its time the kernel has told (where it does; poll and epoll_wait begin
+ * with all of theirs). Its number stands in the instruction before; its arguments are in the registers still.
+ * Source: signal(7), "Interruption of system calls"; not connect and close, which are not the same the second time. */
+static inline void pa_arch_wait_again(ucontext_t *uc)
+{
+	greg_t *regs = uc->uc_mcontext.gregs;
+	const uint8_t *code = (const uint8_t *)pa_arch_pc(uc);
+	uint32_t nr;
+
+	if (regs[REG_RAX] != -4 /* EINTR */ || pa_arch_behind_call(uc) != PA_BEHIND_CALL || code[-7] != 0xb8)
+		return;
+	memcpy(&nr, code - 6, sizeof(nr));
+	switch (nr) {
+	case SYS_nanosleep:
+		regs[REG_RDI] = regs[REG_RSI] ? regs[REG_RSI] : regs[REG_RDI];
+		break;
+	case SYS_clock_nanosleep:
+		regs[REG_RDX] = regs[REG_RSI] == 0 && regs[REG_R10] ? regs[REG_R10] : regs[REG_RDX];
+		break;
+	case SYS_poll:
+	case SYS_ppoll:
+	case SYS_select:
+	case SYS_pselect6:
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case PA_SYS_EPOLL_PWAIT2:
+	case SYS_futex:
+	case SYS_pause:
+	case SYS_rt_sigsuspend:
+	case SYS_rt_sigtimedwait:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_msgrcv:
+	case SYS_msgsnd:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_io_getevents:
+		break;
+	default:
+		return;
+	}
+	regs[REG_RAX] = (greg_t)nr;
+	regs[REG_RIP] -= 2;
 }
 
 /* clone() of a process that runs fn(arg) on its own stack and exits with 0; flags carry no exit signal. With
