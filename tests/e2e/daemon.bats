@@ -311,7 +311,7 @@ EOP
 	until_true '[ "$(recordings)" -ge 3 ]' 30
 	end_daemon
 	last=""
-	for file in $(ls "$DATA"/sh.*.pfa); do
+	for file in "$DATA"/sh.*.pfa; do
 		[ "$(sqlite3 "$file" "SELECT value FROM meta WHERE key = 'continues'")" = "$last" ]
 		last=${file##*/}
 		[ "$(sqlite3 "$file" "SELECT count(*) FROM meta WHERE key = 'ended'")" = 1 ]
