@@ -90,7 +90,35 @@
 	X(nanosleep)                                                                                                   \
 	X(clock_nanosleep)                                                                                             \
 	X(sleep)                                                                                                       \
-	X(usleep)
+	X(usleep)                                                                                                      \
+	X(socket)                                                                                                      \
+	X(socketpair)                                                                                                  \
+	X(connect)                                                                                                     \
+	X(accept)                                                                                                      \
+	X(accept4)                                                                                                     \
+	X(getsockopt)                                                                                                  \
+	X(close)                                                                                                       \
+	X(dup2)                                                                                                        \
+	X(dup3)                                                                                                        \
+	X(close_range)                                                                                                 \
+	X(closefrom)                                                                                                   \
+	X(send)                                                                                                        \
+	X(sendto)                                                                                                      \
+	X(sendmsg)                                                                                                     \
+	X(sendmmsg)                                                                                                    \
+	X(write)                                                                                                       \
+	X(writev)                                                                                                      \
+	X(sendfile)                                                                                                    \
+	X(sendfile64)                                                                                                  \
+	X(recv)                                                                                                        \
+	X(__recv_chk)                                                                                                  \
+	X(recvfrom)                                                                                                    \
+	X(__recvfrom_chk)                                                                                              \
+	X(recvmsg)                                                                                                     \
+	X(recvmmsg)                                                                                                    \
+	X(read)                                                                                                        \
+	X(__read_chk)                                                                                                  \
+	X(readv)
 
 /* On every interposed function, and on nothing else: what has it is exported. */
 #define PA_EXPORT __attribute__((visibility("default")))

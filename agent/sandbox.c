@@ -60,6 +60,9 @@ static int try_calls(void *arg)
 	pa_sys(SYS_ppoll, NULL, 0, &never.it_value, NULL, 8);
 	pa_sys(SYS_fstat, -1, NULL);
 	pa_sys(SYS_fcntl, -1, 0, 0);
+	pa_sys(SYS_getsockopt, -1, 0, 0, NULL, NULL);
+	pa_sys(SYS_getpeername, -1, NULL, NULL);
+	pa_sys(SYS_getsockname, -1, NULL, NULL);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "agent/announce_sig.h"
+#include "agent/conn_area_hook.h"
 #include "agent/command_hook.h"
 #include "agent/loop_area_hook.h"
 #include "agent/ring_sig.h"
@@ -25,6 +26,7 @@ void pa_waits_start_sig(void)
 
 	if (modes && pa_loop_area_start_sig() != 0)
 		modes = 0;
+	pa_conn_area_start_sig();
 	pa_store_release(&pa_wait_modes, modes);
 }
 
@@ -52,8 +54,7 @@ uint32_t pa_waits_epoll_born_hook(int fd)
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
-/* Room for a record that leaves the frees theirs; counted when there is none. */
-static void *record_begin(struct pa_block *block, uint16_t type, uint32_t bytes, uint64_t time_ns)
+void *pa_wait_record_hook(struct pa_block *block, uint16_t type, uint32_t bytes, uint64_t time_ns)
 {
 	const struct pa_ring *ring = &block->hook_ring;
 
@@ -68,7 +69,7 @@ static void *record_begin(struct pa_block *block, uint16_t type, uint32_t bytes,
 
 static void put_loop(struct pa_block *block, struct pa_loop_state *l, uint64_t now_ns)
 {
-	struct pa_loop *record = record_begin(block, PA_REC_LOOP, sizeof(*record), now_ns);
+	struct pa_loop *record = pa_wait_record_hook(block, PA_REC_LOOP, sizeof(*record), now_ns);
 
 	/* without room the sums go on: the next record has them */
 	if (!record)
@@ -91,7 +92,7 @@ static void put_loop(struct pa_block *block, struct pa_loop_state *l, uint64_t n
 static void put_iteration(struct pa_block *block, const struct pa_loop_state *l, const struct pa_loop_turn *turn,
 			  uint64_t now_ns)
 {
-	struct pa_iteration *record = record_begin(block, PA_REC_ITERATION, sizeof(*record), now_ns);
+	struct pa_iteration *record = pa_wait_record_hook(block, PA_REC_ITERATION, sizeof(*record), now_ns);
 
 	if (!record)
 		return;
@@ -128,7 +129,7 @@ static void put_wait(struct pa_block *block, const struct pa_wait_call *call, co
 		     uint64_t now_ns, int64_t descriptor)
 {
 	struct pa_ring *ring = &block->hook_ring;
-	struct pa_wait *record = record_begin(block, PA_REC_WAIT, WAIT_ROOM, now_ns);
+	struct pa_wait *record = pa_wait_record_hook(block, PA_REC_WAIT, WAIT_ROOM, now_ns);
 
 	if (!record)
 		return;
@@ -146,8 +147,7 @@ static void put_wait(struct pa_block *block, const struct pa_wait_call *call, co
 
 /* ---- around the call -------------------------------------------------------------------------------------------- */
 
-/* The thread's block, if what it does is to be recorded now. */
-static struct pa_block *recording(const void *frame)
+struct pa_block *pa_wait_block_hook(const void *frame)
 {
 	if (pa_tls.in_hook && !pa_heap_resume_hook(frame))
 		return NULL;
@@ -180,7 +180,7 @@ static void own_begins(struct pa_wait_call *call, struct pa_loops *loops)
 
 void pa_wait_begin_hook(struct pa_wait_call *call, const struct pa_caller *caller)
 {
-	struct pa_block *block = recording((const void *)(uintptr_t)(caller->sp - 16));
+	struct pa_block *block = pa_wait_block_hook((const void *)(uintptr_t)(caller->sp - 16));
 	/* a request that was just worked off decides whether waits are wanted */
 	struct pa_loops *loops = block && pa_load_relaxed(&pa_wait_modes) ? pa_loop_area_of_hook(block, call->may_loop)
 									  : NULL;
@@ -222,7 +222,7 @@ void pa_wait_end_hook(const struct pa_wait_call *call, const struct pa_caller *c
 
 	if (!call->block || pa_waits_off())
 		return;
-	block = recording((const void *)(uintptr_t)(caller->sp - 16));
+	block = pa_wait_block_hook((const void *)(uintptr_t)(caller->sp - 16));
 	if (block != call->block)
 		return;
 	loops = pa_loop_area_of_hook(block, false);

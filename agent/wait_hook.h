@@ -22,7 +22,7 @@
 /* What of PA_MODE_* needs hooks on waits, and is wanted in this process. */
 extern _Atomic uint32_t pa_wait_modes PA_NEAR;
 
-#define PA_WAIT_MODES PA_MODE_LOOP
+#define PA_WAIT_MODES (PA_MODE_LOOP | PA_MODE_DB | PA_MODE_HTTP)
 
 struct pa_wait_call {
 	struct pa_wait_place place;
@@ -52,6 +52,14 @@ void pa_waits_flush_hook(struct pa_block *block);
 
 /* A thread leaves: what it kept is for others. Idempotent. */
 void pa_waits_leave_hook(struct pa_block *block);
+
+/* The thread's block, if what it does is to be recorded now. frame: of the hook. NULL: nobody listens, or another hook
+ * of this thread is at work. */
+struct pa_block *pa_wait_block_hook(const void *frame);
+
+/* Room in the hook ring for a record of these kinds, which leaves room for the frees of sampled allocations. NULL:
+ * there is none, and it is counted. Shapes: as pa_record_begin_sig. */
+void *pa_wait_record_hook(struct pa_block *block, uint16_t type, uint32_t bytes, uint64_t time_ns);
 
 /* An epoll descriptor was made: what was known of its number is another's. */
 void pa_waits_epoll_made_hook(int fd);

@@ -97,6 +97,8 @@ enum pa_connection_event {
 
 #define PA_ADDRESS_MAX 112
 
+#define PA_CONNECTION_CLIENT 1u /* flags: we are the client */
+
 /* head time_ns: of the event. */
 struct pa_connection {
 	struct pa_record head;
