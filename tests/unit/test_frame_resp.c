@@ -193,10 +193,96 @@ static void test_impossible_lengths_are_no_messages(void **state)
 	}
 }
 
+static uint32_t seed;
+
+static uint32_t draw(uint32_t below)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 8) % below;
+}
+
+/* A string of any bytes, often those that messages are made of. */
+static size_t put_string(char *out, size_t len)
+{
+	static const char odd[] = "\r\n$*+-:|>0 message auth";
+	size_t n = draw(8) ? draw(16) : draw(400);
+
+	len += (size_t)sprintf(out + len, "$%zu\r\n", n);
+	for (size_t i = 0; i < n; i++)
+		out[len++] = draw(2) ? odd[draw(sizeof(odd) - 1)] : (char)draw(256);
+	memcpy(out + len, "\r\n", 2);
+	return len + 2;
+}
+
+static size_t put_answer(char *out, size_t len, unsigned depth)
+{
+	static const char *const plain[] = {"+OK\r\n",
+					    "-ERR no such thing\r\n",
+					    ":12\r\n",
+					    "$-1\r\n",
+					    "_\r\n",
+					    "#t\r\n",
+					    "*-1\r\n",
+					    ",1.5\r\n",
+					    "$7\r\nmessage\r\n",
+					    "|1\r\n+a\r\n+b\r\n:1\r\n"};
+	unsigned n = draw(5);
+
+	if (draw(3) == 0)
+		return len + (size_t)sprintf(out + len, "%s", plain[draw(sizeof(plain) / sizeof(plain[0]))]);
+	if (depth == 3 || draw(2))
+		return put_string(out, len);
+	len += (size_t)sprintf(out + len, "%c%u\r\n", "*~>%"[draw(4)], n);
+	for (n = out[len - 4] == '%' ? 2 * n : n; n; n--)
+		len = put_answer(out, len, depth + 1);
+	return len;
+}
+
+/* Messages that lie whole in a call take another way through the framer than those that do not. */
+static void test_random_messages_are_told_alike_however_they_are_cut(void **state)
+{
+	static char bytes[1 << 18];
+	struct pa_frame f;
+
+	for (unsigned round = 0; round < 200; round++) {
+		enum pa_way way = round % 2 ? PA_TO_CLIENT : PA_TO_SERVER;
+		uint32_t cuts = round;
+		size_t len = 0;
+		char *whole;
+
+		seed = round;
+		for (unsigned i = 0; i < 20; i++) {
+			unsigned n = 1 + draw(4);
+
+			if (way == PA_TO_SERVER) {
+				len += (size_t)sprintf(bytes + len, "*%u\r\n", n);
+				while (n--)
+					len = put_string(bytes, len);
+			} else {
+				len = put_answer(bytes, len, 0);
+			}
+		}
+		pa_frame_init(&f, PA_PROTO_RESP, PA_PROTO_UNSURE, false);
+		feed(&f, &told, way, (const uint8_t *)bytes, len, 64);
+		assert_int_equal(told.gaps + told.not_this + f.way[way].errors, 0);
+		assert_true(told.messages >= 20);
+		whole = strdup(told.text);
+		for (size_t most = 1; most <= 1000; most *= 10) {
+			told_free(&told);
+			pa_frame_init(&f, PA_PROTO_RESP, PA_PROTO_UNSURE, false);
+			feed_cut(&f, &told, way, (const uint8_t *)bytes, len, most, &cuts);
+			assert_string_equal(told.text, whole);
+		}
+		free(whole);
+		told_free(&told);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_teardown(test_recordings_are_told_alike_however_they_are_cut, reset),
+	    cmocka_unit_test_teardown(test_random_messages_are_told_alike_however_they_are_cut, reset),
 	    cmocka_unit_test_teardown(test_commands_show_name_and_first_argument, reset),
 	    cmocka_unit_test_teardown(test_maps_and_nested_answers_of_version_3, reset),
 	    cmocka_unit_test_teardown(test_a_pipeline_of_sixteen_is_seen_whole, reset),
