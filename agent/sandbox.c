@@ -56,6 +56,7 @@ static int try_calls(void *arg)
 	pa_sys(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	pa_sys(SYS_connect, -1, NULL, 0);
 	pa_sys(SYS_sendto, -1, NULL, 0, 0, NULL, 0);
+	pa_sys(SYS_sendmsg, -1, NULL, 0);
 	pa_sys(SYS_recvmsg, -1, NULL, 0);
 	pa_sys(SYS_ppoll, NULL, 0, &never.it_value, NULL, 8);
 	pa_sys(SYS_fstat, -1, NULL);

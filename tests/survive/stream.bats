@@ -152,3 +152,28 @@ over_socket() {
 	# the ticks of that time found room: they are in a ring of their own
 	holds '.loss.cpu_recorded + .loss.cpu_lost >= 0.9 * .loss.cpu_expected'
 }
+
+@test "socket: detached, the descriptor is gone; attached anew, memory is shared" {
+	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
+	local target='' i
+	env PERFAGENT_TRANSPORT=socket "$PERFAGENT" record -q -o "$T/t.pfa" -- "$TARGETS/split" 1 60000 >/dev/null 2>&1 </dev/null 3>&- 4>&- &
+	PA_BACKGROUND+=($!)
+	for ((i = 0; i < 500; i++)); do
+		target=$(pgrep -P "${PA_BACKGROUND[0]}" -x split) && find "/proc/$target/fd" -name '1???' | grep -q . && break
+		sleep 0.02
+	done
+	PA_BACKGROUND+=("$target")
+	find "/proc/$target/fd" -name '1???' | grep .
+	"$PERFAGENT" detach "$target"
+	run find "/proc/$target/fd" -name '1???'
+	[ "$output" = "" ]
+	"$PERFAGENT" attach -q -d 1 -o "$T/a.pfa" "$target"
+	run find "/proc/$target/fd" -name '1???'
+	[ "$output" = "" ]
+	load_report "$T/a.pfa"
+	holds '.loss.cpu_recorded > 0 and ([.notes[].text | select(test("came over the socket"))] == [])'
+	kill -KILL "$target"
+	wait "${PA_BACKGROUND[0]}" || true
+	rm "$T/report.json"
+	over_socket
+}
