@@ -32,9 +32,9 @@ attach() {
 	[ "$(value_of attach status)" = 0 ] || fail "attach: $(value_of attach status): $(cat "$T/attach.err")"
 }
 
-# attach_in_background: $ATTACH; its recording has begun
+# attach_in_background OPTIONS...: $ATTACH; its recording has begun
 attach_in_background() {
-	"$PERFAGENT" attach "$PID" -F "$PA_RATE" -o "$T/t.pfa" >"$T/bg.out" 2>"$T/bg.err" </dev/null 3>&- 4>&- &
+	"$PERFAGENT" attach "$PID" -F "$PA_RATE" -o "$T/t.pfa" "$@" >"$T/bg.out" 2>"$T/bg.err" </dev/null 3>&- 4>&- &
 	ATTACH=$!
 	PA_BACKGROUND+=("$ATTACH")
 	becomes attached
@@ -60,6 +60,23 @@ cpu_ticks() {
 	awk '{ print $14 + $15 }' "/proc/$PID/stat"
 }
 
+# uses TICKS: waits until it has used that much more CPU time: on a busy machine that takes longer
+uses() {
+	local i until=$(($(cpu_ticks) + $1))
+	for i in $(seq 300); do
+		[ "$(cpu_ticks)" -lt "$until" ] || return 0
+		sleep 0.1
+	done
+	fail "it gets no CPU time"
+}
+
+# attach_for TICKS OPTIONS...: of the target's CPU time
+attach_for() {
+	local ticks=$1
+	shift
+	attach_in_background "$@" && uses "$ticks" && "$PERFAGENT" detach "$PID" && wait "$ATTACH"
+}
+
 # traces: what a collector leaves in a process: timers, descriptors, mappings of its memory
 traces() {
 	echo "timers $(grep -c ^ID: "/proc/$PID/timers")"
@@ -81,9 +98,9 @@ becomes_traces() {
 	local before after hz
 	hz=$(getconf CLK_TCK)
 	start "$TARGETS/attachee" busy 3
-	sleep 1
+	uses 20
 	before=$(cpu_ticks)
-	attach -d 2 --mode cpu
+	attach_for 150 --mode cpu
 	after=$(cpu_ticks)
 	honest
 	sampled 100
@@ -103,8 +120,8 @@ becomes_traces() {
 	start /usr/bin/python3 -c 'import json
 data = [{"id": i, "name": "n%d" % i} for i in range(2000)]
 while True: json.loads(json.dumps(data))'
-	sleep 0.5
-	attach -d 2
+	uses 20
+	attach_for 100
 	honest
 	sampled 50
 	has_stack 'python3|json'
@@ -120,7 +137,7 @@ while True: json.loads(json.dumps(data))'
 	redis-benchmark -p "$port" -c 20 -q -l -t set,get,lpush >/dev/null 2>&1 </dev/null 3>&- 4>&- &
 	PA_BACKGROUND+=("$!")
 	sleep 0.5
-	attach -d 2
+	attach_for 50
 	redis-cli -p "$port" set key value | grep -qx OK
 	honest
 	sampled 20
@@ -188,7 +205,7 @@ while True: json.loads(json.dumps(data))'
 @test "detach: ends the recording, which is complete when it returns" {
 	start "$TARGETS/attachee" busy 1
 	attach_in_background
-	sleep 1
+	uses 30
 	run_as detach 30 "$PERFAGENT" detach "$PID"
 	[ "$(value_of detach status)" = 0 ] || fail "$(cat "$T/detach.err")"
 	wait "$ATTACH"
@@ -237,9 +254,9 @@ while True: json.loads(json.dumps(data))'
 	wait "$ATTACH" || true
 	rm -f "$T"/t.pfa*
 	[ "$(state)" = attached ]
-	attach -d 1
+	attach -d 2
 	honest
-	sampled 20
+	sampled 5
 	becomes dormant
 	attach_in_background
 	kill -KILL "$ATTACH"
@@ -261,13 +278,13 @@ while True: json.loads(json.dumps(data))'
 @test "attach: a program that executes another is attached to anew" {
 	start "$TARGETS/attachee" exec
 	attach_in_background
-	sleep 0.5
+	uses 10
 	touch "$T/target/go"
 	for _ in $(seq 100); do
 		[ "$(state)" = attached ] && grep -qz busy "/proc/$PID/cmdline" && break
 		sleep 0.1
 	done
-	sleep 1
+	uses 20
 	"$PERFAGENT" detach "$PID"
 	wait "$ATTACH"
 	check_recording
@@ -284,7 +301,7 @@ while True: json.loads(json.dumps(data))'
 	PA_BACKGROUND+=("$!")
 	for _ in $(seq 50); do PID=$(pgrep -P $!) && break; sleep 0.1; done
 	becomes dormant
-	attach -d 2
+	attach_for 50
 	honest
 	sampled 50
 	has_stack 'heavy'
@@ -319,7 +336,7 @@ while True: json.loads(json.dumps(data))'
 	[ "$(awk '{ print $3 }' "/proc/$PID/stat")" = T ] || fail "it is not stopped any more"
 	[ "$(state)" = dormant ]
 	kill -CONT "$PID"
-	attach -d 1
+	attach_for 20
 	sampled 10
 	has_stack 'heavy'
 }
@@ -330,7 +347,7 @@ while True: json.loads(json.dumps(data))'
 	strace -o "$T/strace.out" -p "$PID" 2>"$T/strace.err" </dev/null 3>&- 4>&- &
 	PA_BACKGROUND+=("$!")
 	for _ in $(seq 50); do grep -q attached "$T/strace.err" && break; sleep 0.1; done
-	attach -d 1
+	attach_for 20
 	sampled 10
 	has_stack 'heavy'
 }
@@ -377,7 +394,7 @@ time.sleep(60)' >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
 	mkdir -p "$T/target" && chmod 777 "$T/target"
 	start setpriv --reuid=65534 --regid=65534 --clear-groups env LD_PRELOAD="$AGENT" "$TARGETS/attachee" busy 1
 	becomes dormant
-	attach -d 1
+	attach_for 30
 	sampled 20
 	has_stack 'heavy'
 }
