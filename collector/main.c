@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <malloc.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@
 #define EXIT_TROUBLE 2
 #define GIVEN_MAX    256
 #define MMAP_BYTES   (64 << 10)
+#define CACHE_BYTES  (64 << 20)
 
 static const char usage_text[] =
     "usage: perfagentd [OPTION]...\n"
@@ -94,6 +96,10 @@ int main(int argc, char **argv)
 	 * taken from a heap where it would have to be cleared. Threads live for one batch: two heaps will do */
 	mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
 	mallopt(M_ARENA_MAX, 2);
+	/* of a connection to SQLite: no memory ahead of what is needed, and together no more than that in caches */
+	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+	sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+	sqlite3_soft_heap_limit64(CACHE_BYTES);
 	opterr = 0;
 	while (status == -1 && (option = getopt_long(argc, argv, ":o:F:", long_options, &index)) != -1)
 		status = take(&line, option, index, argv);

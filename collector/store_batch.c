@@ -132,14 +132,10 @@ int pa_batch_end(struct pa_batch *b)
 	return b->err;
 }
 
-int pa_inserts_init(struct pa_inserts *in, sqlite3 *db)
+void pa_inserts_init(struct pa_inserts *in, sqlite3 *db)
 {
-	int rc = SQLITE_OK;
-
 	memset(in, 0, sizeof(*in));
-	for (int i = 0; i < PA_ROW_KINDS && rc == SQLITE_OK; i++)
-		rc = sqlite3_prepare_v3(db, insert_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &in->stmt[i], NULL);
-	return rc;
+	in->db = db;
 }
 
 void pa_inserts_fini(struct pa_inserts *in)
@@ -175,9 +171,18 @@ static size_t bind_column(sqlite3_stmt *stmt, int nr, const uint8_t *at, int *rc
 	}
 }
 
+/* Made when its first row comes: most recordings need few of them, and each takes kilobytes. */
+static sqlite3_stmt *statement(struct pa_inserts *in, int kind, int *rc)
+{
+	if (!in->stmt[kind] && *rc == SQLITE_OK)
+		*rc =
+		    sqlite3_prepare_v3(in->db, insert_sql[kind], -1, SQLITE_PREPARE_PERSISTENT, &in->stmt[kind], NULL);
+	return in->stmt[kind];
+}
+
 static size_t apply_row(const uint8_t *row, struct pa_inserts *in, int *rc)
 {
-	sqlite3_stmt *stmt = in->stmt[row[0]];
+	sqlite3_stmt *stmt = statement(in, row[0], rc);
 	size_t at = 2;
 
 	for (int i = 1; i <= row[1] && *rc == SQLITE_OK; i++)

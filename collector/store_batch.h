@@ -54,13 +54,13 @@ void pa_batch_blob(struct pa_batch *b, const void *data, size_t len);
 /* Errors: 0; -ENOSPC: the limit is reached; -ENOMEM. The row is then not there. */
 int pa_batch_end(struct pa_batch *b);
 
-/* The prepared INSERTs of one connection. */
+/* The INSERTs of one connection, prepared as they are needed. */
 struct pa_inserts {
+	sqlite3 *db;
 	sqlite3_stmt *stmt[PA_ROW_KINDS];
 };
 
-/* Errors: an SQLite result code; fini is allowed after a failed init. */
-int pa_inserts_init(struct pa_inserts *in, sqlite3 *db);
+void pa_inserts_init(struct pa_inserts *in, sqlite3 *db);
 void pa_inserts_fini(struct pa_inserts *in);
 
 /* Writes all rows in one transaction. Errors: an SQLite result code; nothing was written then. */

@@ -83,8 +83,7 @@ static int start(struct pa_store *s, const char *path, char *err, size_t err_siz
 			return diverted;
 		rc = open_database(s, &wal);
 	}
-	if (rc == SQLITE_OK)
-		rc = pa_inserts_init(&s->inserts, s->db);
+	pa_inserts_init(&s->inserts, s->db);
 	if (rc == SQLITE_OK)
 		return pa_inuse_add(&s->inuse, s->target.work);
 	snprintf(err, err_size, "%s: cannot create the recording: %s", path,
