@@ -60,3 +60,14 @@ public() {
 samples_of() {
 	"$PERFAGENT" report -i "$1" --format json 2>/dev/null 3>&- | jq '.loss.cpu_recorded // 0' 2>/dev/null | grep . || echo 0
 }
+
+# come COMMAND...: runs it until it has a recording: an agent waits for 20 ms at its start, and then goes without
+come() {
+	local before
+	before=$(recordings)
+	for _ in 1 2 3 4 5 6 7 8; do
+		"$@" || return 1
+		if until_true '[ "$(recordings)" -gt "$before" ]' 1 >/dev/null; then return 0; fi
+	done
+	fail "never recorded: $*"
+}
