@@ -24,8 +24,8 @@ int pa_addrset_init_hook(void)
 
 	if (pa_addrset_filter)
 		return 0;
-	at = pa_sys(SYS_mmap, 0, PA_ADDRSET_BYTES, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	at = pa_sys(SYS_mmap, 0, PA_ADDRSET_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		    -1, 0);
 
 	if (at < 0 && at > -4096)
 		return (int)at;

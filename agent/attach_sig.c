@@ -15,6 +15,7 @@
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
 #include "agent/stream_sig.h"
+#include "agent/stream_sig.h"
 #include "agent/sysdep.h"
 #include "agent/thread.h"
 #include "agent/timer_sig.h"
@@ -51,6 +52,7 @@ static bool is_idle(uint32_t pid)
 
 static void bury(void)
 {
+	pa_stream_end_sig();
 	pa_slots_bury_sig();
 	pa_heap_area_bury_sig();
 	pa_heap_threads_rest_sig();

@@ -204,6 +204,14 @@ static void tick(struct pa_block *block, uint32_t weight, const ucontext_t *uc)
 	}
 }
 
+/* Apart: what it needs would be kept in the handler's frame beneath the walk. */
+static __attribute__((noinline)) void end_tick(struct pa_block *block)
+{
+	pa_store_release(&block->tick_running, false);
+	if (__builtin_expect(pa_session_ended_sig(), 0))
+		pa_command_ended_sig();
+}
+
 void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context)
 {
 	bool ours;
@@ -213,9 +221,7 @@ void pa_cpu_handler_sig(int sig, siginfo_t *info, void *context)
 		pa_store_relaxed(&block->tick_running, true);
 		pa_signal_tick_sig(context);
 		tick(block, 1 + (uint32_t)(info->si_overrun > 0 ? info->si_overrun : 0), context);
-		pa_store_release(&block->tick_running, false);
-		if (__builtin_expect(pa_session_ended_sig(), 0))
-			pa_command_ended_sig();
+		end_tick(block);
 	} else if (!ours) {
 		pa_signal_foreign_sig(sig, info, context);
 	}

@@ -307,8 +307,8 @@ static int prepare(struct handshake *h, const struct pa_connect *how)
 
 int pa_session_answer_sig(const struct pa_connect *how, struct pa_offer *offer)
 {
-	long at = pa_sys(SYS_mmap, 0, sizeof(struct handshake), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			 0);
+	long at =
+	    pa_sys(SYS_mmap, 0, sizeof(struct handshake), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct handshake *h = (struct handshake *)at;
 	int err;
 

@@ -175,8 +175,8 @@ static bool is_own(const struct pa_heap_thread *t)
 {
 	const struct place *place = place_of(t);
 
-	return place && pa_load_relaxed(&place->owner) ==
-			    PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid));
+	return place &&
+	       pa_load_relaxed(&place->owner) == PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid));
 }
 
 /* What the thread has of an earlier session is of use in this one: the place stays its own. */
@@ -352,8 +352,7 @@ void pa_exact_fork_end_hook(struct pa_heap_thread *t, bool is_child)
 		return;
 	place = place_of(t);
 	if (place)
-		pa_store_release(&place->owner,
-				 PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
+		pa_store_release(&place->owner, PA_OWNER((uint32_t)pa_sys(SYS_getpid), (uint32_t)pa_sys(SYS_gettid)));
 	lead_nowhere(&t->ring);
 	pa_tls.heap = NULL;
 }
@@ -383,7 +382,7 @@ void pa_heap_threads_rest_sig(void)
 		/* all zero, as a forked child finds it */
 		pa_sys(SYS_madvise, places[i].memory, PA_HEAP_THREAD_BYTES, MADV_DONTNEED);
 		if (dict)
-			pa_sys(SYS_madvise, dict & ~UINT64_C(4095),
-			       pa_stackdict_bytes(UINT32_C(1) << (dict & 63)), MADV_DONTNEED);
+			pa_sys(SYS_madvise, dict & ~UINT64_C(4095), pa_stackdict_bytes(UINT32_C(1) << (dict & 63)),
+			       MADV_DONTNEED);
 	}
 }

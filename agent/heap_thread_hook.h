@@ -63,9 +63,9 @@ struct pa_heap_thread {
 
 #define PA_HEAP_THREAD_BYTES ((offsetof(struct pa_heap_thread, memo) + PA_MEMO_BYTES(PA_HEAP_MEMO) + 4095) & ~4095ul)
 
-/* The calling thread's, ready for an event at *now (ticks), which has been read, and busy. Claims what is missing, writes TIME
- * when it is due. Errors: NULL: the event cannot be recorded, and has been counted.   Shapes: free: the event is a
- * free. */
+/* The calling thread's, ready for an event at *now (ticks), which has been read, and busy. Claims what is missing,
+ * writes TIME when it is due. Errors: NULL: the event cannot be recorded, and has been counted.   Shapes: free: the
+ * event is a free. */
 struct pa_heap_thread *pa_heap_thread_ready_hook(uint64_t *now, bool free);
 
 static inline struct pa_heap_thread *pa_heap_thread_ready(uint64_t *now, bool free)

@@ -34,6 +34,19 @@ static bool is_ours(struct stat *st)
  * sockets refuse the address, and nothing of ours goes out. */
 static const struct sockaddr_un nowhere = {.sun_family = AF_UNIX, .sun_path = "/"};
 
+void pa_stream_end_sig(void)
+{
+	struct pa_stream_shared *shared = pa_stream.shared;
+	struct stat st;
+
+	if (!shared)
+		return;
+	pa_stream.shared = NULL;
+	if (is_ours(&st))
+		pa_sys(SYS_close, pa_stream.fd);
+	pa_sys(SYS_munmap, shared, sizeof(*shared) + pa_mapping.nr_slots * sizeof(shared->slots[0]));
+}
+
 static bool claim(_Atomic uint64_t *word, uint64_t now_ns)
 {
 	uint64_t seen = pa_load_relaxed(word);

@@ -83,6 +83,9 @@ void pa_stream_goodbye_sig(struct pa_block *block);
 /* The session is left (block as above): sends what there is and closes the descriptor, if it is still ours. */
 void pa_stream_close_sig(struct pa_block *block);
 
+/* The session was left, and nobody is at work in it: the connection is closed. */
+void pa_stream_end_sig(void);
+
 /* No system call from now on (seccomp); the caller has said goodbye. */
 void pa_stream_quiet_sig(void);
 

@@ -85,8 +85,8 @@ static inline enum pa_arch_behind pa_arch_behind_call(const ucontext_t *uc)
 }
 
 /* A wait that a signal of ours has ended with EINTR, which the kernel restarts for no handler, begins again: as if the
- * signal had come just before it. What is left of its time the kernel has told (where it does; poll and epoll_wait begin
- * with all of theirs). Its number stands in the instruction before; its arguments are in the registers still.
+ * signal had come just before it. What is left of its time the kernel has told (where it does; poll and epoll_wait
+ * begin with all of theirs). Its number stands in the instruction before; its arguments are in the registers still.
  * Source: signal(7), "Interruption of system calls"; not connect and close, which are not the same the second time. */
 static inline void pa_arch_wait_again(ucontext_t *uc)
 {
