@@ -154,7 +154,8 @@ static void write_precision(const struct head *h)
 	}
 	label(h, "precision");
 	if (!r->heap.estimated) {
-		fputs(lost ? "every call was counted but for those that were lost\n" : "every call was counted\n",
+		fputs(lost || r->heap.uncertain ? "every call was counted but for those that were lost\n"
+						: "every call was counted\n",
 		      h->out);
 		return;
 	}
@@ -270,8 +271,11 @@ static void write_lost(const struct head *h)
 	if (!lost && from == UINT64_MAX)
 		return;
 	label(h, "lost");
-	fprintf(h->out, "%s%" PRIu64 " events%s (%" PRIu64 " known frees): the totals lack them", h->style.bold, lost,
-		h->style.plain, frees);
+	if (lost)
+		fprintf(h->out, "%s%" PRIu64 " events%s (%" PRIu64 " known frees): the totals lack them", h->style.bold,
+			lost, h->style.plain, frees);
+	else
+		fprintf(h->out, "%sevents that were not counted%s", h->style.bold, h->style.plain);
 	if (from != UINT64_MAX)
 		fprintf(h->out, "; live and peak may be too high from %s on", when(r, time, from));
 	fputc('\n', h->out);
