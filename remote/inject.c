@@ -426,10 +426,14 @@ static int try_once(struct attempt *a)
 	in->pause_sum_ns += pause;
 	if (pause > in->pause_max_ns)
 		in->pause_max_ns = pause;
-	if (error)
+	if (error == -ETIMEDOUT) {
+		a->seen[PA_UNSAFE_KERNEL]++; /* none stopped: it may at another moment */
+		error = -EAGAIN;
+	} else if (error) {
 		pa_access_explain(in->pid, error, in->why, sizeof(in->why));
-	else
+	} else {
 		error = chosen ? call_functions(a, chosen) : -EAGAIN;
+	}
 	pa_stop_release(&stop);
 	return error;
 }
@@ -458,31 +462,50 @@ static void say_where(const struct attempt *a, char *out, size_t size)
 						pa_safety_name(v));
 }
 
-static void *attempts(void *arg)
+static void *try_once_here(void *arg)
 {
 	struct attempt *a = arg;
+
+	pa_stop_hurry();
+	a->error = try_once(a);
+	return NULL;
+}
+
+/* In a thread of its own: when it ends the kernel lets go of what did not stop in time. The next try may then take hold
+ * of it, which it could not as long as it had a tracer. */
+static int try_apart(struct attempt *a)
+{
+	pthread_t thread;
+	int error = -pthread_create(&thread, NULL, try_once_here, a);
+
+	if (error)
+		return decline(a->in, error, "%s", strerror(-error));
+	pthread_join(thread, NULL);
+	return a->error;
+}
+
+static int attempts(struct attempt *a)
+{
 	uint64_t limit = a->in->limit_ns ? a->in->limit_ns : PA_INJECT_LIMIT_NS, begin = pa_now_ns();
 	char where[256];
 
-	pa_stop_hurry();
 	for (;;) {
-		a->error = try_once(a);
-		if (a->error != -EAGAIN)
-			return NULL;
+		int error = try_apart(a);
+
+		if (error != -EAGAIN)
+			return error;
 		if (pa_now_ns() - begin > limit)
 			break;
 		rest();
 		pa_walker_rescan(a->walker);
 	}
 	say_where(a, where, sizeof(where));
-	decline(a->in, -EAGAIN, "no safe moment in %u tries; threads were found %s", a->in->tries, where);
-	return NULL;
+	return decline(a->in, -EAGAIN, "no safe moment in %u tries; threads were found %s", a->in->tries, where);
 }
 
 int pa_inject_library(struct pa_injection *in)
 {
 	struct attempt *a = calloc(1, sizeof(*a));
-	pthread_t thread;
 	int error;
 
 	if (!a)
@@ -499,14 +522,7 @@ int pa_inject_library(struct pa_injection *in)
 		error = learn(a);
 	if (!error) {
 		warm_up(a);
-		/* a thread of its own: when it ends the kernel lets go of whatever it may still hold */
-		error = -pthread_create(&thread, NULL, attempts, a);
-		if (error)
-			decline(in, error, "%s", strerror(-error));
-	}
-	if (!error) {
-		pthread_join(thread, NULL);
-		error = a->error;
+		error = attempts(a);
 	}
 	pa_walker_free(a->walker);
 	free(a);
