@@ -144,7 +144,7 @@ static int receive_config(const struct handshake *h, int sock, struct pa_config 
 	if (err)
 		return err;
 	if (config->status != PA_CONFIG_OK)
-		return -ECONNREFUSED;
+		return config->status == PA_CONFIG_STREAM ? -ENOTSUP : -ECONNREFUSED;
 	c = CMSG_FIRSTHDR(&msg);
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
 		return -EPROTO;
@@ -284,14 +284,11 @@ static void fill_hello(struct pa_hello *hello, const struct pa_connect *how)
 		memcpy(hello->options, how->options, len);
 }
 
-/* The memfd's way. */
+/* The memfd's way. -ENOTSUP: it cannot be had here, or the collector has none. */
 static int ask(struct handshake *h)
 {
-	int err;
-
 	h->error = -ECHILD;
-	err = pa_helper_run_sig(helper, h);
-	return err ? err : h->error;
+	return pa_helper_run_sig(helper, h) ? -ENOTSUP : h->error;
 }
 
 static int prepare(struct handshake *h, const struct pa_connect *how)
@@ -331,12 +328,13 @@ void pa_session_decline_sig(const struct pa_offer *offer)
 int pa_session_connect(const struct pa_connect *how, struct pa_offer *offer)
 {
 	struct handshake h;
-	int err;
+	int err = how->flags & PA_HELLO_STREAM ? -ENOTSUP : pa_session_answer_sig(how, offer);
 
-	if (!(how->flags & PA_HELLO_STREAM))
-		return pa_session_answer_sig(how, offer);
+	if (err != -ENOTSUP)
+		return err;
 	memset(&h, 0, sizeof(h));
 	err = prepare(&h, how);
+	h.hello.flags |= PA_HELLO_STREAM;
 	err = err ? err : talk_stream(&h);
 	if (!err)
 		*offer = h.offer;

@@ -123,7 +123,7 @@ static int try_session(struct pa_recorder *r, char *err, size_t err_size)
 static int take_session(struct pa_recorder *r, const struct pa_geometry *geometry, bool streams,
 			struct pa_session **out)
 {
-	if (streams || !r->spare)
+	if (streams || !r->spare || !r->spare->shareable)
 		return pa_session_create(geometry, out);
 	*out = r->spare;
 	r->spare = NULL;
@@ -169,8 +169,15 @@ static void examine(struct pa_process *p)
 void pa_recorder_hello(struct pa_recorder *r, const struct pa_hello *hello, struct pa_peer *peer,
 		       struct pa_grant *grant)
 {
-	struct pa_recording_session *rs = new_session(r, hello, peer);
-	struct pa_process *p = rs ? pa_recorder_new_process(rs, peer->pid, hello->pid, peer->pidfd) : NULL;
+	struct pa_recording_session *rs;
+	struct pa_process *p;
+
+	if (r->spare && !r->spare->shareable && !(hello->flags & PA_HELLO_STREAM)) {
+		grant->status = PA_CONFIG_STREAM;
+		return;
+	}
+	rs = new_session(r, hello, peer);
+	p = rs ? pa_recorder_new_process(rs, peer->pid, hello->pid, peer->pidfd) : NULL;
 
 	if (!p) {
 		if (rs)

@@ -91,14 +91,27 @@ static void write_constants(struct pa_session *s)
 	pa_store_release(&c->state, PA_SESSION_SAMPLING);
 }
 
+/* A file that can be sealed, for an agent to map; else one of our own, for what agents send. -errno: neither. */
+static int open_file(bool *shareable)
+{
+	static const char *const places[] = {"/dev/shm", "/tmp"};
+	int fd = memfd_create(PA_SESSION_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int error = errno;
+
+	*shareable = fd >= 0;
+	for (size_t i = 0; fd < 0 && i < sizeof(places) / sizeof(places[0]) && (error == ENOSYS || error == EPERM); i++)
+		fd = open(places[i], O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	return fd >= 0 ? fd : -error;
+}
+
 static int make_file(struct pa_session *s)
 {
 	struct stat st;
 	void *map;
 
-	s->fd = memfd_create(PA_SESSION_MEMFD_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	s->fd = open_file(&s->shareable);
 	if (s->fd < 0)
-		return -errno;
+		return s->fd;
 	if (ftruncate(s->fd, (off_t)s->file_size) || fstat(s->fd, &st))
 		return -errno;
 	s->inode = st.st_ino;
@@ -117,7 +130,7 @@ static int make_file(struct pa_session *s)
 	}
 	write_constants(s);
 	/* sealed: no peer can make a read of ours raise SIGBUS by shrinking it */
-	if (fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+	if (s->shareable && fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return -errno;
 	return 0;
 }

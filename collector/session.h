@@ -66,6 +66,7 @@ struct pa_slot_in {
 
 struct pa_session {
 	int fd;
+	bool shareable; /* the file is sealed, and can be given to an agent; else it holds what agents send */
 	uint64_t inode; /* of the memory that is shared with the target, or among its processes: tells who maps it */
 	const char *maps_as; /* part of its name in /proc/PID/maps */
 	uint64_t memory;     /* streamed: where it begins in the target, 0: not said yet */

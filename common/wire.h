@@ -63,6 +63,7 @@ enum pa_config_status {
 	PA_CONFIG_REFUSED_BUSY = 3, /* too many sessions */
 	PA_CONFIG_REFUSED_BAD = 4,  /* the HELLO made no sense */
 	PA_CONFIG_NOT_WANTED = 5,   /* the collector does not record this process */
+	PA_CONFIG_STREAM = 6,       /* there is no memory to share: ask again with PA_HELLO_STREAM */
 };
 
 struct pa_config {

@@ -152,7 +152,9 @@ static void check_memfd(const struct pa_subject *s, struct pa_finding *f)
 	int fd = memfd_create("perfagent-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0) {
-		pa_finding_set(f, PA_BROKEN, "memfd_create is refused (%s)", strerror(errno));
+		pa_finding_set(f, PA_LIMITED,
+			       "memfd_create is refused (%s): records come over a socket, exact heaps are not recorded",
+			       strerror(errno));
 		return;
 	}
 	if (ftruncate(fd, 4096) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)

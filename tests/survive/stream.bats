@@ -177,3 +177,21 @@ over_socket() {
 	rm "$T/report.json"
 	over_socket
 }
+
+@test "socket: taken by itself where the collector has no memory to share" {
+	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
+	run_as recorded 20 "$TARGETS/seccomp" no_memfd "$PERFAGENT" record -q -F 250 -o "$T/t.pfa" -- "$TARGETS/split" 1 400
+	[ "$(value_of recorded status)" = 0 ]
+	check_recording
+	over_socket
+	sampled 20
+}
+
+@test "socket: taken by itself where a filter refuses the helper" {
+	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
+	run_as recorded 20 "$PERFAGENT" record -q -F 250 -o "$T/t.pfa" -- "$TARGETS/seccomp" no_vfork "$TARGETS/split" 1 400
+	[ "$(value_of recorded status)" = 0 ]
+	check_recording
+	over_socket
+	sampled 20
+}

@@ -116,6 +116,16 @@ static struct sock_filter no_memfd[] = {
     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 };
 
+/* No process or thread that its maker waits for (CLONE_VFORK). */
+static struct sock_filter no_vfork[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 3),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, CLONE_VFORK, 0, 1),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
 static int exec_under(struct sock_filter *filter, unsigned short len, char **argv)
 {
 	struct sock_fprog refuse = {.len = len, .filter = filter};
@@ -137,14 +147,14 @@ static int mode_no_memfd(int argc, char **argv)
 	return exec_under(no_memfd, sizeof no_memfd / sizeof *no_memfd, argv);
 }
 
+static int mode_no_vfork(int argc, char **argv)
+{
+	return exec_under(no_vfork, sizeof no_vfork / sizeof *no_vfork, argv);
+}
+
 static const struct target_mode modes[] = {
-    {"strict", mode_strict},
-    {"filter", mode_filter},
-    {"syscall", mode_syscall},
-    {"tsync", mode_tsync},
-    {"before", mode_before},
-    {"no_memfd", mode_no_memfd},
-    {0},
+    {"strict", mode_strict}, {"filter", mode_filter},     {"syscall", mode_syscall},   {"tsync", mode_tsync},
+    {"before", mode_before}, {"no_memfd", mode_no_memfd}, {"no_vfork", mode_no_vfork}, {0},
 };
 
 int main(int argc, char **argv)
