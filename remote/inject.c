@@ -33,6 +33,8 @@
 #define PAUSE_MIN_NS  200000u
 #define PAUSE_MAX_NS  5000000u
 #define STACK_COPY    (8u << 10)
+#define NR_CODES      4
+#define CODE_BYTES    16
 #define CODE_CHUNK    (256u << 10)
 
 struct attempt {
@@ -41,9 +43,10 @@ struct attempt {
 	struct pa_safety safety;
 	struct pa_call_site site;
 	uint64_t dlopen, errno_location;
-	uint64_t base;   /* of the library; 0: it is to be loaded */
-	unsigned called; /* functions so far */
-	int bell;        /* of struct pa_call */
+	uint64_t base;                      /* of the library; 0: it is to be loaded */
+	unsigned called;                    /* functions so far */
+	uint8_t code[NR_CODES][CODE_BYTES]; /* see read_code */
+	int bell;                           /* of struct pa_call */
 	pid_t inner_pid;
 	unsigned seen[PA_UNSAFE_VERDICTS]; /* threads, over all tries */
 	int error;
@@ -218,6 +221,17 @@ static void find_call_site(struct attempt *a)
 	free(code);
 }
 
+/* The code that is to be run, as it stands now: a program that executes another one has it elsewhere, or not at all. */
+static int read_code(const struct attempt *a, uint8_t out[NR_CODES][CODE_BYTES])
+{
+	const uint64_t at[NR_CODES] = {a->site.sigreturn, a->site.syscall_return, a->dlopen, a->errno_location};
+	int error = 0;
+
+	for (size_t i = 0; i < NR_CODES && !error; i++)
+		error = pa_unwind_read_process(a->in->pid, at[i], out[i], CODE_BYTES);
+	return error;
+}
+
 static int learn(struct attempt *a)
 {
 	static const char *const names[] = {"dlopen", "__errno_location", NULL};
@@ -241,6 +255,8 @@ static int learn(struct attempt *a)
 	if (!a->site.sigreturn || !a->site.syscall_return)
 		return decline(in, -ENOTSUP,
 			       "calls from outside are not possible on this processor, or with this libc");
+	if (read_code(a, a->code))
+		return decline(in, -ESRCH, "it has just ended");
 	return 0;
 }
 
@@ -379,8 +395,12 @@ static int call_functions(struct attempt *a, struct pa_stopped *t)
 			       .stack_bytes = STACK_BYTES,
 			       .limit_ns = CALL_LIMIT_NS};
 	struct pa_proc_status status;
+	uint8_t code[NR_CODES][CODE_BYTES];
 	int error;
 
+	/* it stands: what is true now stays so */
+	if (read_code(a, code) || memcmp(code, a->code, sizeof(code)))
+		return decline(in, -ESRCH, "it executes another program by now");
 	if (pa_proc_status((uint32_t)t->tid, &status))
 		call.bell = 0; /* it has been killed meanwhile */
 	else
