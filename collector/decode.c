@@ -401,12 +401,26 @@ void pa_decode_lost(struct pa_decode *d)
 
 void pa_decode_close(struct pa_decode *d, uint64_t now_ns)
 {
+	/* HTTP: the head of its answer was there, and nobody wanted the rest */
+	struct pa_pending *p = d->answering && d->proto == PA_PROTO_HTTP ? pa_decode_at(d, 0) : NULL;
+
+	if (p) {
+		p->x.end_ns = d->last_ns;
+		pa_decode_pop(d);
+	}
 	pa_decode_flush(d, PA_EXCHANGE_UNANSWERED, now_ns);
 }
 
 const struct pa_decode_counts *pa_decode_counts(const struct pa_decode *d)
 {
 	return &d->counts;
+}
+
+size_t pa_decode_bytes(const struct pa_decode *d)
+{
+	return sizeof(*d) + d->text_bytes + d->size * sizeof(*d->queue) +
+	       (d->statements.size + d->portals.size) * sizeof(*d->portals.list) +
+	       (d->piece[0].bytes ? PA_FRAME_TEXT_MAX : 0) + (d->piece[1].bytes ? PA_FRAME_TEXT_MAX : 0);
 }
 
 char pa_decode_tx(const struct pa_decode *d)

@@ -40,6 +40,7 @@ struct pa_thread {
 
 struct pa_heap;
 struct pa_process_loops;
+struct pa_process_talks;
 struct pa_recorder;
 struct pa_unwinder;
 struct pa_recording_session;
@@ -88,6 +89,7 @@ struct pa_process {
 	struct pa_maps maps;
 	struct pa_heap *heap;           /* NULL: not recorded, or written already */
 	struct pa_process_loops *loops; /* loops.c's; NULL: none seen */
+	struct pa_process_talks *talks; /* talks.c's; the same */
 	struct pa_unwinder *unwinder;   /* slices.c's */
 	int perfmap_fd;                 /* -1: none opened */
 	bool wants_perfmap;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "collector/exchanges.h"
 #include "collector/mappers.h"
 #include "collector/proc.h"
 #include "collector/options.h"
@@ -391,7 +392,7 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 
 	if (pa_heaps_wanted(r) && wait > heap)
 		wait = heap;
-	if (pa_loops_wanted(r) && wait > SAMPLED_NS)
+	if ((pa_loops_wanted(r) || pa_talks_wanted(r)) && wait > SAMPLED_NS)
 		wait = SAMPLED_NS;
 	return wait > IDLE_NS ? IDLE_NS : wait < BUSY_NS ? BUSY_NS : wait;
 }
@@ -487,6 +488,7 @@ static void on_commit(struct pa_timer *timer)
 			pa_heaps_flush(rs);
 		}
 		pa_loops_flush(rs);
+		pa_talks_flush(rs);
 	}
 	pa_recorder_store(r, pa_store_commit_begin(r->store));
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
@@ -533,6 +535,8 @@ static void put_modes(struct pa_recorder *r)
 	pa_recorder_meta(r, "mode", modes);
 	if (pa_loops_wanted(r))
 		pa_recorder_meta_u64(r, "loop_blocked_ns", r->options.loop_blocked_ns);
+	if (pa_talks_wanted(r))
+		pa_recorder_meta_u64(r, "exchange_slow_ns", PA_EXCHANGE_SLOW_NS);
 	if (!pa_heaps_wanted(r))
 		return;
 	pa_recorder_meta(r, "heap",
@@ -572,6 +576,7 @@ static void free_recorder(struct pa_recorder *r)
 	pa_stacks_free(r->stacks);
 	pa_modules_free(r->modules);
 	pa_heaps_fini(r);
+	pa_talks_free(r->talks);
 	free(r->unnamed);
 	free(r->completed);
 	free(r->path);

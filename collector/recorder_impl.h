@@ -15,6 +15,7 @@
 #include "collector/stacks.h"
 #include "collector/store.h"
 #include "collector/symbolize.h"
+#include "collector/talks.h"
 
 #define PA_RECORDER_SESSIONS_MAX  1024
 #define PA_RECORDER_PROCESSES_MAX 65536 /* of one session, live */
@@ -66,6 +67,7 @@ struct pa_recorder {
 	bool met_running; /* a process that had been running: the recording starts with the first of these */
 	uint32_t next_thread;
 	uint32_t next_loop, next_loop_wait;
+	struct pa_talks *talks; /* NULL: nothing was said */
 	uint32_t nr_loop_blocked; /* iterations that were long enough for a row */
 	uint64_t samples;         /* weighted */
 	uint64_t signals;

@@ -50,6 +50,7 @@ void pa_recorder_drain(struct pa_recording_session *rs, struct pa_drain_result *
 void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_result *result)
 {
 	struct pa_recorder *r = rs->recorder;
+	uint64_t began_ns = pa_now_ns();
 
 	r->draining = rs;
 	r->recent = NULL;
@@ -57,6 +58,7 @@ void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_res
 	pa_drain_session(r->drain, rs->s, &r->sink, result);
 	r->recent = NULL;
 	pa_heaps_play(rs, result);
+	pa_talks_pass(rs, began_ns);
 	r->draining = NULL;
 	r->recent = NULL;
 }
@@ -322,6 +324,7 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 	pa_account_end(p);
 	pa_heaps_end(p);
 	pa_loops_end(p);
+	pa_talks_end(p);
 	r->tree_cpu_ns += p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
 	pa_recorder_put_process(p);
 	pa_recorder_unwatch(p);

@@ -37,6 +37,10 @@ static const char *const insert_sql[PA_ROW_KINDS] = {
     [PA_ROW_LOOP_CHUNK] = "INSERT OR REPLACE INTO loop_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
     [PA_ROW_LOOP_BLOCKED] = "INSERT OR REPLACE INTO loop_blocked VALUES (?,?,?,?,?,?,?,?)",
     [PA_ROW_LOOP_WAIT] = "INSERT OR REPLACE INTO loop_wait VALUES (?,?,?,?,?,?,?)",
+    [PA_ROW_EXCHANGE] = "INSERT OR REPLACE INTO exchange VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_EXCHANGE_CHUNK] = "INSERT OR REPLACE INTO exchange_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_EXCHANGE_SLOW] = "INSERT OR REPLACE INTO exchange_slow VALUES (?,?,?,?,?,?,?,?)",
+    [PA_ROW_POOL] = "INSERT OR REPLACE INTO pool VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 };
 
 static bool reserve(struct pa_batch *b, size_t bytes)

@@ -36,6 +36,18 @@
     " waited_ns INTEGER, wait_ns INTEGER, stack INTEGER, ready INTEGER);" \
     "CREATE TABLE loop_wait (id INTEGER PRIMARY KEY, thread INTEGER, kind INTEGER, stack INTEGER, waits INTEGER," \
     " total_ns INTEGER, max_ns INTEGER);"
+#define TALK_SQL \
+    "CREATE TABLE exchange (id INTEGER PRIMARY KEY, process INTEGER, role INTEGER, proto INTEGER, stack INTEGER," \
+    " repeats INTEGER, repeated INTEGER, repeater INTEGER, peer TEXT, method TEXT, text TEXT, error TEXT);" \
+    "CREATE TABLE exchange_chunk (id INTEGER PRIMARY KEY, exchange INTEGER, first_ns INTEGER, last_ns INTEGER," \
+    " count INTEGER, errors INTEGER, lost INTEGER, rows INTEGER, sent_bytes INTEGER, received_bytes INTEGER," \
+    " total_ns INTEGER, min_ns INTEGER, max_ns INTEGER, latency BLOB);" \
+    "CREATE TABLE exchange_slow (id INTEGER PRIMARY KEY, exchange INTEGER, thread INTEGER, stack INTEGER," \
+    " failed INTEGER, start_ns INTEGER, end_ns INTEGER, rows INTEGER);" \
+    "CREATE TABLE pool (id INTEGER PRIMARY KEY, process INTEGER, proto INTEGER, stack INTEGER, opened INTEGER," \
+    " closed INTEGER, failed INTEGER, errors INTEGER, open INTEGER, open_max INTEGER, active INTEGER," \
+    " active_max INTEGER, in_tx INTEGER, in_tx_max INTEGER, open_ns INTEGER, active_ns INTEGER, in_tx_ns INTEGER," \
+    " connect_ns INTEGER, peer TEXT);"
 /* clang-format on */
 
 static const char schema_sql[] =
@@ -56,7 +68,7 @@ static const char schema_sql[] =
     " WITHOUT ROWID;"
     "CREATE TABLE note (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, text TEXT);"
     "CREATE VIEW symbol_text AS SELECT s.frame, s.level, f.text AS function, p.text AS file, s.line FROM symbol s"
-    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL;
+    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL TALK_SQL;
 
 static int set_pragma(sqlite3 *db, const char *name, int value)
 {
@@ -100,6 +112,7 @@ const struct pa_migration *pa_schema_migrations(size_t *nr)
 	static const struct pa_migration steps[] = {
 	    {1, HEAP_SQL},
 	    {2, LOOP_SQL},
+	    {3, TALK_SQL},
 	};
 
 	*nr = sizeof(steps) / sizeof(steps[0]);

@@ -77,7 +77,7 @@ static void test_a_bad_value_changes_nothing(void **unused)
 	}
 	assert_true(set(&o, "mode", "cpu,soup") < 0);
 	assert_true(set(&o, "mode", "") < 0);
-	assert_int_equal(o.modes, PA_MODE_CPU | PA_MODE_MEMORY);
+	assert_int_equal(o.modes, PA_MODE_CPU | PA_MODE_MEMORY | PA_MODE_LOOP);
 	assert_int_equal(o.given, 0);
 }
 

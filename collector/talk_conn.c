@@ -1,0 +1,335 @@
+/* Connections of a process, and what is said on them. Everything in a record has another process for its author: what
+ * cannot be is counted by the decoders, and bounded. World: plain. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/talks_impl.h"
+
+/* ---- connections ------------------------------------------------------------------------------------------------- */
+
+static struct pa_talk_conn **place_of(struct pa_process_talks *talks, uint32_t number)
+{
+	struct pa_talk_conn **at = &talks->conns[number % PA_TALK_BUCKETS];
+
+	while (*at && (*at)->number != number)
+		at = &(*at)->chain;
+	return at;
+}
+
+/* The connection of that number, made when there is none. NULL: limit or memory. */
+static struct pa_talk_conn *conn_of(struct pa_process *p, uint32_t number)
+{
+	struct pa_process_talks *talks = pa_talks_of(p);
+	struct pa_talk_conn **at = talks ? place_of(talks, number) : NULL, *c;
+
+	if (at && *at)
+		return *at;
+	c = at && talks->nr_conns < PA_TALKS_CONNS_MAX ? calloc(1, sizeof(*c)) : NULL;
+	if (!c) {
+		pa_records_loss(p, "exchange messages beyond the limit of connections", 1);
+		return NULL;
+	}
+	c->p = p;
+	c->number = number;
+	*at = c;
+	talks->nr_conns++;
+	return c;
+}
+
+static void drop_decoder(struct pa_talk_conn *c)
+{
+	const struct pa_decode_counts *counts;
+
+	if (!c->decode)
+		return;
+	counts = pa_decode_counts(c->decode);
+	pa_records_loss(c->p, "exchanges whose answer was missed", counts->lost);
+	pa_records_loss(c->p, "exchange answers to nothing that was seen", counts->unmatched);
+	pa_records_loss(c->p, "exchange texts beyond the limit", counts->no_room);
+	pa_records_loss(c->p, "exchange messages that make no sense", counts->malformed);
+	pa_decode_free(c->decode);
+	c->p->recorder->talks->decode_bytes -= c->decode_bytes;
+	c->decode_bytes = 0;
+	c->decode = NULL;
+}
+
+static void end_conn(struct pa_talk_conn **at, uint64_t now_ns)
+{
+	struct pa_talk_conn *c = *at;
+
+	if (c->decode)
+		pa_decode_close(c->decode, now_ns);
+	drop_decoder(c);
+	pa_pooled_leave(&c->pooled, now_ns);
+	*at = c->chain;
+	c->p->talks->nr_conns--;
+	free(c);
+}
+
+void pa_talk_conns_free(struct pa_process *p)
+{
+	for (unsigned i = 0; i < PA_TALK_BUCKETS; i++)
+		while (p->talks->conns[i])
+			end_conn(&p->talks->conns[i], p->end_ns);
+}
+
+/* ---- pools ------------------------------------------------------------------------------------------------------- */
+
+static bool is_database(enum pa_proto proto)
+{
+	return proto == PA_PROTO_POSTGRES || proto == PA_PROTO_MYSQL || proto == PA_PROTO_RESP;
+}
+
+static struct pa_pool *pool_of(struct pa_talk_conn *c, enum pa_proto proto)
+{
+	struct pa_recorder *r = c->p->recorder;
+	struct pa_pool *pool;
+
+	if (c->role != PA_ROLE_CLIENT || !is_database(proto))
+		return NULL;
+	pool = pa_pools_of(&c->p->talks->pools, c->p->id, proto, c->peer, &r->talks->next_pool);
+	if (pool && !pool->row.stack)
+		pool->row.stack = c->stack;
+	return pool;
+}
+
+static void join(struct pa_talk_conn *c, enum pa_proto proto, uint64_t now_ns)
+{
+	struct pa_pool *pool = c->pooled.pool ? NULL : pool_of(c, proto);
+
+	if (!pool)
+		return;
+	pa_pooled_join(&c->pooled, pool, c->ready_ns ? c->ready_ns : now_ns);
+	if (c->opened_ns && c->ready_ns > c->opened_ns)
+		pool->row.connect_ns += c->ready_ns - c->opened_ns;
+}
+
+/* Whether a message begins or ends what keeps a connection at work. */
+static void turn(struct pa_talk_conn *c, const struct pa_conn_message *m)
+{
+	bool final = !(m->flags & PA_FRAME_MORE);
+	char tx;
+
+	switch (m->kind) {
+	case PA_FRAME_PG_TERMINATE:
+		return;
+	case PA_FRAME_PG_READY:
+	case PA_FRAME_MYSQL_OK:
+	case PA_FRAME_MYSQL_ROWS:
+	case PA_FRAME_MYSQL_ERROR:
+	case PA_FRAME_MYSQL_PREPARED:
+	case PA_FRAME_MYSQL_OTHER:
+	case PA_FRAME_RESP_REPLY:
+		c->unanswered -= final && c->unanswered;
+		break;
+	case PA_FRAME_PG_STARTUP:
+	case PA_FRAME_PG_QUERY:
+	case PA_FRAME_PG_CALL:
+	case PA_FRAME_PG_SYNC:
+	case PA_FRAME_MYSQL_LOGIN:
+	case PA_FRAME_RESP_COMMAND:
+	case PA_FRAME_RESP_INLINE:
+		c->unanswered += final;
+		break;
+	case PA_FRAME_MYSQL_COMMAND:
+		/* COM_QUIT, COM_STMT_SEND_LONG_DATA and COM_STMT_CLOSE have no answer */
+		c->unanswered += final && m->value != 0x01 && m->value != 0x18 && m->value != 0x19;
+		break;
+	default:
+		break;
+	}
+	tx = pa_decode_tx(c->decode);
+	pa_pooled_turn(&c->pooled,
+		       c->unanswered || (m->way == PA_TO_SERVER && m->proto == PA_PROTO_POSTGRES) ? PA_POOLED_ACTIVE
+		       : tx == 'T' || tx == 'E'                                                   ? PA_POOLED_IN_TX
+												  : PA_POOLED_IDLE,
+		       m->head.time_ns);
+}
+
+/* ---- exchanges --------------------------------------------------------------------------------------------------- */
+
+/* Who asked what began then: the latest call that began no later. */
+static const struct pa_asked *asker(const struct pa_talk_conn *c, uint64_t start_ns)
+{
+	uint64_t oldest = c->nr_asked > PA_TALK_ASKED ? c->nr_asked - PA_TALK_ASKED : 0;
+
+	for (uint64_t i = c->nr_asked; i > oldest; i--)
+		if (c->asked[(i - 1) % PA_TALK_ASKED].start_ns <= start_ns)
+			return &c->asked[(i - 1) % PA_TALK_ASKED];
+	return NULL;
+}
+
+static void put_slow(struct pa_talk_conn *c, const struct pa_form *f, const struct pa_exchange *x,
+		     const struct pa_asked *by, uint64_t ns)
+{
+	struct pa_recorder *r = c->p->recorder;
+	struct pa_thread *t = by ? pa_recorder_thread(c->p, by->tid, x->end_ns) : NULL;
+	struct pa_store_exchange_slow row = {
+	    .exchange = f->row.id,
+	    .thread = t ? t->id : 0,
+	    .stack = by ? by->stack : 0,
+	    .failed = !!(x->flags & PA_EXCHANGE_FAILED),
+	    .start_ns = x->end_ns - ns,
+	    .end_ns = x->end_ns,
+	    .rows = x->rows,
+	};
+
+	if (r->talks->nr_slow++ < PA_EXCHANGE_SLOW_MAX)
+		pa_recorder_store(r, pa_store_add_exchange_slow(r->store, &row));
+	else
+		pa_records_loss(c->p, "exchanges slow but not listed", 1);
+}
+
+static void on_login(struct pa_talk_conn *c, const struct pa_exchange *x)
+{
+	struct pa_pool *pool = c->pooled.pool;
+
+	if (!pool)
+		return;
+	pool->changed = true;
+	if (x->flags & (PA_EXCHANGE_FAILED | PA_EXCHANGE_UNANSWERED))
+		pool->row.errors++;
+	else if (x->end_ns > x->start_ns && !(x->flags & PA_EXCHANGE_LOST))
+		pool->row.connect_ns += x->end_ns - x->start_ns;
+}
+
+/* Something was asked of a database or a server: what only prepares it, and what was not run, does not count. */
+static bool counts(const struct pa_exchange *x)
+{
+	if (x->flags & PA_EXCHANGE_SKIPPED)
+		return false;
+	return x->kind != PA_EXCHANGE_PREPARE || (x->flags & PA_EXCHANGE_FAILED);
+}
+
+static void on_exchange(void *arg, const struct pa_exchange *x)
+{
+	struct pa_talk_conn *c = arg;
+	const struct pa_asked *by = asker(c, x->start_ns);
+	struct pa_party party = {.process = c->p->id,
+				 .role = c->role,
+				 .peer = x->host && *x->host ? x->host : c->peer,
+				 .stack = by ? by->stack : 0};
+	struct pa_form *f;
+	uint64_t ns = 0;
+
+	if (x->kind == PA_EXCHANGE_CONNECT)
+		on_login(c, x);
+	else if (counts(x)) {
+		f = pa_forms_of(&c->p->talks->forms, x, &party, &c->p->recorder->talks->next_exchange);
+		if (f && pa_form_add(f, x, &party, &ns) && ns >= PA_EXCHANGE_SLOW_NS)
+			put_slow(c, f, x, by, ns);
+	}
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+static void on_open(struct pa_process *p, const struct pa_connection *record)
+{
+	enum pa_proto hint = record->proto;
+	struct pa_talk_conn *c = conn_of(p, record->connection);
+	struct pa_pool *pool;
+
+	if (!c)
+		return;
+	c->role = record->flags & PA_CONNECTION_CLIENT ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
+	c->stack = pa_talk_stack(p, record->head.time_ns, record->frames, record->nr_frames, record->stop);
+	c->ready_ns = record->head.time_ns;
+	c->opened_ns = record->event == PA_CONNECTION_CONNECT && record->start_ns <= c->ready_ns ? record->start_ns : 0;
+	pa_talk_peer(record->address, record->address_len, c->peer);
+	if (!is_database(hint))
+		hint = pa_frame_hint(pa_talk_port(record->address, record->address_len), c->peer);
+	if (record->event != PA_CONNECTION_CONNECT || !record->error) {
+		join(c, hint, c->ready_ns);
+		return;
+	}
+	pool = pool_of(c, hint);
+	if (pool) {
+		pool->row.failed++;
+		pool->changed = true;
+	}
+	end_conn(place_of(p->talks, c->number), c->ready_ns);
+}
+
+static void on_close(struct pa_process *p, const struct pa_connection *record)
+{
+	struct pa_talk_conn **at = p->talks ? place_of(p->talks, record->connection) : NULL;
+
+	if (!at || !*at)
+		return;
+	if ((*at)->pooled.pool && record->error)
+		(*at)->pooled.pool->row.errors++;
+	end_conn(at, record->head.time_ns);
+}
+
+void pa_talk_connection(struct pa_process *p, const struct pa_connection *record)
+{
+	if (record->event == PA_CONNECTION_CLOSE)
+		on_close(p, record);
+	else if (record->event != PA_CONNECTION_TLS)
+		on_open(p, record);
+}
+
+/* A decoder that grows beyond what all may have is begun anew. */
+static void weigh(struct pa_talk_conn *c)
+{
+	struct pa_talks *t = c->p->recorder->talks;
+	size_t bytes = pa_decode_bytes(c->decode);
+
+	t->decode_bytes = t->decode_bytes - c->decode_bytes + bytes;
+	c->decode_bytes = bytes;
+	if (t->decode_bytes <= PA_TALKS_DECODE_MAX)
+		return;
+	pa_records_loss(c->p, "exchanges begun anew", 1);
+	drop_decoder(c);
+}
+
+static void note_asker(struct pa_talk_conn *c, const struct pa_conn_message *m)
+{
+	const struct pa_asked *last = c->nr_asked ? &c->asked[(c->nr_asked - 1) % PA_TALK_ASKED] : NULL;
+
+	if (m->way != PA_TO_SERVER || (!m->nr_frames && last && last->start_ns == m->first_ns))
+		return;
+	c->asked[c->nr_asked++ % PA_TALK_ASKED] = (struct pa_asked){
+	    .start_ns = m->first_ns,
+	    .stack = pa_talk_stack(c->p, m->head.time_ns, m->frames, m->nr_frames, m->stop),
+	    .tid = m->tid,
+	};
+}
+
+void pa_talk_message(struct pa_process *p, const struct pa_conn_message *m)
+{
+	struct pa_talk_conn *c = conn_of(p, m->connection);
+	const struct pa_frame_event event = {
+	    .bytes = (const uint8_t *)(m->frames + m->nr_frames),
+	    .nr_bytes = m->nr_bytes,
+	    .kind = m->kind,
+	    .flags = m->flags,
+	    .first_ns = m->first_ns,
+	    .last_ns = m->head.time_ns,
+	    .total = m->total,
+	    .hash = m->hash,
+	    .count = m->count,
+	    .value = m->value,
+	};
+
+	if (!c)
+		return;
+	if (!c->decode)
+		c->decode = pa_decode_new(on_exchange, c);
+	if (!c->decode)
+		return;
+	/* its beginning was lost: only who sends requests has a stack to show */
+	if (!c->role)
+		c->role = m->way == PA_TO_SERVER && m->nr_frames ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
+	join(c, m->proto, m->head.time_ns);
+	if (m->order != c->next_order[m->way]) {
+		pa_decode_lost(c->decode);
+		c->unanswered = 0;
+	}
+	c->next_order[m->way] = m->order + 1;
+	note_asker(c, m);
+	pa_decode_event(c->decode, m->way, &event);
+	turn(c, m);
+	weigh(c);
+}

@@ -1,0 +1,182 @@
+#include "collector/talks.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "collector/talks_impl.h"
+
+/* Two years: a time beyond is a liar's. */
+#define TIME_MAX (UINT64_C(1) << 62)
+
+bool pa_talks_wanted(const struct pa_recorder *r)
+{
+	return r->options.modes & (PA_MODE_DB | PA_MODE_HTTP);
+}
+
+struct pa_process_talks *pa_talks_of(struct pa_process *p)
+{
+	if (!p->talks)
+		p->talks = calloc(1, sizeof(*p->talks));
+	return p->talks;
+}
+
+uint32_t pa_talk_stack(struct pa_process *p, uint64_t time_ns, const uint64_t *frames, uint16_t nr, uint16_t stop)
+{
+	struct pa_sample *stack = p->recorder->completed;
+
+	if (!nr)
+		return 0;
+	*stack = (struct pa_sample){.head = {.time_ns = time_ns}, .nr_frames = nr, .stop = stop};
+	memcpy(stack->frames, frames, nr * sizeof(stack->frames[0]));
+	return pa_frames_stack(p, stack);
+}
+
+/* ---- in the order of time ---------------------------------------------------------------------------------------- */
+
+static int by_time(const void *left, const void *right)
+{
+	const struct pa_talk *a = left, *b = right;
+
+	if (a->record->time_ns != b->record->time_ns)
+		return a->record->time_ns < b->record->time_ns ? -1 : 1;
+	return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+static void play_one(const struct pa_talk *talk)
+{
+	if (talk->record->type == PA_REC_CONNECTION)
+		pa_talk_connection(talk->p, (const struct pa_connection *)talk->record);
+	else
+		pa_talk_message(talk->p, (const struct pa_conn_message *)talk->record);
+}
+
+/* Of a session, or (p) of a process: what is no younger than until_ns, or has waited for a look already. */
+static void play(struct pa_talks *t, const struct pa_recording_session *rs, const struct pa_process *p,
+		 uint64_t until_ns)
+{
+	size_t kept = 0;
+
+	if (t->nr > 1)
+		qsort(t->list, t->nr, sizeof(*t->list), by_time);
+	for (size_t i = 0; i < t->nr; i++) {
+		struct pa_talk talk = t->list[i];
+
+		if (talk.p->session != rs || (p && talk.p != p)) {
+			t->list[kept++] = talk;
+		} else if (talk.record->time_ns > until_ns && !talk.waited) {
+			talk.waited = true;
+			t->list[kept++] = talk;
+		} else {
+			play_one(&talk);
+			t->bytes -= talk.record->size;
+			free(talk.record);
+		}
+	}
+	t->nr = kept;
+}
+
+void pa_talks_pass(struct pa_recording_session *rs, uint64_t began_ns)
+{
+	if (rs->recorder->talks)
+		play(rs->recorder->talks, rs, NULL, began_ns);
+}
+
+static bool make_room(struct pa_recorder *r)
+{
+	struct pa_talks *t = r->talks;
+	struct pa_talk *list;
+	size_t size;
+
+	if (!t)
+		t = r->talks = calloc(1, sizeof(*t));
+	if (!t)
+		return false;
+	if (t->bytes >= PA_TALKS_BYTES_MAX)
+		for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+			play(t, rs, NULL, UINT64_MAX);
+	if (t->nr < t->size)
+		return true;
+	size = t->size ? t->size * 2 : 256;
+	list = realloc(t->list, size * sizeof(*list));
+	if (!list)
+		return false;
+	t->list = list;
+	t->size = size;
+	return true;
+}
+
+void pa_talks_on_record(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
+{
+	struct pa_recorder *r = arg;
+	struct pa_process *p = pa_talks_wanted(r) ? pa_records_process(r, from, record) : NULL;
+	struct pa_record *copy;
+
+	if (!p || p->ended || record->time_ns >= TIME_MAX)
+		return;
+	copy = make_room(r) ? malloc(record->size) : NULL;
+	if (!copy) {
+		pa_records_loss(p, "exchange messages without memory", 1);
+		return;
+	}
+	memcpy(copy, record, record->size);
+	r->talks->bytes += record->size;
+	r->talks->list[r->talks->nr++] = (struct pa_talk){.p = p, .seq = r->talks->seq++, .record = copy};
+}
+
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
+
+static void put_pool(struct pa_process *p, struct pa_pool *pool, uint64_t now_ns)
+{
+	struct pa_store_pool row = pool->row;
+
+	for (unsigned i = 0; i < PA_TALK_BUCKETS && row.open; i++)
+		for (const struct pa_talk_conn *c = p->talks->conns[i]; c; c = c->chain)
+			if (c->pooled.pool == pool)
+				pa_pooled_add(&c->pooled, &row, now_ns);
+	pa_recorder_store(p->recorder, pa_store_put_pool(p->recorder->store, &row));
+	pool->changed = false;
+}
+
+static void flush_process(struct pa_process *p, uint64_t now_ns)
+{
+	if (!p->talks)
+		return;
+	pa_recorder_store(p->recorder, pa_forms_flush(&p->talks->forms, p->recorder->store));
+	for (struct pa_pool *pool = p->talks->pools.list; pool; pool = pool->next)
+		if (pool->changed || pool->row.open)
+			put_pool(p, pool, now_ns);
+}
+
+void pa_talks_flush(struct pa_recording_session *rs)
+{
+	uint64_t now_ns = pa_now_ns();
+
+	for (struct pa_process *p = rs->processes; p; p = p->next)
+		flush_process(p, now_ns);
+}
+
+void pa_talks_end(struct pa_process *p)
+{
+	if (p->recorder->talks)
+		play(p->recorder->talks, p->session, p, UINT64_MAX);
+	if (!p->talks)
+		return;
+	/* what its end cuts off counts as unanswered, but a connection that was open then stays open in the figures */
+	flush_process(p, p->end_ns);
+	pa_talk_conns_free(p);
+	pa_recorder_store(p->recorder, pa_forms_flush(&p->talks->forms, p->recorder->store));
+	pa_forms_free(&p->talks->forms);
+	pa_pools_free(&p->talks->pools);
+	free(p->talks);
+	p->talks = NULL;
+}
+
+void pa_talks_free(struct pa_talks *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->nr; i++)
+		free(t->list[i].record);
+	free(t->list);
+	free(t);
+}

@@ -1,0 +1,79 @@
+/* What the files of talks share: talks.c (records in order), talk_conn.c (connections), talk_peer.c (addresses).
+ * World: plain. */
+#ifndef PA_COLLECTOR_TALKS_IMPL_H
+#define PA_COLLECTOR_TALKS_IMPL_H
+
+#include "collector/decode.h"
+#include "collector/exchanges.h"
+#include "collector/pools.h"
+#include "collector/recorder_impl.h"
+#include "collector/talks.h"
+
+#define PA_PEER_MAX     128 /* bytes of an address as text */
+#define PA_TALK_BUCKETS 1024
+#define PA_TALK_ASKED   16 /* latest requests whose thread and stack are known */
+
+/* Who sent a request, or read it. */
+struct pa_asked {
+	uint64_t start_ns;
+	uint32_t stack; /* 0: not known */
+	uint32_t tid;
+};
+
+struct pa_talk_conn {
+	struct pa_process *p;
+	uint32_t number;
+	uint32_t role; /* enum pa_talk_role; 0: not known yet */
+	uint32_t unanswered;
+	uint32_t next_order[2];
+	uint64_t opened_ns; /* when connecting began; 0: it was there before */
+	uint64_t ready_ns;  /* when it was connected */
+	uint32_t stack;     /* that opened it */
+	size_t decode_bytes;
+	struct pa_decode *decode; /* NULL: nothing was said yet */
+	struct pa_pooled pooled;
+	struct pa_asked asked[PA_TALK_ASKED];
+	uint64_t nr_asked;
+	struct pa_talk_conn *chain;
+	char peer[PA_PEER_MAX];
+};
+
+struct pa_process_talks {
+	struct pa_talk_conn *conns[PA_TALK_BUCKETS];
+	uint32_t nr_conns;
+	struct pa_forms forms;
+	struct pa_pools pools;
+};
+
+/* A record that waits for its turn. */
+struct pa_talk {
+	struct pa_process *p;
+	uint64_t seq;
+	bool waited; /* since the look before */
+	struct pa_record *record;
+};
+
+struct pa_talks {
+	struct pa_talk *list;
+	size_t nr, size, bytes;
+	uint64_t seq;
+	size_t decode_bytes;
+	uint32_t next_exchange, next_pool, nr_slow;
+};
+
+/* An address as text, "" for what is none. Shapes: out has PA_PEER_MAX bytes. */
+void pa_talk_peer(const uint8_t *address, size_t len, char *out);
+/* Its port, 0: none. */
+uint16_t pa_talk_port(const uint8_t *address, size_t len);
+
+/* One record, when it is its turn. */
+void pa_talk_connection(struct pa_process *p, const struct pa_connection *record);
+void pa_talk_message(struct pa_process *p, const struct pa_conn_message *record);
+/* All connections of a process end. */
+void pa_talk_conns_free(struct pa_process *p);
+
+/* What a process has, made when there is none. NULL: no memory. */
+struct pa_process_talks *pa_talks_of(struct pa_process *p);
+uint32_t pa_talk_stack(struct pa_process *p, uint64_t time_ns, const uint64_t *frames, uint16_t nr, uint16_t stop);
+
+#endif
