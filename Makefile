@@ -14,7 +14,8 @@ include mk/rules.mk
 COMMON_SRC    := $(wildcard common/*.c)
 AGENT_SRC     := $(wildcard agent/*.c) $(wildcard agent/arch/$(ARCH)/*.c)
 REFERENCE_SRC := $(wildcard agent/reference/*.c)
-COLLECTOR_SRC := $(filter-out collector/main.c,$(wildcard collector/*.c))
+COLLECTOR_SRC := $(wildcard collector/*.c)
+DAEMON_SRC    := $(wildcard daemon/*.c)
 REPORT_SRC    := $(wildcard report/*.c)
 REMOTE_SRC    := $(wildcard remote/*.c) $(wildcard remote/arch/$(ARCH)/*.c)
 TOOLS_SRC     := $(wildcard tools/*.c)
@@ -25,11 +26,11 @@ AGENT_OBJ     := $(call objects,agent,$(AGENT_HOT) $(filter-out $(AGENT_HOT),$(A
 REFERENCE_OBJ := $(call objects,agent,$(REFERENCE_SRC))
 PLAIN_OBJ     := $(call objects,plain,$(COMMON_SRC) $(COLLECTOR_SRC) $(REMOTE_SRC) $(REPORT_SRC))
 TOOLS_OBJ     := $(call objects,plain,$(TOOLS_SRC))
-DAEMON_OBJ    := $(call objects,plain,$(wildcard collector/main.c))
+DAEMON_OBJ    := $(call objects,plain,$(DAEMON_SRC))
 
 PROGRAMS := $(O)/libperfagent.so
 PROGRAMS += $(if $(REFERENCE_SRC),$(O)/libperfagent-unwind.so)
-PROGRAMS += $(if $(TOOLS_SRC),$(O)/perfagent) $(if $(wildcard collector/main.c),$(O)/perfagentd)
+PROGRAMS += $(if $(TOOLS_SRC),$(O)/perfagent) $(if $(DAEMON_SRC),$(O)/perfagentd)
 
 all: $(PROGRAMS) ## build the agent, the collector and the tools
 

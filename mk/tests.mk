@@ -8,7 +8,8 @@ AGENT_UNITS := $(filter agent/sampler_hook.c agent/addrset_hook.c agent/loop_hoo
 AGENT_UNIT_OBJ := $(call objects,plain,$(AGENT_UNITS))
 TOOLS_UNIT_OBJ := $(call objects,plain,$(filter-out tools/main.c,$(TOOLS_SRC)))
 # an archive: of the agent a test gets what it calls, not what a session needs
-UNIT_LINK  := $(TOOLS_UNIT_OBJ) $(O)/libpa-agent.a $(O)/libpa.a
+DAEMON_UNIT_OBJ := $(call objects,plain,$(filter-out daemon/main.c,$(DAEMON_SRC)))
+UNIT_LINK  := $(TOOLS_UNIT_OBJ) $(DAEMON_UNIT_OBJ) $(O)/libpa-agent.a $(O)/libpa.a
 
 $(O)/libpa-agent.a: $(AGENT_UNIT_OBJ)
 	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $(AGENT_UNIT_OBJ)

@@ -67,7 +67,7 @@ come() {
 	before=$(recordings)
 	for _ in 1 2 3 4 5 6 7 8; do
 		"$@" || return 1
-		if until_true '[ "$(recordings)" -gt "$before" ]' 1 >/dev/null; then return 0; fi
+		if until_true "[ \"\$(recordings)\" -gt $before ]" 1 >/dev/null; then return 0; fi
 	done
 	fail "never recorded: $*"
 }

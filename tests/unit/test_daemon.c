@@ -15,11 +15,11 @@
 
 #include <cmocka.h>
 
-#include "collector/daemon_settings.h"
-#include "collector/datadir.h"
-#include "collector/rules.h"
-#include "collector/service.h"
 #include "common/wire.h"
+#include "daemon/datadir.h"
+#include "daemon/rules.h"
+#include "daemon/service.h"
+#include "daemon/settings.h"
 
 /* ---- settings ---------------------------------------------------------------------------------------------------- */
 

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "collector/retention.h"
+#include "daemon/retention.h"
 
 #define KIB 1024
 

@@ -1,4 +1,4 @@
-#include "collector/datadir.h"
+#include "daemon/datadir.h"
 
 #include <dirent.h>
 #include <errno.h>

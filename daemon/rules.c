@@ -1,4 +1,4 @@
-#include "collector/rules.h"
+#include "daemon/rules.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "collector/log.h"
+#include "daemon/log.h"
 
 #include <stdarg.h>
 #include <stdbool.h>

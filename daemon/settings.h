@@ -1,6 +1,6 @@
 /* What a daemon has been told: defaults, then a file of settings, then the command line, which wins. World: plain. */
-#ifndef PA_COLLECTOR_DAEMON_SETTINGS_H
-#define PA_COLLECTOR_DAEMON_SETTINGS_H
+#ifndef PA_DAEMON_SETTINGS_H
+#define PA_DAEMON_SETTINGS_H
 
 #include <limits.h>
 #include <stdbool.h>
@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "collector/options.h"
-#include "collector/retention.h"
-#include "collector/rules.h"
+#include "daemon/retention.h"
+#include "daemon/rules.h"
 
 #define PA_ROLL_DEFAULT_S 3600
 

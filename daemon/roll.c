@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/daemon.h"
-#include "collector/daemon_attach.h"
-#include "collector/log.h"
 #include "common/wire.h"
+#include "daemon/attach.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
 
 #define LOOK_NS  UINT64_C(1000000000)
 #define LEAVE_NS UINT64_C(2000000000) /* for those that run to come over */

@@ -1,5 +1,5 @@
 /* The life of the daemon; see daemon.h. World: plain. */
-#include "collector/daemon.h"
+#include "daemon/daemon.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,10 +15,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "collector/daemon_attach.h"
-#include "collector/datadir.h"
-#include "collector/log.h"
-#include "collector/service.h"
+#include "daemon/attach.h"
+#include "daemon/datadir.h"
+#include "daemon/log.h"
+#include "daemon/service.h"
 
 #define TROUBLE 2
 

@@ -1,4 +1,4 @@
-#include "collector/daemon_settings.h"
+#include "daemon/settings.h"
 
 #include <ctype.h>
 #include <errno.h>

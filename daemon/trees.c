@@ -6,13 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "collector/daemon.h"
-#include "collector/daemon_attach.h"
-#include "collector/datadir.h"
-#include "collector/log.h"
 #include "collector/proc.h"
-#include "collector/service.h"
 #include "common/wire.h"
+#include "daemon/attach.h"
+#include "daemon/daemon.h"
+#include "daemon/datadir.h"
+#include "daemon/log.h"
+#include "daemon/service.h"
 
 /* ---- who may ----------------------------------------------------------------------------------------------------- */
 

@@ -5,8 +5,8 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
-#include "collector/daemon.h"
-#include "collector/log.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
 
 #define LOOK_NS       2000000000u /* a full disk is met within that */
 #define KEEP_LOOKS    15          /* bounds are looked at once in so many */

@@ -1,8 +1,8 @@
 /* The directory of recordings: who may look into it, and names nobody can guess wrong. Below DATA lie the recordings of
  * the daemon's own user, and a directory DATA/UID for each other one (only a daemon of root's has those).
  * World: plain. */
-#ifndef PA_COLLECTOR_DATADIR_H
-#define PA_COLLECTOR_DATADIR_H
+#ifndef PA_DAEMON_DATADIR_H
+#define PA_DAEMON_DATADIR_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,8 +1,8 @@
 /* Lines the daemon says on stderr. Each is one line whatever a target has chosen for a name: every byte goes out
  * through pa_escape. Under the journal a line begins with its priority, elsewhere with the program's name.
  * World: plain. */
-#ifndef PA_COLLECTOR_LOG_H
-#define PA_COLLECTOR_LOG_H
+#ifndef PA_DAEMON_LOG_H
+#define PA_DAEMON_LOG_H
 
 /* As syslog(3) counts them. */
 #define PA_LOG_ERROR   3

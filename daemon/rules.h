@@ -1,6 +1,6 @@
 /* Which processes a daemon records: a list of rules, each of words that must all hold. World: plain. */
-#ifndef PA_COLLECTOR_RULES_H
-#define PA_COLLECTOR_RULES_H
+#ifndef PA_DAEMON_RULES_H
+#define PA_DAEMON_RULES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "collector/daemon_attach.h"
+#include "daemon/attach.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,9 +8,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "collector/daemon.h"
-#include "collector/log.h"
 #include "collector/proc.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
 #include "remote/agent.h"
 
 #define LOOK_NS     50000000u

@@ -1,20 +1,20 @@
 /* perfagentd: one loop, one listener, a recording for each tree of processes (or service). Files: daemon.c its life,
- * daemon_trees.c its recordings, daemon_roll.c
- * their length, daemon_data.c what they take on the disk, daemon_attach.c dormant agents.
+ * trees.c its recordings, roll.c
+ * their length, data.c what they take on the disk, attach.c dormant agents.
  * World: plain. */
-#ifndef PA_COLLECTOR_DAEMON_H
-#define PA_COLLECTOR_DAEMON_H
+#ifndef PA_DAEMON_H
+#define PA_DAEMON_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "collector/daemon_settings.h"
 #include "collector/listener.h"
 #include "collector/loop.h"
 #include "collector/owner.h"
 #include "collector/recorder.h"
+#include "daemon/settings.h"
 
 #define PA_DAEMON_TREES_MAX 4096
 
@@ -69,7 +69,7 @@ struct pa_daemon {
 /* Runs until it is told to end. Returns the exit status. */
 int pa_daemon_run(struct pa_daemon_settings *settings, const struct pa_setting *given, size_t nr_given);
 
-/* ---- daemon_trees.c: decisions on agents, and recordings */
+/* ---- trees.c: decisions on agents, and recordings */
 void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *peer, struct pa_grant *grant);
 void pa_daemon_answered(void *arg, bool ok);
 /* The one recording of --output. Errors: false, said. */
@@ -80,11 +80,11 @@ uint32_t pa_daemon_judge(const struct pa_daemon *d, uint32_t pid, uint32_t uid);
 void pa_daemon_finish(struct pa_tree *t);
 void pa_daemon_finish_all(struct pa_daemon *d);
 
-/* ---- daemon_data.c */
+/* ---- data.c */
 /* Drops what is too much, now and from then on every few seconds. */
 void pa_daemon_watch_data(struct pa_daemon *d);
 
-/* ---- daemon_roll.c */
+/* ---- roll.c */
 /* Ends recordings that are old, and begins the next. */
 void pa_daemon_watch_age(struct pa_daemon *d);
 

@@ -1,7 +1,7 @@
 /* How long recordings are kept: bounds in bytes and in age, and room on the disk. The oldest goes first, never one that
  * is being written. World: plain. */
-#ifndef PA_COLLECTOR_RETENTION_H
-#define PA_COLLECTOR_RETENTION_H
+#ifndef PA_DAEMON_RETENTION_H
+#define PA_DAEMON_RETENTION_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* perfagentd's command line: every option but --help and --version is a setting; see daemon_settings.h.
+/* perfagentd's command line: every option but --help and --version is a setting; see settings.h.
  * World: plain. */
 #include <errno.h>
 #include <getopt.h>
@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "collector/daemon.h"
-#include "collector/log.h"
+#include "daemon/daemon.h"
+#include "daemon/log.h"
 
 #define EXIT_TROUBLE 2
 #define GIVEN_MAX    256

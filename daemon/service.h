@@ -1,8 +1,8 @@
 /* What a service manager and its services say to each other: sockets that are handed over, and how the service does.
  * The protocols are systemd's, spoken by hand: neither needs a library. All of it is a no-op where nobody manages.
  * Source: sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3). World: plain. */
-#ifndef PA_COLLECTOR_SERVICE_H
-#define PA_COLLECTOR_SERVICE_H
+#ifndef PA_DAEMON_SERVICE_H
+#define PA_DAEMON_SERVICE_H
 
 #include <stdint.h>
 

@@ -1,7 +1,7 @@
 /* Agents that have not come by themselves: dormant ones that a rule selects (--attach), and those of an earlier daemon
  * on the same socket that was killed, stopped or replaced: their recording is taken up again. World: plain. */
-#ifndef PA_COLLECTOR_DAEMON_ATTACH_H
-#define PA_COLLECTOR_DAEMON_ATTACH_H
+#ifndef PA_DAEMON_ATTACH_H
+#define PA_DAEMON_ATTACH_H
 
 #include <stdbool.h>
 #include <stdint.h>

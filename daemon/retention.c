@@ -1,4 +1,4 @@
-#include "collector/retention.h"
+#include "daemon/retention.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -1,4 +1,4 @@
-#include "collector/service.h"
+#include "daemon/service.h"
 
 #include <errno.h>
 #include <fcntl.h>
