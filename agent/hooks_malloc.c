@@ -43,10 +43,11 @@ static PA_ASIDE void *malloc_on(size_t size)
  * none of the process of points, which has no memory and does not mind. */
 PA_EXPORT void *malloc(size_t size)
 {
-	uint32_t mode = pa_load_relaxed(&pa_heap_mode);
+	uint32_t mode;
 
-	if (PA_LIKELY(mode == PA_HEAP_OFF))
+	if (pa_heap_off())
 		return PA_NEXT(malloc)(size);
+	mode = pa_load_relaxed(&pa_heap_mode);
 	if (PA_LIKELY(mode == PA_HEAP_SAMPLED)) {
 		uint64_t weight = pa_heap_weight(size), left = pa_tls.heap_left;
 
@@ -119,11 +120,14 @@ static PA_COLD void free_command(void *p)
 
 static inline __attribute__((always_inline)) void free_any(void *p)
 {
-	uint32_t mode = pa_load_relaxed(&pa_heap_mode);
+	uint32_t mode;
 
-	if (PA_LIKELY(mode == PA_HEAP_OFF))
+	if (pa_heap_off()) {
 		PA_NEXT(free)(p);
-	else if (PA_LIKELY(mode == PA_HEAP_SAMPLED)) {
+		return;
+	}
+	mode = pa_load_relaxed(&pa_heap_mode);
+	if (PA_LIKELY(mode == PA_HEAP_SAMPLED)) {
 		if (PA_LIKELY(!pa_addrset_may_hold(p)))
 			PA_NEXT(free)(p);
 		else

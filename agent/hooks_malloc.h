@@ -6,6 +6,7 @@
 #ifndef PA_AGENT_HOOKS_MALLOC_H
 #define PA_AGENT_HOOKS_MALLOC_H
 
+#include "agent/arch/word.h"
 #include "agent/bootstrap_hook.h"
 #include "agent/command_hook.h"
 #include "agent/heap_hook.h"
@@ -26,9 +27,11 @@
 /* The real function once the constructor has looked for it. */
 #define PA_NEXT(name) ((__typeof__(&name))pa_load_relaxed(&pa_real_table[PA_REAL_##name]))
 
+_Static_assert(PA_HEAP_OFF == 0, "off is what is looked at first");
+
 static inline bool pa_heap_off(void)
 {
-	return PA_LIKELY(pa_load_relaxed(&pa_heap_mode) == PA_HEAP_OFF);
+	return PA_LIKELY(pa_arch_is_zero(&pa_heap_mode));
 }
 
 /* malloc(0) is an allocation, and counts as one byte. */
