@@ -40,7 +40,11 @@ static bool is_word(const char *word, size_t len, const char *want)
 static const struct mode {
 	const char *name;
 	uint32_t bit;
-} mode_names[] = {{"cpu", PA_MODE_CPU}, {"memory", PA_MODE_MEMORY}, {"loop", PA_MODE_LOOP}};
+} mode_names[] = {{"cpu", PA_MODE_CPU},
+		  {"memory", PA_MODE_MEMORY},
+		  {"loop", PA_MODE_LOOP},
+		  {"db", PA_MODE_DB},
+		  {"http", PA_MODE_HTTP}};
 
 #define NR_MODES (sizeof(mode_names) / sizeof(mode_names[0]))
 
@@ -74,7 +78,8 @@ static int set_mode(struct pa_options *o, const char *value, char *err, size_t e
 		uint32_t bit = mode_of(word, len);
 
 		if (!bit) {
-			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory and loop", value);
+			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory, loop, db and http",
+				 value);
 			return -EINVAL;
 		}
 		modes |= bit;
@@ -157,7 +162,7 @@ static const struct word {
 	int (*set)(struct pa_options *o, const char *value, char *err, size_t err_size);
 } words[] = {
     {"rate", set_rate},                 /* samples per second of CPU time */
-    {"mode", set_mode},                 /* what is recorded: cpu, memory, loop */
+    {"mode", set_mode},                 /* what is recorded: cpu, memory, loop, db, http */
     {"heap", set_heap},                 /* how memory is: sampled[:SIZE]|exact[,mmap] */
     {"loop-blocked", set_loop_blocked}, /* milliseconds */
 };

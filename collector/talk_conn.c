@@ -61,6 +61,7 @@ static void end_conn(struct pa_talk_conn **at, uint64_t now_ns)
 	if (c->decode)
 		pa_decode_close(c->decode, now_ns);
 	drop_decoder(c);
+	pa_talk_scope_end(c->p->talks, c->number, false);
 	pa_pooled_leave(&c->pooled, now_ns);
 	*at = c->chain;
 	c->p->talks->nr_conns--;
@@ -217,8 +218,12 @@ static void on_exchange(void *arg, const struct pa_exchange *x)
 		on_login(c, x);
 	else if (counts(x)) {
 		f = pa_forms_of(&c->p->talks->forms, x, &party, &c->p->recorder->talks->next_exchange);
-		if (f && pa_form_add(f, x, &party, &ns) && ns >= PA_EXCHANGE_SLOW_NS)
+		if (!f)
+			return;
+		if (pa_form_add(f, x, &party, &ns) && ns >= PA_EXCHANGE_SLOW_NS)
 			put_slow(c, f, x, by, ns);
+		if (by && c->role == PA_ROLE_CLIENT && x->kind != PA_EXCHANGE_HTTP)
+			pa_talk_scope_count(c->p->talks, by->tid, x->start_ns, f, by->stack);
 	}
 }
 
@@ -329,6 +334,10 @@ void pa_talk_message(struct pa_process *p, const struct pa_conn_message *m)
 	}
 	c->next_order[m->way] = m->order + 1;
 	note_asker(c, m);
+	if (c->role == PA_ROLE_SERVER && m->kind == PA_FRAME_HTTP_REQUEST && !(m->flags & PA_FRAME_MORE))
+		pa_talk_scope_begin(p->talks, c->number, m->tid, m->head.time_ns);
+	else if (c->role == PA_ROLE_SERVER && m->kind == PA_FRAME_HTTP_RESPONSE && m->value >= 200)
+		pa_talk_scope_end(p->talks, c->number, true);
 	pa_decode_event(c->decode, m->way, &event);
 	turn(c, m);
 	weigh(c);

@@ -167,6 +167,7 @@ void pa_talks_end(struct pa_process *p)
 	pa_recorder_store(p->recorder, pa_forms_flush(&p->talks->forms, p->recorder->store));
 	pa_forms_free(&p->talks->forms);
 	pa_pools_free(&p->talks->pools);
+	free(p->talks->scopes);
 	free(p->talks);
 	p->talks = NULL;
 }

@@ -1,4 +1,5 @@
-/* What the files of talks share: talks.c (records in order), talk_conn.c (connections), talk_peer.c (addresses).
+/* What the files of talks share: talks.c (records in order), talk_conn.c (connections), talk_peer.c (addresses),
+ * talk_scope.c (requests being handled).
  * World: plain. */
 #ifndef PA_COLLECTOR_TALKS_IMPL_H
 #define PA_COLLECTOR_TALKS_IMPL_H
@@ -38,11 +39,29 @@ struct pa_talk_conn {
 	char peer[PA_PEER_MAX];
 };
 
+#define PA_TALK_SCOPES      256 /* requests that a process handles at once, as far as they are looked at */
+#define PA_TALK_SCOPE_FORMS 32
+
+/* A request that is being handled, and what was asked meanwhile. */
+struct pa_talk_scope {
+	uint32_t conn, tid;
+	bool shared; /* its thread handled another one, too */
+	uint32_t nr;
+	uint64_t start_ns;
+	struct pa_scope_form {
+		struct pa_form *form;
+		uint32_t stack; /* that asked first */
+		uint32_t times;
+	} asked[PA_TALK_SCOPE_FORMS];
+};
+
 struct pa_process_talks {
 	struct pa_talk_conn *conns[PA_TALK_BUCKETS];
 	uint32_t nr_conns;
 	struct pa_forms forms;
 	struct pa_pools pools;
+	struct pa_talk_scope *scopes; /* NULL: none yet */
+	uint32_t nr_scopes;
 };
 
 /* A record that waits for its turn. */
@@ -71,6 +90,13 @@ void pa_talk_connection(struct pa_process *p, const struct pa_connection *record
 void pa_talk_message(struct pa_process *p, const struct pa_conn_message *record);
 /* All connections of a process end. */
 void pa_talk_conns_free(struct pa_process *p);
+
+/* A thread has read a request; something was asked by a thread; the answer to the request begins (answered), or its
+ * connection is gone. */
+void pa_talk_scope_begin(struct pa_process_talks *talks, uint32_t conn, uint32_t tid, uint64_t now_ns);
+void pa_talk_scope_count(struct pa_process_talks *talks, uint32_t tid, uint64_t start_ns, struct pa_form *form,
+			 uint32_t stack);
+void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answered);
 
 /* What a process has, made when there is none. NULL: no memory. */
 struct pa_process_talks *pa_talks_of(struct pa_process *p);

@@ -7,6 +7,7 @@
 #include "report/heap_json.h"
 #include "report/json_writer.h"
 #include "report/loops.h"
+#include "report/talks.h"
 #include "report/model.h"
 #include "report/report.h"
 #include "report/text.h"
@@ -283,6 +284,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 		err = pa_heap_json(&j, r, o, o->limit ? o->limit : JSON_ROWS);
 	if (!err && r->loops)
 		pa_loops_json(&j, r, o->limit ? o->limit : JSON_ROWS);
+	if (!err && r->talks)
+		err = pa_talks_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	pa_json_end_object(&j);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

@@ -9,6 +9,7 @@
 #include "report/escape.h"
 #include "report/heap_text.h"
 #include "report/loops.h"
+#include "report/talks.h"
 #include "report/quantity.h"
 
 #define NAMED_MODULES   6
@@ -392,5 +393,7 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 	}
 	if (!err && r->loops && !o->memory_only)
 		pa_loops_text(r, o, out);
+	if (!err && r->talks && !o->memory_only)
+		err = pa_talks_text(r, o, out);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

@@ -1,0 +1,198 @@
+/* Queries, endpoints, external services and connections of a report, for programs. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "report/stack_out.h"
+#include "report/talks.h"
+#include "report/text.h"
+
+static double ms(uint64_t ns)
+{
+	return (double)ns / 1e6;
+}
+
+static void text_or_null(struct pa_json *j, const char *key, const char *text)
+{
+	pa_json_text(j, key, *text ? text : NULL);
+}
+
+static void latency_json(struct pa_json *j, const struct pa_report_exchange *e)
+{
+	static const struct {
+		const char *key;
+		uint32_t permille;
+	} quantiles[] = {{"p50_ms", 500}, {"p75_ms", 750}, {"p95_ms", 950}, {"p99_ms", 990}};
+
+	pa_json_u64(j, "count", e->count);
+	pa_json_u64(j, "errors", e->errors);
+	pa_json_u64(j, "unanswered", e->lost);
+	pa_json_u64(j, "slow", e->slow);
+	pa_json_real(j, "total_ms", ms(e->total_ns), 3);
+	pa_json_real(j, "avg_ms", ms(pa_exchange_mean(e)), 3);
+	pa_json_real(j, "min_ms", ms(e->min_ns), 3);
+	for (size_t i = 0; i < sizeof(quantiles) / sizeof(quantiles[0]); i++)
+		pa_json_real(j, quantiles[i].key, ms(pa_exchange_quantile(e, quantiles[i].permille)), 3);
+	pa_json_real(j, "max_ms", ms(e->max_ns), 3);
+	pa_json_u64(j, "sent_bytes", e->sent_bytes);
+	pa_json_u64(j, "received_bytes", e->received_bytes);
+}
+
+static void repeats_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_exchange *e)
+{
+	pa_json_object(j, "n_plus_one");
+	pa_json_u64(j, "times", e->repeats);
+	pa_json_u64(j, "requests", e->repeated);
+	text_or_null(j, "caller", pa_text(r, pa_stack_caller(r, e->process, e->repeater)));
+	pa_stack_json(j, "stack", r, e->repeater);
+	pa_json_end_object(j);
+}
+
+static void exchange_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_exchange *e)
+{
+	enum pa_talk_section section = pa_exchange_section(e);
+
+	pa_json_object(j, NULL);
+	if (section == PA_TALK_QUERIES) {
+		pa_json_text(j, "fingerprint", pa_text(r, e->text));
+		pa_json_text(j, "role", e->role == PA_ROLE_SERVER ? "server" : "client");
+	} else {
+		text_or_null(j, "method", pa_text(r, e->method));
+		pa_json_text(j, "path", pa_text(r, e->text));
+	}
+	if (section != PA_TALK_ENDPOINTS) {
+		text_or_null(j, "peer", pa_text(r, e->peer));
+		pa_json_text(j, "protocol", pa_proto_name(e->proto));
+	}
+	pa_json_u64(j, "processes", e->nr_processes);
+	latency_json(j, e);
+	text_or_null(j, "error", pa_text(r, e->error));
+	if (section == PA_TALK_QUERIES)
+		pa_json_u64(j, "rows", e->rows);
+	if (section == PA_TALK_QUERIES && e->repeated)
+		repeats_json(j, r, e);
+	if (e->stack) {
+		text_or_null(j, "caller", pa_text(r, pa_stack_caller(r, e->process, e->stack)));
+		pa_stack_json(j, "stack", r, e->stack);
+	}
+	pa_json_end_object(j);
+}
+
+static int list_json(struct pa_json *j, const char *key, const struct pa_report *r, enum pa_talk_section section,
+		     size_t limit)
+{
+	const struct pa_report_exchange **list;
+	char omitted[32];
+	size_t nr;
+	int err = pa_talks_select(r, section, &list, &nr);
+
+	if (err)
+		return err;
+	pa_json_array(j, key);
+	for (size_t i = 0; i < nr && i < limit; i++)
+		exchange_json(j, r, list[i]);
+	pa_json_end_array(j);
+	snprintf(omitted, sizeof(omitted), "%s_omitted", key);
+	pa_json_u64(j, omitted, nr > limit ? nr - limit : 0);
+	free(list);
+	return 0;
+}
+
+static void slow_json(struct pa_json *j, const struct pa_report *r, enum pa_talk_section section, size_t limit)
+{
+	const struct pa_report_talks *t = r->talks;
+	size_t shown = 0;
+
+	pa_json_array(j, "slow");
+	for (size_t i = 0; i < t->nr_slow && shown < limit; i++) {
+		const struct pa_report_slow *s = &t->slow[i];
+		const struct pa_report_exchange *e = t->exchanges[s->exchange];
+
+		if (pa_exchange_section(e) != section)
+			continue;
+		shown++;
+		pa_json_object(j, NULL);
+		pa_json_text(j, "fingerprint", pa_text(r, e->text));
+		pa_json_real(j, "ms", ms(s->end_ns - s->start_ns), 3);
+		if (r->started_mono_ns && s->start_ns >= r->started_mono_ns)
+			pa_json_seconds(j, "at_s", s->start_ns - r->started_mono_ns);
+		else
+			pa_json_text(j, "at_s", NULL);
+		pa_json_u64(j, "thread", r->threads[s->thread].id);
+		pa_json_bool(j, "failed", s->failed);
+		pa_json_u64(j, "rows", s->rows);
+		pa_stack_json(j, "stack", r, s->stack);
+		pa_json_end_object(j);
+	}
+	pa_json_end_array(j);
+}
+
+static void pool_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_pool *p)
+{
+	const struct pa_store_pool *s = &p->sums;
+
+	pa_json_object(j, NULL);
+	pa_json_u64(j, "process", r->processes[p->process].id);
+	text_or_null(j, "peer", pa_text(r, p->peer));
+	pa_json_text(j, "protocol", pa_proto_name(s->proto));
+	pa_json_text(j, "status", s->opened ? "connected" : "unavailable");
+	pa_json_u64(j, "size", s->open_max);
+	pa_json_u64(j, "open", s->open);
+	pa_json_u64(j, "active", s->active);
+	pa_json_u64(j, "active_max", s->active_max);
+	pa_json_u64(j, "idle", s->open - s->active - s->in_tx);
+	pa_json_u64(j, "idle_in_transaction", s->in_tx);
+	pa_json_u64(j, "idle_in_transaction_max", s->in_tx_max);
+	pa_json_u64(j, "opened", s->opened);
+	pa_json_u64(j, "closed", s->closed);
+	pa_json_u64(j, "failed", s->failed);
+	pa_json_u64(j, "errors", s->errors);
+	pa_json_seconds(j, "open_s", s->open_ns);
+	pa_json_seconds(j, "active_s", s->active_ns);
+	pa_json_seconds(j, "idle_in_transaction_s", s->in_tx_ns);
+	pa_json_real(j, "utilisation_pct", pa_percent(s->active_ns, s->open_ns), 3);
+	pa_json_real(j, "connect_ms", s->opened ? ms(s->connect_ns / s->opened) : 0, 3);
+	pa_stack_json(j, "stack", r, p->stack);
+	pa_json_end_object(j);
+}
+
+static int database_json(struct pa_json *j, const struct pa_report *r, size_t limit)
+{
+	const struct pa_report_talks *t = r->talks;
+	struct pa_store_pool all = {0};
+	int err;
+
+	for (size_t i = 0; i < t->nr_pools; i++) {
+		all.opened += t->pools[i].sums.opened;
+		all.open_max += t->pools[i].sums.open_max;
+		all.open += t->pools[i].sums.open;
+		all.active += t->pools[i].sums.active;
+		all.in_tx += t->pools[i].sums.in_tx;
+	}
+	pa_json_object(j, "database");
+	pa_json_text(j, "status", all.opened ? "connected" : t->nr_pools ? "unavailable" : "not_used");
+	pa_json_u64(j, "pool_size", all.open_max);
+	pa_json_u64(j, "active_connections", all.active);
+	pa_json_u64(j, "idle_connections", all.open - all.active - all.in_tx);
+	pa_json_real(j, "slow_from_ms", ms(t->threshold_ns), 3);
+	pa_json_array(j, "pools");
+	for (size_t i = 0; i < t->nr_pools && i < limit; i++)
+		pool_json(j, r, &t->pools[i]);
+	pa_json_end_array(j);
+	pa_json_u64(j, "pools_omitted", t->nr_pools > limit ? t->nr_pools - limit : 0);
+	err = list_json(j, "queries", r, PA_TALK_QUERIES, limit);
+	slow_json(j, r, PA_TALK_QUERIES, limit);
+	pa_json_end_object(j);
+	return err;
+}
+
+int pa_talks_json(struct pa_json *j, const struct pa_report *r, size_t limit)
+{
+	int err = r->talks->db ? database_json(j, r, limit) : 0;
+
+	if (!err && r->talks->http)
+		err = list_json(j, "endpoints", r, PA_TALK_ENDPOINTS, limit);
+	if (!err && r->talks->http)
+		err = list_json(j, "external", r, PA_TALK_EXTERNAL, limit);
+	return err;
+}
