@@ -167,7 +167,8 @@ folded() {
 
 # weight_of REGEX: sum of the weights of the stacks with a frame that matches the extended REGEX
 weight_of() {
-	awk -v re="$1" '{ n = $NF; $NF = ""; if ($0 ~ re) s += n } END { printf "%d\n", s }' "$T/folded"
+	# not by -v, which takes \[ for an escape of its own in some awks
+	WEIGHT_OF="$1" awk '{ n = $NF; $NF = ""; if ($0 ~ ENVIRON["WEIGHT_OF"]) s += n } END { printf "%d\n", s }' "$T/folded"
 }
 
 # has_stack REGEX: some stack matches
