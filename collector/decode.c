@@ -235,7 +235,9 @@ void pa_decode_answer(struct pa_decode *d, struct pa_pending *p, const struct pa
 		p->x.turn_ns = d->last_end_ns;
 	p->x.end_ns = e->last_ns;
 	p->x.received_bytes += e->total;
-	d->last_end_ns = e->last_ns;
+	/* preparing and running may be answered at once: the time is that of what ran */
+	if (p->x.kind != PA_EXCHANGE_PREPARE)
+		d->last_end_ns = e->last_ns;
 }
 
 void pa_decode_restart(struct pa_decode *d, const struct pa_frame_event *e)
