@@ -23,6 +23,7 @@
 #define PENDING_MAX 1024
 #define KNOWN_MAX   8192
 #define BARE_MAX    16384 /* a power of two */
+#define BARE_MIN_NS UINT64_C(1000000000)
 #define BARE_NS     UINT64_C(30000000000)
 
 /* An agent, for as long as it is the same one: exec moves it. */
@@ -32,11 +33,12 @@ struct known {
 };
 
 /* A process without an agent. Another program of the same process is another one; the same program again, with an agent
- * this time, is met when this has become too old. */
+ * this time, is met when this has become too old. So is one that was looked at before its loader had got to the agent:
+ * that is soon, each time it is twice as long. */
 struct bare {
 	uint32_t pid;
 	uint64_t start_ticks, exe;
-	uint64_t until_ns;
+	uint64_t wait_ns, until_ns;
 };
 
 struct pending {
@@ -226,14 +228,17 @@ static uint64_t exe_of(uint32_t pid)
 static bool find(struct pa_daemon_attach *a, uint32_t pid, struct pa_agent *agent, struct pa_agent_info *info)
 {
 	struct bare *b = &a->bare[pid & (BARE_MAX - 1)];
-	struct bare now = {pid, pa_proc_start_ticks(pid), exe_of(pid), pa_now_ns() + BARE_NS};
+	struct bare now = {pid, pa_proc_start_ticks(pid), exe_of(pid), BARE_MIN_NS, 0};
+	bool met = b->pid == pid && b->start_ticks == now.start_ticks && b->exe == now.exe;
 	char why[PA_AGENT_WHY];
 
 	/* a thread of the kernel has no program */
-	if (!now.exe ||
-	    (b->pid == pid && b->start_ticks == now.start_ticks && b->exe == now.exe && b->until_ns > pa_now_ns()))
+	if (!now.exe || (met && b->until_ns > pa_now_ns()))
 		return false;
 	if (pa_agent_find((pid_t)pid, agent, why, sizeof(why))) {
+		if (met)
+			now.wait_ns = b->wait_ns * 2 < BARE_NS ? b->wait_ns * 2 : BARE_NS;
+		now.until_ns = pa_now_ns() + now.wait_ns;
 		*b = now;
 		return false;
 	}

@@ -1,6 +1,5 @@
 /* perfagentd: one loop, one listener, a recording for each tree of processes (or service). Files: daemon.c its life,
- * trees.c its recordings, roll.c
- * their length, data.c what they take on the disk, attach.c dormant agents.
+ * trees.c its recordings, roll.c their length, data.c what they take on the disk, attach.c dormant agents.
  * World: plain. */
 #ifndef PA_DAEMON_H
 #define PA_DAEMON_H
