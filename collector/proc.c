@@ -203,8 +203,10 @@ int pa_proc_command(uint32_t pid, char *out, size_t size)
 		out[0] = 0;
 		return n < 0 ? (int)n : -ESRCH;
 	}
-	while (n > 0 && out[n - 1] == 0)
+	/* titles that were set later are padded with either */
+	while (n > 0 && (out[n - 1] == 0 || out[n - 1] == ' '))
 		n--;
+	out[n] = 0;
 	for (ssize_t i = 0; i < n; i++)
 		if (out[i] == 0)
 			out[i] = ' ';

@@ -64,6 +64,8 @@ struct pa_process {
 	uint64_t exec_cpu_ns;
 	uint64_t last_ns;    /* time of its latest record */
 	uint64_t scanned_ns; /* when its maps were read last */
+	uint64_t titled_ns;  /* when its command line was */
+	uint32_t nr_titled;  /* how often again */
 	uint64_t polled_cpu_ns;
 	uint64_t measured_ns;  /* when the agent's memory was measured last */
 	bool attached;         /* it ran before it was recorded: cpu_base_ns is what it had used by then */

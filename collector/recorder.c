@@ -457,6 +457,7 @@ static void on_poll(struct pa_timer *timer)
 				continue;
 			pa_account_poll(p);
 			pa_jit_open(p);
+			pa_titles_look(p);
 			check_alive(p);
 		}
 		if (rs->answered)

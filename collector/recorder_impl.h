@@ -128,6 +128,10 @@ void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t);
 
 void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_result *result);
 
+/* titles.c */
+void pa_titles_look(struct pa_process *p);    /* at every poll: its command line again, when it is time */
+void pa_titles_goodbye(struct pa_process *p); /* it exits, and may still be there */
+
 /* recorder_stream.c */
 /* What of a session can be streamed. Returns false: nothing. */
 bool pa_streams_geometry(struct pa_geometry *g);

@@ -122,6 +122,7 @@ struct pa_process *pa_recorder_new_process(struct pa_recording_session *rs, uint
 void pa_recorder_look_at(struct pa_process *p)
 {
 	p->uid = pa_proc_uid(p->pid);
+	p->titled_ns = pa_now_ns();
 	if (!p->pid)
 		return;
 	pa_proc_command(p->pid, p->command, sizeof(p->command));

@@ -215,8 +215,10 @@ static void on_process_end(void *arg, const struct pa_drain_origin *from, const 
 	if (end->kind == PA_PROCESS_EXEC) {
 		p->exec_ns = record->time_ns;
 		p->exec_cpu_ns = believable(end->cpu_ns);
-	} else if (!p->how[0]) {
-		snprintf(p->how, sizeof(p->how), "exit");
+	} else {
+		pa_titles_goodbye(p);
+		if (!p->how[0])
+			snprintf(p->how, sizeof(p->how), "exit");
 	}
 }
 

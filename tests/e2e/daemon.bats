@@ -181,6 +181,24 @@ load daemon
 	[ ! -e "$DATA/65533" ]
 }
 
+@test "workers of a prefork server: each has a line of its own, by the title it gave itself after the fork" {
+	daemon
+	mkdir "$T/target"
+	(cd "$T/target" && exec env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" "$TARGETS/titles" 3 'room for a title') >"$T/a.out" 2>&1 3>&- 4>&- &
+	PA_BACKGROUND+=($!)
+	until_true '[ "$(recordings)" = 1 ]'
+	file=$(find "$DATA" -name '*.pfa')
+	titled() { "$PERFAGENT" report -i "$file" >"$T/report.txt" 2>"$T/report.err" 3>&- && for i in 1 2 3; do grep -q "  titles: worker $i\$" "$T/report.txt" || return 1; done; }
+	until_true titled 60
+	: >"$T/target/stop"
+	until_true "grep -q ': ended' '$T/daemon.err'" 30
+	end_daemon
+	titled
+	cp "$file" "$T/t.pfa"
+	check_recording
+	holds '[.processes[].command] | sort == ["titles: master", "titles: worker 1", "titles: worker 2", "titles: worker 3"]'
+}
+
 @test "a manager hears READY, RELOADING and STOPPING, and hands a socket over" {
 	/usr/bin/python3 - "$O/perfagentd" "$T" "$AGENT" "$TARGETS/split" <<'EOP'
 import os, signal, socket, subprocess, sys, time
@@ -209,7 +227,7 @@ p = subprocess.Popen(start, env=env, preexec_fn=hand_over, pass_fds=[3], close_f
 assert tmp + "/handed" in hear("READY=1")
 for _ in range(3):
     hear("WATCHDOG=1")
-subprocess.run([split, "1", "200"], env=dict(os.environ, LD_PRELOAD=agent, PERFAGENT_SOCKET=tmp + "/handed"), check=True)
+subprocess.run([split, "1", "200"], env=dict(os.environ, LD_PRELOAD=agent, PERFAGENT_SOCKET=tmp + "/handed"), cwd=tmp, check=True)
 p.send_signal(signal.SIGHUP)
 assert "MONOTONIC_USEC=" in hear("RELOADING=1")
 hear("READY=1")
@@ -234,7 +252,7 @@ EOP
 	need systemd-analyze
 	make -s -C "$PA_ROOT" O="$O" UNITDIR=/units BINDIR="$O" DESTDIR="$T/root" install >"$T/make.out" 2>&1 || fail "$(cat "$T/make.out")"
 	[ "$(find "$T/root/units" -type f | wc -l)" = 4 ]
-	if grep -r '@' "$T/root/units"; then return 1; fi
+	if grep -r '@[A-Z]*@' "$T/root/units"; then return 1; fi
 	systemd-analyze verify --man=no "$T"/root/units/system/perfagentd.service "$T"/root/units/system/perfagentd.socket >"$T/verify" 2>&1 || fail "$(cat "$T/verify")"
 	cat "$T/verify"
 	[ -z "$(grep perfagent "$T/verify")" ]
@@ -261,11 +279,11 @@ EOP
 }
 
 @test "--attach: a dormant program that a rule selects is attached to, another one is not" {
-	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/none" "$TARGETS/attachee" busy 1 >"$T/a.out" 2>&1 3>&- 4>&- &
+	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/none" "$TARGETS/attachee" spin 1 >"$T/a.out" 2>&1 3>&- 4>&- &
 	PA_BACKGROUND+=($!)
 	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/none" sleep 30 >/dev/null 2>&1 3>&- 4>&- &
 	PA_BACKGROUND+=($!)
-	daemon --attach --rule 'command=*attachee busy 1'
+	daemon --attach --rule 'command=*attachee spin 1'
 	until_true "grep -q 'process ${PA_BACKGROUND[0]}: attached' '$T/daemon.err'" 30
 	until_true '[ "$(samples_of "$(find "$DATA" -name "*.pfa")")" -ge 20 ]' 30
 	end_daemon
@@ -278,7 +296,7 @@ EOP
 
 @test "the daemon is killed, and started again: what it had is in its recording, the next one goes on and names the gap" {
 	daemon
-	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" "$TARGETS/attachee" busy 1 >"$T/a.out" 2>&1 3>&- 4>&- &
+	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" "$TARGETS/attachee" spin 1 >"$T/a.out" 2>&1 3>&- 4>&- &
 	PA_BACKGROUND+=($!)
 	until_true '[ "$(recordings)" = 1 ]'
 	first=$(find "$DATA" -name '*.pfa')

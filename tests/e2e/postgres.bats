@@ -31,13 +31,21 @@ fsync = off" >>"$T/data/postgresql.conf"
 	"${as[@]}" "$bin/pgbench" -h "$T" -i -s 2 -q postgres >"$T/init.out" 2>&1
 	"${as[@]}" env HOME="$T" timeout 60 "$bin/pgbench" -h "$T" -c 4 -j 2 -t 800 postgres >"$T/bench.out" 2>&1
 	grep -q 'number of transactions actually processed: 3200/3200' "$T/bench.out"
+	# work for the checkpointer: what never uses a tick of CPU time is met when it ends
+	for _ in $(seq 20); do echo 'update pgbench_accounts set abalance = abalance + 1 where aid % 20 = 0;
+checkpoint;'; done | "${as[@]}" "$bin/psql" -h "$T" -d postgres -qt >"$T/checkpoints.out" 2>&1
 	"${as[@]}" "$bin/psql" -h "$T" -d postgres -qtAc "select sum(i) from generate_series(1, 1500000) i" | grep -qx 1125000750000
-	kill -INT "$(head -n 1 "$T/data/postmaster.pid")"
+	# the last backend may not have seen its client go: this waits for it
+	kill -TERM "$(head -n 1 "$T/data/postmaster.pid")"
 	wait "$server"
 	if grep -E 'PANIC|FATAL|terminated by signal' "$T/recorded.err"; then return 1; fi
 	honest
 	sampled 100
 	# postmaster, its workers, and at least the four backends of pgbench
 	holds '[.processes[] | select(.command | test("postgres"))] | length >= 6'
+	# each by the role it took on after the fork
+	for role in checkpointer walwriter 'background writer'; do
+		holds --arg t "postgres: $role" '[.processes[].command] | index($t) != null'
+	done
 	holds '[.symbols[].module] | any(endswith("/postgres"))'
 }
