@@ -36,8 +36,11 @@ static void quiet_idle(void *arg)
 
 static struct pa_recorder *open_recorder(struct pa_loop *loop, const char *path)
 {
-	struct pa_recorder_options options = {
-	    .path = path, .command = "fuzz", .period_ns = 1000000, .idle = quiet_idle};
+	struct pa_recorder_options options = {.path = path,
+					      .command = "fuzz",
+					      .period_ns = 1000000,
+					      .modes = PA_MODE_CPU | PA_MODE_LOOP | PA_MODE_DB | PA_MODE_HTTP,
+					      .idle = quiet_idle};
 	struct pa_recorder *r;
 	char err[256];
 

@@ -29,10 +29,10 @@ static void *volatile nowhere = (void *)16; /* what compilers do not see through
 static volatile int too_many = -1;
 
 #define NOWHERE ((void *)nowhere)
-#define ASK     "*2\r\n$3\r\nGET\r\n$5\r\nkey:1\r\n"
-#define TELL    "$5\r\nvalue\r\n"
-#define SIZE    ((ssize_t)sizeof(ASK) - 1)
-#define TSIZE   ((ssize_t)sizeof(TELL) - 1)
+static const char ask[] = "*2\r\n$3\r\nGET\r\n$5\r\nkey:1\r\n";
+static const char tell[] = "$5\r\nvalue\r\n";
+#define SIZE  ((ssize_t)sizeof(ask) - 1)
+#define TSIZE ((ssize_t)sizeof(tell) - 1)
 
 static struct sockaddr_in address; /* of the listener */
 static int listener;
@@ -64,7 +64,7 @@ static void connect_pair(int v[2])
 	v[1] = accept(listener, NULL, NULL);
 	target_need(v[1] >= 0, "accept");
 	/* both sides are known to speak Redis from here on */
-	target_need(send(v[0], ASK, SIZE, 0) == SIZE && send(v[1], TELL, TSIZE, 0) == TSIZE, "send");
+	target_need(send(v[0], ask, SIZE, 0) == SIZE && send(v[1], tell, TSIZE, 0) == TSIZE, "send");
 	char buf[64];
 	target_need(recv(v[1], buf, SIZE, MSG_WAITALL) == SIZE && recv(v[0], buf, TSIZE, MSG_WAITALL) == TSIZE, "recv");
 }
@@ -79,25 +79,25 @@ static void close_pair(const int v[2])
 
 static void send_all_ways(int fd)
 {
-	struct iovec iov[3] = {{(void *)ASK, 7}, {(void *)(ASK + 7), 0}, {(void *)(ASK + 7), SIZE - 7}};
+	struct iovec iov[3] = {{(void *)ask, 7}, {(void *)(ask + 7), 0}, {(void *)(ask + 7), SIZE - 7}};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 3};
 	struct mmsghdr two[2] = {{.msg_hdr = msg}, {.msg_hdr = msg}};
 	int file = memfd_create("file", 0);
 	off_t at = 0;
 
-	SHOW("send", send(fd, ASK, SIZE, 0));
-	SHOW("send of nothing", send(fd, ASK, 0, 0));
-	SHOW("sendto", sendto(fd, ASK, SIZE, MSG_NOSIGNAL, NULL, 0));
-	SHOW("sendto an address", sendto(fd, ASK, SIZE, 0, (struct sockaddr *)&address, sizeof(address)));
+	SHOW("send", send(fd, ask, SIZE, 0));
+	SHOW("send of nothing", send(fd, ask, 0, 0));
+	SHOW("sendto", sendto(fd, ask, SIZE, MSG_NOSIGNAL, NULL, 0));
+	SHOW("sendto an address", sendto(fd, ask, SIZE, 0, (struct sockaddr *)&address, sizeof(address)));
 	SHOW("sendmsg", sendmsg(fd, &msg, 0));
 	SHOW("sendmmsg", sendmmsg(fd, two, 2, 0));
 	printf("of %u and %u bytes\n", two[0].msg_len, two[1].msg_len);
-	SHOW("write", write(fd, ASK, SIZE));
+	SHOW("write", write(fd, ask, SIZE));
 	SHOW("writev", writev(fd, iov, 3));
-	target_need(write(file, ASK, SIZE) == SIZE, "write");
+	target_need(write(file, ask, SIZE) == SIZE, "write");
 	SHOW("sendfile", sendfile(fd, file, &at, 100));
 	SHOW("sendfile64", sendfile64(fd, file, &(off64_t){7}, 100));
-	SHOW("send, bad flags", send(fd, ASK, SIZE, MSG_OOB | MSG_ERRQUEUE));
+	SHOW("send, bad flags", send(fd, ask, SIZE, MSG_OOB | MSG_ERRQUEUE));
 	close(file);
 }
 
@@ -174,11 +174,11 @@ static int results(int argc, char **argv)
 		close_pair(v);
 	}
 	target_need(socketpair(AF_UNIX, SOCK_STREAM, 0, u) == 0, "socketpair");
-	SHOW("write to a pair", write(u[0], ASK, SIZE));
+	SHOW("write to a pair", write(u[0], ask, SIZE));
 	SHOW("read of it", read(u[1], &value, 4));
 	close_pair(u);
 	target_need(socketpair(AF_UNIX, SOCK_DGRAM, 0, u) == 0, "socketpair");
-	SHOW("a datagram", send(u[0], ASK, SIZE, 0));
+	SHOW("a datagram", send(u[0], ask, SIZE, 0));
 	SHOW("and its beginning", recv(u[1], &value, 4, MSG_TRUNC));
 	close_pair(u);
 	return 0;
@@ -262,9 +262,9 @@ static int blocking(int argc, char **argv)
 	/* a request byte by byte, and its answer in two */
 	connect_pair(v);
 	for (ssize_t i = 0; i < SIZE; i++)
-		target_need(send(v[0], ASK + i, 1, 0) == 1, "send");
+		target_need(send(v[0], ask + i, 1, 0) == 1, "send");
 	SHOW("in parts", recv(v[1], buf, SIZE, MSG_WAITALL));
-	target_need(send(v[1], TELL, 3, 0) == 3 && send(v[1], TELL + 3, TSIZE - 3, 0) == TSIZE - 3, "send");
+	target_need(send(v[1], tell, 3, 0) == 3 && send(v[1], tell + 3, TSIZE - 3, 0) == TSIZE - 3, "send");
 	SHOW("the answer", recv(v[0], buf, TSIZE, MSG_WAITALL));
 	close_pair(v);
 	return 0;
@@ -285,7 +285,7 @@ static void background(void)
 	SHOW("connect once more", connect(fd, (struct sockaddr *)&address, sizeof(address)));
 	other = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	printf("flags %d %d\n", fcntl(other, F_GETFD) == FD_CLOEXEC, !!(fcntl(other, F_GETFL) & O_NONBLOCK));
-	SHOW("send", send(fd, ASK, SIZE, 0));
+	SHOW("send", send(fd, ask, SIZE, 0));
 	close(fd);
 	close(other);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -307,7 +307,7 @@ static void refused(void)
 		    "bind");
 	SHOW("connect, refused", connect(fd, (struct sockaddr *)&closed, sizeof(closed)));
 	SHOW("then to where somebody is", connect(fd, (struct sockaddr *)&address, sizeof(address)));
-	SHOW("send", send(fd, ASK, SIZE, 0));
+	SHOW("send", send(fd, ask, SIZE, 0));
 	close(fd);
 	close(accept(listener, NULL, NULL));
 	close(unused);
@@ -327,11 +327,11 @@ static int ends(int argc, char **argv)
 	for (int round = 0; round < 2; round++) {
 		connect_pair(v);
 		SHOW("shutdown", shutdown(v[0], SHUT_WR));
-		SHOW("send after it", send(v[0], ASK, SIZE, MSG_NOSIGNAL));
-		SHOW("write after it", write(v[0], ASK, SIZE));
+		SHOW("send after it", send(v[0], ask, SIZE, MSG_NOSIGNAL));
+		SHOW("write after it", write(v[0], ask, SIZE));
 		SHOW("the end", recv(v[1], buf, sizeof(buf), 0));
 		SHOW("the end again", read(v[1], buf, sizeof(buf)));
-		SHOW("the other way", send(v[1], TELL, TSIZE, 0));
+		SHOW("the other way", send(v[1], tell, TSIZE, 0));
 		SHOW("arrives", recv(v[0], buf, sizeof(buf), 0));
 		close_pair(v);
 
@@ -340,8 +340,8 @@ static int ends(int argc, char **argv)
 		SHOW("close with a reset", close(v[1]));
 		poll(&(struct pollfd){.fd = v[0], .events = POLLIN}, 1, 5000);
 		SHOW("recv of it", recv(v[0], buf, sizeof(buf), 0));
-		SHOW("send after it", send(v[0], ASK, SIZE, MSG_NOSIGNAL));
-		SHOW("writev after it", writev(v[0], &(struct iovec){(void *)ASK, SIZE}, 1));
+		SHOW("send after it", send(v[0], ask, SIZE, MSG_NOSIGNAL));
+		SHOW("writev after it", writev(v[0], &(struct iovec){(void *)ask, SIZE}, 1));
 		SHOW("close", close(v[0]));
 		SHOW("close again", close(v[0]));
 		background();
@@ -363,20 +363,20 @@ static int numbers(int argc, char **argv)
 		connect_pair(w);
 		SHOW("dup2 over a socket", dup2(w[0], v[0]) == v[0]);
 		SHOW("its peer's end", recv(v[1], buf, sizeof(buf), 0));
-		SHOW("send on the copy", send(v[0], ASK, SIZE, 0));
-		SHOW("and on the original", send(w[0], ASK, SIZE, 0));
+		SHOW("send on the copy", send(v[0], ask, SIZE, 0));
+		SHOW("and on the original", send(w[0], ask, SIZE, 0));
 		SHOW("both arrive", recv(w[1], buf, (size_t)(2 * SIZE), MSG_WAITALL));
 		SHOW("dup2 on itself", dup2(v[0], v[0]) == v[0]);
 		SHOW("dup3 on itself", dup3(v[0], v[0], 0));
 		SHOW("dup2 of none", dup2(-1, v[0]));
-		SHOW("it is there still", send(v[0], ASK, SIZE, 0));
+		SHOW("it is there still", send(v[0], ask, SIZE, 0));
 		target_need(pipe(pipes) == 0, "pipe");
 		SHOW("a pipe over a socket", dup3(pipes[1], v[0], O_CLOEXEC) == v[0]);
-		SHOW("write into it", write(v[0], ASK, SIZE));
+		SHOW("write into it", write(v[0], ask, SIZE));
 		SHOW("read of it", read(pipes[0], buf, sizeof(buf)));
-		SHOW("send into it", send(v[0], ASK, SIZE, 0));
+		SHOW("send into it", send(v[0], ask, SIZE, 0));
 		SHOW("close_range, cloexec", close_range((unsigned)w[0], (unsigned)w[0], CLOSE_RANGE_CLOEXEC));
-		SHOW("it is there still", send(w[0], ASK, SIZE, 0));
+		SHOW("it is there still", send(w[0], ask, SIZE, 0));
 		SHOW("close_range, wrong", close_range(9, 8, 0));
 		SHOW("close_range, bad flags", close_range(900, 901, 12345));
 		close_pair(v);
@@ -387,11 +387,11 @@ static int numbers(int argc, char **argv)
 			SHOW("close_range", close_range((unsigned)(listener + 1), ~0u, 0));
 		else
 			closefrom(listener + 1);
-		SHOW("send", send(v[0], ASK, SIZE, 0));
+		SHOW("send", send(v[0], ask, SIZE, 0));
 		SHOW("close", close(v[1]));
 		/* the number again, for a file */
 		v[0] = memfd_create("file", 0);
-		SHOW("write", write(v[0], ASK, SIZE));
+		SHOW("write", write(v[0], ask, SIZE));
 		SHOW("close", close(v[0]));
 	}
 	return 0;
@@ -410,13 +410,13 @@ static int children(int argc, char **argv)
 		fflush(stdout);
 		pid = fork();
 		if (pid == 0) {
-			SHOW("the child asks", send(v[0], ASK, SIZE, 0));
+			SHOW("the child asks", send(v[0], ask, SIZE, 0));
 			SHOW("and is answered", recv(v[0], buf, TSIZE, MSG_WAITALL));
 			close_pair(v);
 			fflush(stdout);
 			_exit(3);
 		}
-		target_need(recv(v[1], buf, SIZE, MSG_WAITALL) == SIZE && send(v[1], TELL, TSIZE, 0) == TSIZE,
+		target_need(recv(v[1], buf, SIZE, MSG_WAITALL) == SIZE && send(v[1], tell, TSIZE, 0) == TSIZE,
 			    "answer");
 		target_wait(pid, &status);
 		target_print_status("fork", status);
@@ -431,9 +431,9 @@ static int children(int argc, char **argv)
 		}
 		target_wait(pid, &status);
 		target_print_status("vfork", status);
-		SHOW("the parent asks", send(v[0], ASK, SIZE, 0));
+		SHOW("the parent asks", send(v[0], ask, SIZE, 0));
 		SHOW("arrives", recv(v[1], buf, SIZE, MSG_WAITALL));
-		SHOW("is answered", send(v[1], TELL, TSIZE, 0));
+		SHOW("is answered", send(v[1], tell, TSIZE, 0));
 		SHOW("arrives", recv(v[0], buf, TSIZE, MSG_WAITALL));
 		close_pair(v);
 	}
@@ -449,7 +449,7 @@ static void *ask_often(void *arg)
 	size_t sent = 0;
 
 	for (int i = 0; i < EACH; i++) {
-		ssize_t n = send(*(int *)arg, ASK, SIZE, 0);
+		ssize_t n = send(*(int *)arg, ask, SIZE, 0);
 
 		sent += n > 0 ? (size_t)n : 0;
 	}
@@ -585,7 +585,7 @@ static int cancel(int argc, char **argv)
 			pthread_join(thread, &result);
 			printf("%s: %s\n", cancelled[i].name,
 			       result == PTHREAD_CANCELED ? "cancelled" : "not cancelled");
-			SHOW("said after that", send(wanted[1], TELL, TSIZE, 0));
+			SHOW("said after that", send(wanted[1], tell, TSIZE, 0));
 			SHOW("arrives", recv(wanted[0], buf, TSIZE, MSG_WAITALL));
 			close_pair(wanted);
 		}
@@ -607,7 +607,7 @@ static int fortified(int argc, char **argv)
 
 	connect_pair(v);
 	for (int i = 0; i < 3; i++)
-		target_need(send(v[0], ASK, SIZE, 0) == SIZE, "send");
+		target_need(send(v[0], ask, SIZE, 0) == SIZE, "send");
 	SHOW("__read_chk", __read_chk(v[1], buf, SIZE, sizeof(buf)));
 	SHOW("__recv_chk", __recv_chk(v[1], buf, SIZE, sizeof(buf), MSG_WAITALL));
 	SHOW("__recvfrom_chk", __recvfrom_chk(v[1], buf, SIZE, sizeof(buf), MSG_WAITALL, NULL, NULL));

@@ -1,0 +1,547 @@
+/* Records of connections and messages, made by hand, through a recorder into a recording. */
+#include "tests/unit/store_util.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <sys/un.h>
+
+#include "collector/store_talk.h"
+#include "collector/talks_impl.h"
+#include "common/waitwire.h"
+#include "tests/unit/fake_agent.h"
+
+#define MS UINT64_C(1000000)
+
+struct scene {
+	struct pa_loop *loop;
+	struct pa_recorder *r;
+	struct fake_agent agent;
+	struct fake_thread first, second; /* of the program; the first's rings are read first */
+	uint64_t start_ns;
+	char dir[64], file[80];
+};
+
+static void quiet_idle(void *arg)
+{
+}
+
+static int begin(void **state)
+{
+	struct scene *s = calloc(1, sizeof(*s));
+	struct pa_hello hello = {.pid = 77, .tid = 77};
+	struct pa_peer peer = {.pidfd = -1};
+	struct pa_grant grant = {.memfd = -1};
+	char err[300];
+
+	if (!s)
+		return -1;
+	strcpy(s->dir, "/tmp/pa-talks.XXXXXX");
+	if (!mkdtemp(s->dir))
+		return -1;
+	snprintf(s->file, sizeof(s->file), "%s/t.pfa", s->dir);
+	struct pa_recorder_options options = {.path = s->file,
+					      .command = "test",
+					      .period_ns = MS,
+					      .modes = PA_MODE_DB | PA_MODE_HTTP,
+					      .idle = quiet_idle};
+	s->loop = pa_loop_new();
+	if (!s->loop || pa_recorder_open(s->loop, &options, &s->r, err, sizeof(err)))
+		return -1;
+	pa_recorder_hello(s->r, &hello, &peer, &grant);
+	if (grant.status != PA_CONFIG_OK || !fake_agent_map(&s->agent, grant.memfd, grant.file_size) ||
+	    !fake_claim(&s->agent, &s->first, 77, 77, 0) || !fake_claim(&s->agent, &s->second, 77, 78, 1))
+		return -1;
+	pa_recorder_answered(s->r, true);
+	s->start_ns = pa_now_ns() - 10000 * MS;
+	*state = s;
+	return 0;
+}
+
+static void look(struct scene *s)
+{
+	struct pa_drain_result result;
+
+	pa_recorder_drain(s->r->sessions, &result);
+}
+
+/* Everything ends; the recording can be read. */
+static void finish(struct scene *s)
+{
+	look(s);
+	if (!s->r)
+		return;
+	for (struct pa_process *p = s->r->sessions->processes; p; p = p->next)
+		pa_recorder_end_process(p, NULL);
+	fake_agent_unmap(&s->agent);
+	assert_int_equal(pa_recorder_finish(s->r, 0), 0);
+	s->r = NULL;
+}
+
+static int end(void **state)
+{
+	struct scene *s = *state;
+
+	pa_loop_free(s->loop);
+	unlink(s->file);
+	rmdir(s->dir);
+	free(s);
+	return 0;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+static void put_connection(struct scene *s, struct fake_thread *t, unsigned ms, uint32_t number, unsigned event,
+			   unsigned flags, int error)
+{
+	struct pa_connection *c = fake_begin(&t->hook, PA_REC_CONNECTION, sizeof(*c), s->start_ns + ms * MS);
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(6379), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+
+	assert_non_null(c);
+	c->connection = number;
+	c->tid = t->tid;
+	c->event = (uint16_t)event;
+	c->flags = (uint16_t)flags;
+	c->error = error;
+	c->start_ns = c->head.time_ns - MS;
+	c->address_len = sizeof(to);
+	memcpy(c->address, &to, sizeof(to));
+	pa_ring_commit(&t->hook);
+}
+
+struct said {
+	uint32_t connection, order;
+	enum pa_way way;
+	enum pa_frame_kind kind;
+	enum pa_proto proto;
+	const char *text;
+	uint64_t value;
+};
+
+static void put_message(struct scene *s, struct fake_thread *t, unsigned ms, struct said said)
+{
+	uint32_t len = said.text ? (uint32_t)strlen(said.text) : 0, size = (uint32_t)sizeof(struct pa_conn_message);
+	struct pa_conn_message *m =
+	    fake_begin(&t->hook, PA_REC_MESSAGE, size + ((len + 7) & ~7u), s->start_ns + ms * MS);
+
+	assert_non_null(m);
+	m->connection = said.connection;
+	m->tid = t->tid;
+	m->order = said.order;
+	m->kind = said.kind;
+	m->flags = PA_FRAME_FIRST;
+	m->way = said.way;
+	m->proto = said.proto;
+	m->nr_bytes = (uint16_t)len;
+	m->first_ns = m->head.time_ns;
+	m->total = 20;
+	m->value = said.value;
+	memcpy(m->frames, said.text, len);
+	pa_ring_commit(&t->hook);
+}
+
+#define COMMAND(number, at, words)                                                                                     \
+	((struct said){.connection = (number),                                                                         \
+		       .order = (at),                                                                                  \
+		       .way = PA_TO_SERVER,                                                                            \
+		       .kind = PA_FRAME_RESP_COMMAND,                                                                  \
+		       .proto = PA_PROTO_RESP,                                                                         \
+		       .text = (words)})
+#define REPLY(number, at)                                                                                              \
+	((struct said){.connection = (number),                                                                         \
+		       .order = (at),                                                                                  \
+		       .way = PA_TO_CLIENT,                                                                            \
+		       .kind = PA_FRAME_RESP_REPLY,                                                                    \
+		       .proto = PA_PROTO_RESP,                                                                         \
+		       .value = '+'})
+#define GET "GET\r\n$5\r\nkey:1"
+
+/* ---- what was recorded ------------------------------------------------------------------------------------------- */
+
+struct found {
+	size_t forms, pools, slow;
+	uint64_t count, lost, errors, total_ns, max_ns;
+	uint32_t repeats, repeated;
+	char text[128], peer[128], error[32];
+	struct pa_store_pool pool;
+	bool other;
+};
+
+static int see_form(void *arg, const struct pa_store_exchange *e)
+{
+	struct found *f = arg;
+
+	f->forms++;
+	f->repeats = e->repeats > f->repeats ? e->repeats : f->repeats;
+	f->repeated += e->repeated;
+	f->other |= strcmp(e->text, "[other forms]") == 0;
+	snprintf(f->text, sizeof(f->text), "%s", e->text);
+	snprintf(f->peer, sizeof(f->peer), "%s", e->peer ? e->peer : "");
+	snprintf(f->error, sizeof(f->error), "%s", e->error ? e->error : "");
+	return 0;
+}
+
+static int see_chunk(void *arg, const struct pa_store_exchange_chunk *c)
+{
+	struct found *f = arg;
+	uint64_t all = 0;
+
+	for (uint32_t i = 0; i < PA_LAG_BUCKETS; i++)
+		all += c->counts[i];
+	assert_int_equal(all, c->count - c->lost);
+	assert_true(c->first_ns <= c->last_ns && c->min_ns <= c->max_ns);
+	f->count += c->count;
+	f->lost += c->lost;
+	f->errors += c->errors;
+	f->total_ns += c->total_ns;
+	f->max_ns = c->max_ns > f->max_ns ? c->max_ns : f->max_ns;
+	return 0;
+}
+
+static int see_slow(void *arg, const struct pa_store_exchange_slow *e)
+{
+	assert_true(e->end_ns - e->start_ns >= PA_EXCHANGE_SLOW_NS);
+	((struct found *)arg)->slow++;
+	return 0;
+}
+
+static int see_pool(void *arg, const struct pa_store_pool *p)
+{
+	struct found *f = arg;
+
+	f->pools++;
+	f->pool = *p;
+	return 0;
+}
+
+static struct found read_back(struct scene *s)
+{
+	struct pa_recording *rec;
+	struct found f = {0};
+	char err[300];
+
+	finish(s);
+	assert_int_equal(pa_recording_open(s->file, &rec, err, sizeof(err)), 0);
+	assert_int_equal(pa_recording_exchanges(rec, see_form, &f), 0);
+	assert_int_equal(pa_recording_exchange_chunks(rec, see_chunk, &f), 0);
+	assert_int_equal(pa_recording_exchange_slow(rec, see_slow, &f), 0);
+	assert_int_equal(pa_recording_pools(rec, see_pool, &f), 0);
+	pa_recording_close(rec);
+	return f;
+}
+
+/* ---- cases ------------------------------------------------------------------------------------------------------- */
+
+static void answers_in_a_ring_that_is_read_before_are_put_behind_their_requests(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	put_connection(s, &s->second, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	for (unsigned i = 0; i < 10; i++) {
+		put_message(s, &s->second, 10 + 10 * i, COMMAND(1, i, GET));
+		put_message(s, &s->first, 13 + 10 * i, REPLY(1, i));
+	}
+	look(s);
+	put_message(s, &s->second, 200, COMMAND(1, 10, GET));
+	put_message(s, &s->first, 320, REPLY(1, 10));
+	put_connection(s, &s->first, 400, 1, PA_CONNECTION_CLOSE, PA_CONNECTION_CLIENT, 0);
+	f = read_back(s);
+	assert_int_equal(f.forms, 1);
+	assert_string_equal(f.text, "GET key:{id}");
+	assert_string_equal(f.peer, "127.0.0.1:6379");
+	assert_int_equal(f.count, 11);
+	assert_int_equal(f.lost + f.errors, 0);
+	assert_int_equal(f.total_ns, 150 * MS);
+	assert_int_equal(f.max_ns, 120 * MS);
+	assert_int_equal(f.slow, 1);
+	assert_int_equal(f.pools, 1);
+	assert_int_equal(f.pool.opened, 1);
+	assert_int_equal(f.pool.closed, 1);
+	assert_int_equal(f.pool.active_ns, 150 * MS);
+	assert_int_equal(f.pool.open_ns, 399 * MS);
+	assert_int_equal(f.pool.connect_ns, MS);
+}
+
+static void what_is_missing_is_a_gap_and_nothing_is_matched_across_it(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	put_message(s, &s->first, 10, COMMAND(1, 0, GET));
+	put_message(s, &s->first, 12, REPLY(1, 0));
+	put_message(s, &s->first, 20, COMMAND(1, 1, GET));
+	/* its answer and the next request did not find room */
+	put_message(s, &s->first, 500, REPLY(1, 2));
+	put_message(s, &s->first, 600, COMMAND(1, 3, GET));
+	put_message(s, &s->first, 602, REPLY(1, 3));
+	put_connection(s, &s->first, 700, 1, PA_CONNECTION_CLOSE, PA_CONNECTION_CLIENT, 0);
+	f = read_back(s);
+	assert_int_equal(f.count, 3);
+	assert_int_equal(f.lost, 1);
+	assert_int_equal(f.total_ns, 4 * MS);
+	assert_int_equal(f.slow, 0);
+	assert_int_equal(f.pool.active, 0);
+}
+
+static void a_connection_that_ends_leaves_its_request_unanswered(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	put_message(s, &s->first, 10, COMMAND(1, 0, GET));
+	put_connection(s, &s->first, 30, 1, PA_CONNECTION_CLOSE, PA_CONNECTION_CLIENT, ECONNRESET);
+	put_connection(s, &s->first, 40, 2, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, ECONNREFUSED);
+	/* open to the end */
+	put_connection(s, &s->first, 50, 3, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	f = read_back(s);
+	assert_int_equal(f.count, 1);
+	assert_int_equal(f.errors, 1);
+	assert_int_equal(f.lost, 1);
+	assert_string_equal(f.error, "no answer");
+	assert_int_equal(f.pool.opened, 2);
+	assert_int_equal(f.pool.closed, 1);
+	assert_int_equal(f.pool.failed, 1);
+	assert_int_equal(f.pool.errors, 1);
+	assert_int_equal(f.pool.open, 1);
+	assert_int_equal(f.pool.open_max, 1);
+}
+
+/* Later than the look at the rings began: maybe something before it is in a ring that was read already. */
+static void what_is_younger_than_a_look_waits_for_the_next(void **state)
+{
+	struct scene *s = *state;
+
+	s->start_ns = pa_now_ns() + 60000 * MS;
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	look(s);
+	assert_int_equal(s->r->talks->nr, 1);
+	put_message(s, &s->first, 10, COMMAND(1, 0, GET));
+	look(s);
+	assert_int_equal(s->r->talks->nr, 1);
+	look(s);
+	assert_int_equal(s->r->talks->nr, 0);
+	assert_int_equal(s->r->talks->bytes, 0);
+	assert_int_equal(read_back(s).count, 1);
+}
+
+#define PG(at, to, what, words, number)                                                                                \
+	((struct said){.connection = 1,                                                                                \
+		       .order = (at),                                                                                  \
+		       .way = (to),                                                                                    \
+		       .kind = (what),                                                                                 \
+		       .proto = PA_PROTO_POSTGRES,                                                                     \
+		       .text = (words),                                                                                \
+		       .value = (number)})
+
+static void transactions_left_open_are_counted(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_FOUND, PA_CONNECTION_CLIENT, 0);
+	put_message(s, &s->first, 10, PG(0, PA_TO_SERVER, PA_FRAME_PG_QUERY, "begin", 0));
+	put_message(s, &s->first, 20, PG(0, PA_TO_CLIENT, PA_FRAME_PG_COMPLETE, "BEGIN", 0));
+	put_message(s, &s->first, 20, PG(1, PA_TO_CLIENT, PA_FRAME_PG_READY, NULL, 'T'));
+	put_message(s, &s->first, 50, PG(1, PA_TO_SERVER, PA_FRAME_PG_QUERY, "commit", 0));
+	put_message(s, &s->first, 60, PG(2, PA_TO_CLIENT, PA_FRAME_PG_COMPLETE, "COMMIT", 0));
+	put_message(s, &s->first, 60, PG(3, PA_TO_CLIENT, PA_FRAME_PG_READY, NULL, 'I'));
+	put_connection(s, &s->first, 100, 1, PA_CONNECTION_CLOSE, PA_CONNECTION_CLIENT, 0);
+	f = read_back(s);
+	assert_int_equal(f.count, 2);
+	assert_int_equal(f.pool.in_tx_max, 1);
+	assert_int_equal(f.pool.in_tx, 0);
+	assert_int_equal(f.pool.in_tx_ns, 30 * MS);
+	assert_int_equal(f.pool.active_ns, 20 * MS);
+}
+
+#define HTTP(number, at, to, what, words, status)                                                                      \
+	((struct said){.connection = (number),                                                                         \
+		       .order = (at),                                                                                  \
+		       .way = (to),                                                                                    \
+		       .kind = (what),                                                                                 \
+		       .proto = PA_PROTO_HTTP,                                                                         \
+		       .text = (words),                                                                                \
+		       .value = (status)})
+
+/* Two requests, one after the other or at the same time, each asking as often as it says. */
+static void handle(struct scene *s, bool at_once)
+{
+	uint32_t order = 0;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	for (uint32_t number = 2; number < 4; number++)
+		put_connection(s, &s->first, 2, number, PA_CONNECTION_ACCEPT, 0, 0);
+	for (uint32_t number = 2; number < 4; number++) {
+		unsigned ms = number * 100;
+
+		put_message(s, &s->first, ms,
+			    HTTP(number, 0, PA_TO_SERVER, PA_FRAME_HTTP_REQUEST, "GET /x HTTP/1.1", 0));
+		put_message(s, &s->first, ms, HTTP(number, 1, PA_TO_SERVER, PA_FRAME_HTTP_END, NULL, 0));
+		if (at_once && number == 2)
+			continue;
+		for (uint32_t i = 0; i < (number == 3 ? 11 : 10); i++, order++) {
+			put_message(s, &s->first, ms + 1 + 2 * i, COMMAND(1, order, GET));
+			put_message(s, &s->first, ms + 2 + 2 * i, REPLY(1, order));
+		}
+		for (uint32_t done = at_once ? 2 : number; done <= number; done++) {
+			put_message(s, &s->first, ms + 50,
+				    HTTP(done, 0, PA_TO_CLIENT, PA_FRAME_HTTP_RESPONSE, NULL, 200));
+			put_message(s, &s->first, ms + 50, HTTP(done, 1, PA_TO_CLIENT, PA_FRAME_HTTP_END, NULL, 0));
+		}
+	}
+}
+
+static void what_is_asked_many_times_in_a_request_is_told(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	handle(s, false);
+	f = read_back(s);
+	assert_int_equal(f.count, 23);
+	assert_int_equal(f.repeats, 11);
+	assert_int_equal(f.repeated, 1);
+}
+
+static void a_thread_with_two_requests_tells_nothing_of_either(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	handle(s, true);
+	f = read_back(s);
+	assert_int_equal(f.count, 13);
+	assert_int_equal(f.repeated, 0);
+}
+
+static void forms_beyond_the_limit_are_one(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	for (uint32_t i = 0; i < PA_EXCHANGE_FORMS_MAX + 500; i++) {
+		char text[64];
+
+		snprintf(text, sizeof(text), "select a%c%c%c from t", 'a' + i % 26, 'a' + i / 26 % 26, 'a' + i / 676);
+		put_message(s, &s->first, 10 + 2 * i, PG(2 * i, PA_TO_SERVER, PA_FRAME_PG_QUERY, text, 0));
+		put_message(s, &s->first, 11 + 2 * i, PG(2 * i, PA_TO_CLIENT, PA_FRAME_PG_COMPLETE, "SELECT 1", 0));
+		put_message(s, &s->first, 11 + 2 * i, PG(2 * i + 1, PA_TO_CLIENT, PA_FRAME_PG_READY, NULL, 'I'));
+		if (i % 100 == 99)
+			look(s);
+	}
+	f = read_back(s);
+	assert_true(f.other);
+	assert_int_equal(f.forms, PA_EXCHANGE_FORMS_MAX + 1);
+	assert_int_equal(f.count, PA_EXCHANGE_FORMS_MAX + 500);
+}
+
+/* ---- anybody's records ------------------------------------------------------------------------------------------- */
+
+static uint64_t next_random(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+static void put_any(struct scene *s, struct fake_thread *t, uint64_t *x)
+{
+	uint32_t len = next_random(x) % 64, size = (uint32_t)sizeof(struct pa_conn_message) + ((len + 7) & ~7u);
+	static const uint16_t kinds[] = {0, 16, 64, 96, 128};
+	struct pa_conn_message *m = fake_begin(&t->hook, PA_REC_MESSAGE, size, next_random(x) >> (next_random(x) % 64));
+
+	if (!m)
+		return;
+	m->connection = 1 + (uint32_t)(next_random(x) % (next_random(x) % 2 ? 8 : 40000));
+	m->tid = (uint32_t)next_random(x);
+	m->order = (uint32_t)(next_random(x) % 3);
+	m->kind = (uint16_t)(kinds[next_random(x) % 5] + next_random(x) % 30);
+	m->flags = (uint16_t)(next_random(x) % 512);
+	m->way = next_random(x) % 2;
+	m->proto = (uint8_t)next_random(x);
+	m->nr_bytes = (uint16_t)len;
+	m->first_ns = m->head.time_ns - next_random(x) % (m->head.time_ns + 1);
+	m->total = next_random(x);
+	m->count = next_random(x);
+	m->value = next_random(x) % 2 ? next_random(x) : next_random(x) % 300;
+	for (uint32_t i = 0; i < len; i++)
+		((uint8_t *)m->frames)[i] = (uint8_t)(next_random(x) % 3 ? 'a' + next_random(x) % 26 : next_random(x));
+	pa_ring_commit(&t->hook);
+}
+
+static void anybodys_messages_stay_within_bounds(void **state)
+{
+	struct scene *s = *state;
+	uint64_t x = 88172645463325252u;
+	struct found f;
+
+	for (unsigned i = 0; i < 120000; i++) {
+		put_any(s, i % 2 ? &s->first : &s->second, &x);
+		if (i % 7 == 0)
+			put_connection(s, &s->first, i, 1 + (uint32_t)(next_random(&x) % 40000),
+				       1 + (unsigned)(next_random(&x) % 7), (unsigned)(next_random(&x) % 2),
+				       next_random(&x) % 3 ? 0 : ECONNREFUSED);
+		if (i % 500 == 499)
+			look(s);
+	}
+	look(s);
+	look(s);
+	assert_true(s->r->sessions->processes->talks->nr_conns <= PA_TALKS_CONNS_MAX);
+	assert_true(s->r->talks->decode_bytes <= PA_TALKS_DECODE_MAX);
+	assert_int_equal(s->r->talks->bytes, 0);
+	f = read_back(s);
+	assert_true(f.count > 1000 && f.forms > 100 && f.pools == 3);
+}
+
+static void addresses_become_text(void **state)
+{
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(80)};
+	struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/run/x.sock"};
+	char text[PA_PEER_MAX];
+
+	inet_pton(AF_INET6, "2001:db8::1", &six.sin6_addr);
+	pa_talk_peer((uint8_t *)&six, sizeof(six), text);
+	assert_string_equal(text, "[2001:db8::1]:80");
+	assert_int_equal(pa_talk_port((uint8_t *)&six, sizeof(six)), 80);
+	inet_pton(AF_INET6, "::ffff:10.1.2.3", &six.sin6_addr);
+	pa_talk_peer((uint8_t *)&six, sizeof(six), text);
+	assert_string_equal(text, "10.1.2.3:80");
+	pa_talk_peer((uint8_t *)&six, 7, text);
+	assert_string_equal(text, "");
+	pa_talk_peer((uint8_t *)&path, sizeof(path), text);
+	assert_string_equal(text, "/run/x.sock");
+	assert_int_equal(pa_talk_port((uint8_t *)&path, sizeof(path)), 0);
+	memcpy(path.sun_path, "\0bus", 4);
+	pa_talk_peer((uint8_t *)&path, offsetof(struct sockaddr_un, sun_path) + 4, text);
+	assert_string_equal(text, "@bus");
+	memset(path.sun_path, 'x', sizeof(path.sun_path));
+	pa_talk_peer((uint8_t *)&path, PA_ADDRESS_MAX, text);
+	assert_int_equal(strlen(text), sizeof(path.sun_path));
+	pa_talk_peer((uint8_t *)&path, 1, text);
+	assert_string_equal(text, "");
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    CASE(answers_in_a_ring_that_is_read_before_are_put_behind_their_requests),
+	    CASE(what_is_missing_is_a_gap_and_nothing_is_matched_across_it),
+	    CASE(a_connection_that_ends_leaves_its_request_unanswered),
+	    CASE(what_is_younger_than_a_look_waits_for_the_next),
+	    CASE(transactions_left_open_are_counted),
+	    CASE(what_is_asked_many_times_in_a_request_is_told),
+	    CASE(a_thread_with_two_requests_tells_nothing_of_either),
+	    CASE(forms_beyond_the_limit_are_one),
+	    CASE(anybodys_messages_stay_within_bounds),
+	    cmocka_unit_test(addresses_become_text),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
