@@ -495,7 +495,7 @@ static void anybodys_messages_stay_within_bounds(void **state)
 	assert_true(s->r->talks->decode_bytes <= PA_TALKS_DECODE_MAX);
 	assert_int_equal(s->r->talks->bytes, 0);
 	f = read_back(s);
-	assert_true(f.count > 1000 && f.forms > 100 && f.pools == 3);
+	assert_true(f.count > 1000 && f.forms > 100 && f.pools >= 1);
 }
 
 static void addresses_become_text(void **state)
