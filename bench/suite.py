@@ -239,7 +239,7 @@ def first_sample_ms(pid, path):
 def row_attach():
     """One thread that calls nothing is nudged; one that allocates comes by a hook."""
     env = dict(os.environ, LD_PRELOAD=BUILD + "/libperfagent.so", PERFAGENT_SOCKET="/nonexistent")
-    work = {"a thread that calls nothing": [TARGETS + "attachee", "busy", "1"],
+    work = {"a thread that calls nothing": [TARGETS + "attach_target", "busy", "1"],
             "python3": [PYTHON, "-c", "while True: str(list(range(1000)))"]}
     for name, argv in work.items():
         with tempfile.TemporaryDirectory() as tmp, subprocess.Popen(argv, cwd=tmp, env=env) as target:

@@ -97,7 +97,7 @@ becomes_traces() {
 @test "attach: a busy program's threads, in the right functions, by the kernel's books" {
 	local before after hz
 	hz=$(getconf CLK_TCK)
-	start "$TARGETS/attachee" busy 3
+	start "$TARGETS/attach_target" busy 3
 	uses 20
 	before=$(cpu_ticks)
 	attach_for 150 --mode cpu
@@ -149,7 +149,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "attach: allocations, of what is allocated from then on" {
-	start "$TARGETS/attachee" heap
+	start "$TARGETS/attach_target" heap
 	attach -d 2 --heap exact --mode memory
 	check_recording
 	holds '.memory.allocations > 100 and .memory.live_mb >= 0'
@@ -161,7 +161,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "attach: a program that sleeps is not woken; it is attached to when it wakes up by itself" {
-	start "$TARGETS/attachee" idle 1500
+	start "$TARGETS/attach_target" idle 1500
 	attach -d 3
 	honest
 	sampled 2
@@ -171,7 +171,7 @@ while True: json.loads(json.dumps(data))'
 
 @test "attach: a program that does not wake up in time: status 1, and it never knew" {
 	local before
-	start "$TARGETS/attachee" idle 1000000
+	start "$TARGETS/attach_target" idle 1000000
 	before=$(traces)
 	one_line 1 "$PERFAGENT" attach "$PID" -d 0.5 -o "$T/none.pfa"
 	[ ! -e "$T/none.pfa" ] || fail "an empty recording was left"
@@ -181,7 +181,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "attach: threads that block every signal are attached to by a call, and stay in the books" {
-	start "$TARGETS/attachee" blocked
+	start "$TARGETS/attach_target" blocked
 	run_as attach 20 "$PERFAGENT" attach "$PID" -d 1 -o "$T/none.pfa"
 	# it calls nothing and takes no signal: there is no way in
 	[ "$(value_of attach status)" = 1 ] || fail "status $(value_of attach status): $(cat "$T/attach.err")"
@@ -190,7 +190,7 @@ while True: json.loads(json.dumps(data))'
 
 @test "attach and detach leave timers, descriptors and mappings as they were" {
 	local before i resident
-	start "$TARGETS/attachee" busy 2
+	start "$TARGETS/attach_target" busy 2
 	before=$(traces)
 	for ((i = 0; i < ${PA_ATTACHES:-3}; i++)); do
 		attach -d 0.3
@@ -203,7 +203,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "detach: ends the recording, which is complete when it returns" {
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	attach_in_background
 	uses 30
 	run_as detach 30 "$PERFAGENT" detach "$PID"
@@ -216,7 +216,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "detach: an attach that waits for its target gives up" {
-	start "$TARGETS/attachee" idle 1000000
+	start "$TARGETS/attach_target" idle 1000000
 	"$PERFAGENT" attach "$PID" -o "$T/t.pfa" >"$T/bg.out" 2>"$T/bg.err" </dev/null 3>&- 4>&- &
 	ATTACH=$!
 	PA_BACKGROUND+=("$ATTACH")
@@ -230,7 +230,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "attach: refused while another collector records, unless it is told to replace it" {
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	attach_in_background
 	one_line 2 "$PERFAGENT" attach "$PID" -d 1 -o "$T/second.pfa"
 	grep -q "process $ATTACH" "$T/bad.err" || fail "does not name $ATTACH: $(cat "$T/bad.err")"
@@ -247,7 +247,7 @@ while True: json.loads(json.dumps(data))'
 
 @test "attach again after the collector was killed; detach after that, too" {
 	local before
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	before=$(traces)
 	attach_in_background
 	kill -KILL "$ATTACH"
@@ -267,7 +267,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "attach: children that are forked meanwhile are recorded" {
-	start "$TARGETS/attachee" fork
+	start "$TARGETS/attach_target" fork
 	attach -d 2
 	honest
 	has_stack 'of_the_child'
@@ -276,7 +276,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "attach: a program that executes another is attached to anew" {
-	start "$TARGETS/attachee" exec
+	start "$TARGETS/attach_target" exec
 	attach_in_background
 	uses 10
 	touch "$T/target/go"
@@ -297,7 +297,7 @@ while True: json.loads(json.dumps(data))'
 	unshare -n -p -f -m true 2>/dev/null || skip "no namespaces here"
 	mkdir -p "$T/target"
 	(cd "$T/target" && exec unshare -n -p -f -m --kill-child env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$T/none.sock" \
-		"$TARGETS/attachee" busy 2) >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
+		"$TARGETS/attach_target" busy 2) >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
 	PA_BACKGROUND+=("$!")
 	for _ in $(seq 50); do PID=$(pgrep -P $!) && break; sleep 0.1; done
 	becomes dormant
@@ -330,7 +330,7 @@ while True: json.loads(json.dumps(data))'
 }
 
 @test "attach: a process that is stopped stays so, and is attached to when it goes on" {
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	kill -STOP "$PID"
 	one_line 1 "$PERFAGENT" attach "$PID" -d 0.5 -o "$T/none.pfa"
 	[ "$(awk '{ print $3 }' "/proc/$PID/stat")" = T ] || fail "it is not stopped any more"
@@ -343,7 +343,7 @@ while True: json.loads(json.dumps(data))'
 
 @test "attach: a process that is traced by another" {
 	need strace
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	strace -o "$T/strace.out" -p "$PID" 2>"$T/strace.err" </dev/null 3>&- 4>&- &
 	PA_BACKGROUND+=("$!")
 	for _ in $(seq 50); do grep -q attached "$T/strace.err" && break; sleep 0.1; done
@@ -371,7 +371,7 @@ time.sleep(60)' >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
 }
 
 @test "attach: a recording that cannot be written, before the process is told" {
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	one_line 2 "$PERFAGENT" attach "$PID" -d 1 -o /no/such/dir/x.pfa
 	[ "$(state)" = dormant ]
 }
@@ -379,7 +379,7 @@ time.sleep(60)' >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
 @test "attach: not into another user's process, and list counts it" {
 	need_root
 	need setpriv
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	run_as attach 20 setpriv --reuid=65534 --regid=65534 --clear-groups "$PERFAGENT" attach "$PID" -d 1 -o "$T/none.pfa"
 	[ "$(value_of attach status)" = 2 ]
 	grep -qE 'not permitted: it belongs to uid 0' "$T/attach.err" || fail "$(cat "$T/attach.err")"
@@ -392,7 +392,7 @@ time.sleep(60)' >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
 	need setpriv
 	chmod 777 "$T"
 	mkdir -p "$T/target" && chmod 777 "$T/target"
-	start setpriv --reuid=65534 --regid=65534 --clear-groups env LD_PRELOAD="$AGENT" "$TARGETS/attachee" busy 1
+	start setpriv --reuid=65534 --regid=65534 --clear-groups env LD_PRELOAD="$AGENT" "$TARGETS/attach_target" busy 1
 	becomes dormant
 	attach_for 30
 	sampled 20
@@ -400,21 +400,21 @@ time.sleep(60)' >"$T/target.out" 2>"$T/target.err" </dev/null 3>&- 4>&- &
 }
 
 @test "list: text and JSON" {
-	start "$TARGETS/attachee" busy 1
+	start "$TARGETS/attach_target" busy 1
 	"$PERFAGENT" list >"$T/list.txt"
-	grep -E "^ *$PID +$(id -u) +dormant +- .*attachee busy 1" "$T/list.txt" || fail "$(cat "$T/list.txt")"
+	grep -E "^ *$PID +$(id -u) +dormant +- .*attach_target busy 1" "$T/list.txt" || fail "$(cat "$T/list.txt")"
 	attach_in_background
 	"$PERFAGENT" list -f json >"$T/list.json"
 	jq -e --argjson pid "$PID" --argjson by "$ATTACH" '.schema == "perfagent.list/1" and (.unreadable | type) == "number" and
 		([.processes[] | select(.pid == $pid)] | length == 1 and .[0].state == "attached" and .[0].collector == $by
-		 and .[0].name == "attachee")' "$T/list.json" || fail "$(cat "$T/list.json")"
+		 and .[0].name == "attach_target")' "$T/list.json" || fail "$(cat "$T/list.json")"
 	"$PERFAGENT" list "$PID" | grep -qE "attached +$ATTACH "
 	one_line 2 "$PERFAGENT" list --format xml
 	[ "$("$PERFAGENT" list "$PID" "$PID" -f json | jq '.processes | length')" = 2 ]
 }
 
 @test "leaks: a process that nobody records is attached to for as long as it is watched" {
-	start "$TARGETS/attachee" heap
+	start "$TARGETS/attach_target" heap
 	mkdir "$T/tmp"
 	PA_ENV=("TMPDIR=$T/tmp")
 	run_as leaks 60 "$PERFAGENT" leaks "$PID" --threshold 2MB --interval 1 --duration 20
