@@ -290,7 +290,7 @@ void pa_loops_losses(struct pa_recording_session *rs)
 	uint64_t lost = pa_load_relaxed(&rs->s->control->waits_lost);
 
 	if (lost > rs->waits_lost && rs->processes)
-		pa_records_loss(rs->processes, "loop records", lost - rs->waits_lost);
+		pa_records_loss(rs->processes, "loop and connection records", lost - rs->waits_lost);
 	rs->waits_lost = lost;
 }
 

@@ -24,6 +24,7 @@
 #define EXACT_NS (5 * MS) /* a thread that does nothing but allocate fills its ring in a few times that */
 /* of a burst of 4 GB/s, samples of 64 KiB fill half a hook ring in that time: 600 records of a stack of 6 frames */
 #define SAMPLED_NS (10 * MS)
+#define TALKS_NS   (4 * MS) /* a burst of 200000 requests a second fills most of a ring in that time */
 /* With what draining and writing take on a crowded machine, all but the last second survives a kill: at a whole second
  * three of two hundred kills cost up to 40 ms more. */
 #define COMMIT_NS 750000000u
@@ -392,8 +393,10 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 
 	if (pa_heaps_wanted(r) && wait > heap)
 		wait = heap;
-	if ((pa_loops_wanted(r) || pa_talks_wanted(r)) && wait > SAMPLED_NS)
+	if (pa_loops_wanted(r) && wait > SAMPLED_NS)
 		wait = SAMPLED_NS;
+	if (pa_talks_wanted(r) && wait > TALKS_NS)
+		wait = TALKS_NS;
 	return wait > IDLE_NS ? IDLE_NS : wait < BUSY_NS ? BUSY_NS : wait;
 }
 

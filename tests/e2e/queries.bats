@@ -76,7 +76,7 @@ letters() {
 		# one connection more asks what there is to be done
 		holds '.database | .status == "connected" and (.pools | length == 1 and (.[0] | .opened == 5 and .closed == 5 and
 			.size >= 4 and .size <= 5 and .failed == 0 and .errors == 0 and .idle_in_transaction_max >= 1 and .utilisation_pct > 30))'
-		holds '[.loss | .. | .reason? // empty | select(test("exchange|loop records"))] == []'
+		holds '[.loss | .. | .reason? // empty | select(test("exchange|connection"))] == []'
 	done
 	grep -q '^queries$' "$T/report.txt"
 	grep -q '^connections to databases$' "$T/report.txt"
