@@ -1,6 +1,7 @@
 /* Writes the recording that every later version must still open: `make golden`.
  * Run it once when the schema gets a new number, and keep the files of the older ones. */
 #include "tests/unit/heap_util.h"
+#include "tests/unit/talk_util.h"
 
 int main(int argc, char **argv)
 {
@@ -14,7 +15,10 @@ int main(int argc, char **argv)
 		return fprintf(stderr, "%s\n", err), 1;
 	store_fill(s, 300);
 	heap_fill(s);
+	talk_fill(s);
 	if (pa_store_put_meta(s, "started", "2026-01-01T00:00:00Z") ||
+	    pa_store_put_meta(s, "mode", "cpu,memory,db,http") ||
+	    pa_store_put_meta_u64(s, "exchange_slow_ns", 100 * TALK_MS) ||
 	    pa_store_put_meta(s, "ended", "2026-01-01T00:00:01Z"))
 		return 1;
 	return pa_store_close(s, true) ? 1 : 0;

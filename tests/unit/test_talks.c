@@ -9,6 +9,7 @@
 #include "collector/store_talk.h"
 #include "collector/talks_impl.h"
 #include "common/waitwire.h"
+#include "report/talks.h"
 #include "tests/unit/fake_agent.h"
 
 #define MS UINT64_C(1000000)
@@ -526,6 +527,45 @@ static void addresses_become_text(void **state)
 	assert_string_equal(text, "");
 }
 
+/* ---- the report's side ------------------------------------------------------------------------------------------- */
+
+static void golden_recording_of_schema_4_has_its_exchanges(void **state)
+{
+	const struct pa_report_exchange **list;
+	struct pa_report *r;
+	char err[300];
+	size_t nr;
+
+	assert_int_equal(pa_report_load("tests/golden/schema-4.pfa", &r, err, sizeof(err)), 0);
+	assert_true(r->talks && r->talks->db && r->talks->http);
+	assert_int_equal(pa_talks_select(r, PA_TALK_QUERIES, &list, &nr), 0);
+	assert_int_equal(nr, 1);
+	assert_string_equal(pa_text(r, list[0]->text), "select ?");
+	assert_string_equal(pa_text(r, list[0]->error), "42601");
+	assert_int_equal(list[0]->count, 10);
+	assert_int_equal(list[0]->lost, 1);
+	assert_int_equal(list[0]->slow, 1);
+	assert_int_equal(list[0]->rows, 19);
+	assert_int_equal(list[0]->repeated, 3);
+	assert_int_equal(list[0]->min_ns, 2 * MS);
+	assert_int_equal(pa_exchange_mean(list[0]), (16 + 150) * MS / 9);
+	/* within half a bucket; the largest is known */
+	assert_in_range(pa_exchange_quantile(list[0], 500), 2 * MS, 2 * MS * 103 / 100);
+	assert_in_range(pa_exchange_quantile(list[0], 990), 150 * MS * 98 / 100, 150 * MS);
+	free(list);
+	/* nothing of it was answered in the recording's time */
+	assert_int_equal(pa_talks_select(r, PA_TALK_ENDPOINTS, &list, &nr), 0);
+	assert_int_equal(nr, 0);
+	free(list);
+	assert_int_equal(r->talks->nr_pools, 1);
+	assert_int_equal(r->talks->pools[0].sums.open_max, 4);
+	assert_string_equal(pa_text(r, r->talks->pools[0].peer), "127.0.0.1:5432");
+	pa_report_free(r);
+	assert_int_equal(pa_report_load("tests/golden/schema-3.pfa", &r, err, sizeof(err)), 0);
+	assert_null(r->talks);
+	pa_report_free(r);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -541,6 +581,7 @@ int main(void)
 	    CASE(forms_beyond_the_limit_are_one),
 	    CASE(anybodys_messages_stay_within_bounds),
 	    cmocka_unit_test(addresses_become_text),
+	    cmocka_unit_test(golden_recording_of_schema_4_has_its_exchanges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
