@@ -174,8 +174,8 @@ letters() {
 	mkdir "$T/maria"
 	as=()
 	[ "$(id -u)" != 0 ] || as=(--user=root)
-	mariadb-install-db "${as[@]}" --no-defaults --datadir="$T/maria/data" --auth-root-authentication-method=normal --skip-test-db >"$T/install.out" 2>&1
-	mariadbd "${as[@]}" --no-defaults --datadir="$T/maria/data" --socket="$T/maria/mysql.sock" --pid-file="$T/maria/pid" \
+	mariadb-install-db --no-defaults "${as[@]}" --datadir="$T/maria/data" --auth-root-authentication-method=normal --skip-test-db >"$T/install.out" 2>&1
+	mariadbd --no-defaults "${as[@]}" --datadir="$T/maria/data" --socket="$T/maria/mysql.sock" --pid-file="$T/maria/pid" \
 		--skip-networking --innodb-buffer-pool-size=8M >"$T/maria/log" 2>&1 </dev/null 3>&- &
 	for _ in $(seq 300); do mariadb --no-defaults -S "$T/maria/mysql.sock" -u root -e 'select 1' >/dev/null 2>&1 && break; sleep 0.1; done
 	{
