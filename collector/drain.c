@@ -4,10 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/loop.h"
 #include "common/ring.h"
 
 /* Copies are looked at when this many bytes wait: small enough to stay in the cache. */
 #define BATCH_BYTES (1u << 20)
+/* The clock is read once in so many early records: some of them are looked up in files. */
+#define EARLY_AT_ONCE 16
 
 struct piece {
 	const uint8_t *data;
@@ -42,6 +45,11 @@ struct pa_drain {
 	struct pa_session *s;
 	const struct pa_drain_sink *sink;
 	struct pa_drain_result *result;
+	uint64_t until_ns; /* of the part being made */
+	uint32_t next_slot;
+	bool flushing; /* a batch was begun: what is left of it is behind these two */
+	size_t next_early;
+	size_t next_entry;
 };
 
 struct pa_drain *pa_drain_new(void)
@@ -113,7 +121,7 @@ static int by_time(const void *a, const void *b)
 }
 
 /* In the order of time over all rings: one thread unmaps what another one then maps anew. */
-static void hand_out_early(struct pa_drain *d)
+static void find_all_early(struct pa_drain *d)
 {
 	d->nr_early = 0;
 	for (size_t i = 0; i < d->nr_entries; i++) {
@@ -122,8 +130,11 @@ static void hand_out_early(struct pa_drain *d)
 	}
 	if (d->nr_early > 1)
 		qsort(d->early, d->nr_early, sizeof(*d->early), by_time);
-	for (size_t i = 0; i < d->nr_early; i++)
-		hand_out(d, &d->entries[d->early[i].entry].from, d->early[i].hook, d->early[i].record);
+}
+
+static bool out_of_time(const struct pa_drain *d)
+{
+	return d->until_ns != UINT64_MAX && pa_now_ns() >= d->until_ns;
 }
 
 /* The next record that is not early and has a handler; NULL at the end. A record that is none ends the ring. */
@@ -154,13 +165,30 @@ static void hand_out_late(struct pa_drain *d, struct entry *e)
 	}
 }
 
-static void flush(struct pa_drain *d)
+/* False: the time is over, and the rest of the batch waits for the next part. */
+static bool flush(struct pa_drain *d)
 {
-	hand_out_early(d);
-	for (size_t i = 0; i < d->nr_entries; i++)
-		hand_out_late(d, &d->entries[i]);
+	if (!d->flushing) {
+		find_all_early(d);
+		d->next_early = d->next_entry = 0;
+		d->flushing = true;
+	}
+	while (d->next_early < d->nr_early) {
+		const struct early *early = &d->early[d->next_early++];
+
+		hand_out(d, &d->entries[early->entry].from, early->hook, early->record);
+		if (d->next_early % EARLY_AT_ONCE == 0 && out_of_time(d))
+			return false;
+	}
+	while (d->next_entry < d->nr_entries) {
+		hand_out_late(d, &d->entries[d->next_entry++]);
+		if (out_of_time(d))
+			return false;
+	}
 	d->nr_entries = 0;
 	d->used = 0;
+	d->flushing = false;
+	return true;
 }
 
 /* Bytes [tail, head) of a ring, in order, behind what the buffer holds already; room was made before. */
@@ -245,13 +273,16 @@ static void read_counters(struct pa_drain *d, const struct pa_drain_origin *from
 		d->sink->counters(d->sink->arg, &at, &delta);
 }
 
+static size_t most_of_a_slot(const struct pa_drain *d)
+{
+	return (size_t)d->s->geometry.signal_ring_bytes + d->s->geometry.hook_ring_bytes;
+}
+
 /* Room for one more slot's rings, full to the brim. */
 static bool make_room(struct pa_drain *d)
 {
-	size_t most = (size_t)d->s->geometry.signal_ring_bytes + d->s->geometry.hook_ring_bytes;
+	size_t most = most_of_a_slot(d);
 
-	if (d->nr_entries && d->used + most > BATCH_BYTES)
-		flush(d);
 	if (!d->buf || d->room < most) {
 		size_t room = most > BATCH_BYTES ? most : BATCH_BYTES;
 		uint8_t *buf = realloc(d->buf, room);
@@ -273,9 +304,18 @@ static bool make_room(struct pa_drain *d)
 	return true;
 }
 
-static void visit_slot(void *arg, uint32_t slot)
+/* Its owner is nobody: what it says is nobody's. */
+static void give_up_slot(struct pa_drain *d, uint32_t slot, uint64_t owner)
 {
-	struct pa_drain *d = arg;
+	struct pa_drain_origin from = {.slot = slot, .pid = (uint32_t)(owner >> 32), .tid = (uint32_t)owner};
+
+	if (!d->s->in[slot].hook.bad || !d->s->in[slot].signal.bad)
+		give_up(d, &from, true, "its owner cannot be");
+	d->s->in[slot].signal.bad = true;
+}
+
+static void take_slot(struct pa_drain *d, uint32_t slot)
+{
 	struct pa_slot *shared = &d->s->slots[slot];
 	struct pa_slot_in *in = &d->s->in[slot];
 	/* before the heads: once it says that the thread has ended, the heads read after it are its last */
@@ -284,6 +324,10 @@ static void visit_slot(void *arg, uint32_t slot)
 
 	if (!owner && !in->pid)
 		return;
+	if (owner >> 32 > PA_SESSION_PID_MAX) {
+		give_up_slot(d, slot, owner);
+		return;
+	}
 	if (owner) {
 		in->pid = (uint32_t)(owner >> 32);
 		in->tid = (uint32_t)owner ? (uint32_t)owner : in->tid;
@@ -308,13 +352,46 @@ static void visit_slot(void *arg, uint32_t slot)
 		in->pid = in->tid = 0;
 }
 
-void pa_drain_session(struct pa_drain *d, struct pa_session *s, const struct pa_drain_sink *sink,
-		      struct pa_drain_result *result)
+static bool visit_slot(void *arg, uint32_t slot)
+{
+	struct pa_drain *d = arg;
+
+	if (d->nr_entries && d->used + most_of_a_slot(d) > BATCH_BYTES && !flush(d))
+		return false;
+	take_slot(d, slot);
+	d->next_slot = slot + 1;
+	/* what a slot's counters and positions mean is found out at once: it may take a look into /proc */
+	return !out_of_time(d);
+}
+
+bool pa_drain_part(struct pa_drain *d, struct pa_session *s, const struct pa_drain_sink *sink, uint64_t until_ns,
+		   struct pa_drain_result *result)
 {
 	*result = (struct pa_drain_result){0};
 	d->s = s;
 	d->sink = sink;
 	d->result = result;
-	pa_session_each_slot(s, visit_slot, d);
-	flush(d);
+	d->until_ns = until_ns;
+	if (d->flushing && !flush(d))
+		return false;
+	if (!pa_session_slots_from(s, d->next_slot, visit_slot, d))
+		return false;
+	d->next_slot = s->geometry.nr_slots;
+	if (!flush(d))
+		return false;
+	d->next_slot = 0;
+	return true;
+}
+
+void pa_drain_drop(struct pa_drain *d)
+{
+	d->nr_entries = d->used = 0;
+	d->next_slot = 0;
+	d->flushing = false;
+}
+
+void pa_drain_session(struct pa_drain *d, struct pa_session *s, const struct pa_drain_sink *sink,
+		      struct pa_drain_result *result)
+{
+	pa_drain_part(d, s, sink, UINT64_MAX, result);
 }

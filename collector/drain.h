@@ -53,4 +53,11 @@ void pa_drain_free(struct pa_drain *d);
 void pa_drain_session(struct pa_drain *d, struct pa_session *s, const struct pa_drain_sink *sink,
 		      struct pa_drain_result *result);
 
+/* The same in parts: stops soon after the clock has reached until_ns, but never without having got on. Further calls go
+ * on from there, with the same session until it is done; result is of this part only. Returns true: it is done. */
+bool pa_drain_part(struct pa_drain *d, struct pa_session *s, const struct pa_drain_sink *sink, uint64_t until_ns,
+		   struct pa_drain_result *result);
+/* Forgets what is left of the parts: the session goes. */
+void pa_drain_drop(struct pa_drain *d);
+
 #endif

@@ -4,14 +4,17 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "collector/loop.h"
 #include "common/atomics.h"
 #include "common/heapwire.h"
 #include "common/ring.h"
 
-#define COPY_BYTES     (64u << 10)         /* at a time: stays in the cache between copying and playing */
-#define BATCH          32u                 /* events decoded ahead, so that what they will touch is on its way */
-#define AHEAD_NS       1e9                 /* the clocks of two processors differ by less */
-#define SIZE_MAX_BYTES (UINT64_C(1) << 48) /* no block is larger: an address space */
+#define COPY_BYTES      (64u << 10)         /* at a time: stays in the cache between copying and playing */
+#define BATCH           32u                 /* events decoded ahead, so that what they will touch is on its way */
+#define STEPS_MAX       16384u              /* records looked at for a batch: only a liar has more without an event */
+#define BATCHES_AT_ONCE 64u                 /* between two looks at the clock */
+#define AHEAD_NS        1e9                 /* the clocks of two processors differ by less */
+#define SIZE_MAX_BYTES  (UINT64_C(1) << 48) /* no block is larger: an address space */
 
 /* What a ring needs while it has a writer. */
 struct work {
@@ -60,6 +63,11 @@ struct pa_heap_drain {
 	/* of the pass being made */
 	const struct pa_heap_sink *sink;
 	struct pa_heap_drain_result *result;
+	uint64_t until_ns; /* of the part being made, by pa_now_ns */
+	uint32_t batches;  /* decoded in it */
+	uint32_t nr_begun; /* rings */
+	uint32_t nr_ended;
+	bool paused;
 };
 
 struct pa_heap_drain *pa_heap_drain_new(struct pa_session *s, const struct pa_heap_clock *clock)
@@ -139,7 +147,7 @@ void pa_heap_drain_look(struct pa_heap_drain *d)
 		uint64_t owner = pa_load_acquire(&r->line->in.owner);
 
 		r->leaving = !(uint32_t)owner;
-		if (owner) {
+		if (owner && owner >> 32 <= PA_SESSION_PID_MAX) {
 			r->pid = (uint32_t)(owner >> 32);
 			r->tid = (uint32_t)owner ? (uint32_t)owner : r->tid;
 		}
@@ -344,8 +352,10 @@ static void leave_for_later(struct pa_heap_drain *d, struct ring *r, uint64_t ah
 /* Fills the batch of a ring. False: nothing more in this pass. */
 static bool decode(struct pa_heap_drain *d, struct ring *r)
 {
+	uint32_t steps = 0;
+
 	r->next = r->nr = 0;
-	while (r->nr < BATCH) {
+	while (r->nr < BATCH && steps++ < STEPS_MAX) {
 		const struct pa_heap_head *head;
 		const char *why = NULL;
 		uint64_t stamp;
@@ -385,6 +395,16 @@ static bool decode(struct pa_heap_drain *d, struct ring *r)
 		}
 	}
 	return r->nr != 0;
+}
+
+/* The next batch of a ring whose last one was played, and a look at the clock. False: nothing more in this pass. */
+static bool decode_on(struct pa_heap_drain *d, struct ring *r)
+{
+	if (!decode(d, r))
+		return false;
+	if (++d->batches % BATCHES_AT_ONCE == 0 && d->until_ns != UINT64_MAX)
+		d->paused = pa_now_ns() >= d->until_ns;
+	return true;
 }
 
 /* ---- playing ---------------------------------------------------------------------------------------------------- */
@@ -429,8 +449,10 @@ static bool play_until(struct pa_heap_drain *d, struct ring *r, uint64_t stamp)
 		r->next = i;
 		if (i < r->nr)
 			return true;
-	} while (decode(d, r));
-	return false;
+		if (!decode_on(d, r))
+			return false;
+	} while (!d->paused);
+	return true;
 }
 
 /* Two rings, which is what two processors keep busy: whose turn it is can be foretold by nobody, so it is no branch. */
@@ -453,8 +475,10 @@ static void play_two(struct pa_heap_drain *d)
 			d->result->events += (uint64_t)(e[i] - (ring[i]->work->events + ring[i]->next));
 			ring[i]->next = (uint32_t)(e[i] - ring[i]->work->events);
 		}
-	} while ((ring[0]->next < ring[0]->nr || decode(d, ring[0])) &&
-		 (ring[1]->next < ring[1]->nr || decode(d, ring[1])));
+	} while ((ring[0]->next < ring[0]->nr || decode_on(d, ring[0])) &&
+		 (ring[1]->next < ring[1]->nr || decode_on(d, ring[1])) && !d->paused);
+	if (ring[0]->next < ring[0]->nr && ring[1]->next < ring[1]->nr)
+		return;
 	d->queue[0] = ring[0]->next < ring[0]->nr ? ring[0] : ring[1];
 	d->nr_queue = 1;
 }
@@ -463,11 +487,13 @@ static void play_all(struct pa_heap_drain *d)
 {
 	for (uint32_t i = d->nr_queue / 2; i-- > 0;)
 		sift_down(d, i);
-	while (d->nr_queue) {
+	while (d->nr_queue && !d->paused) {
 		uint64_t until = UINT64_MAX;
 
 		if (d->nr_queue == 2)
 			play_two(d);
+		if (d->paused)
+			break;
 		if (d->nr_queue > 1)
 			until = next_stamp(d, 1);
 		if (d->nr_queue > 2 && next_stamp(d, 2) < until)
@@ -520,20 +546,45 @@ static void end_ring(struct pa_heap_drain *d, struct ring *r)
 	let_go(r);
 }
 
-void pa_heap_drain_play(struct pa_heap_drain *d, const struct pa_heap_sink *sink, struct pa_heap_drain_result *result)
+static bool out_of_time(const struct pa_heap_drain *d)
+{
+	return d->until_ns != UINT64_MAX && pa_now_ns() >= d->until_ns;
+}
+
+bool pa_heap_drain_part(struct pa_heap_drain *d, const struct pa_heap_sink *sink, uint64_t until_ns,
+			struct pa_heap_drain_result *result)
 {
 	*result = (struct pa_heap_drain_result){0};
 	d->sink = sink;
 	d->result = result;
-	d->nr_queue = 0;
-	for (uint32_t i = 0; i < d->s->nr_heap_rings; i++) {
-		result->owned += d->rings[i].pid != 0;
-		if (begin_ring(d, &d->rings[i]))
-			d->queue[d->nr_queue++] = &d->rings[i];
+	d->until_ns = until_ns;
+	d->paused = false;
+	while (d->nr_begun < d->s->nr_heap_rings) {
+		struct ring *r = &d->rings[d->nr_begun++];
+
+		result->owned += r->pid != 0;
+		if (begin_ring(d, r))
+			d->queue[d->nr_queue++] = r;
+		if (r->pid && out_of_time(d))
+			return false;
 	}
 	play_all(d);
-	for (uint32_t i = 0; i < d->s->nr_heap_rings; i++)
-		end_ring(d, &d->rings[i]);
+	if (d->paused)
+		return false;
+	while (d->nr_ended < d->s->nr_heap_rings) {
+		struct ring *r = &d->rings[d->nr_ended++];
+
+		end_ring(d, r);
+		if (r->pid && out_of_time(d))
+			return false;
+	}
+	d->nr_begun = d->nr_ended = 0;
+	return true;
+}
+
+void pa_heap_drain_play(struct pa_heap_drain *d, const struct pa_heap_sink *sink, struct pa_heap_drain_result *result)
+{
+	pa_heap_drain_part(d, sink, UINT64_MAX, result);
 }
 
 void pa_heap_drain_release(struct pa_heap_drain *d, uint32_t inner_pid, const struct pa_heap *heap)

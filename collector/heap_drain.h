@@ -50,6 +50,10 @@ void pa_heap_drain_free(struct pa_heap_drain *d); /* NULL allowed */
 void pa_heap_drain_look(struct pa_heap_drain *d);
 /* The caller ends the pass for all heaps. Errors: none; out of memory leaves a ring for the next pass. */
 void pa_heap_drain_play(struct pa_heap_drain *d, const struct pa_heap_sink *sink, struct pa_heap_drain_result *result);
+/* The same in parts: stops soon after pa_now_ns has reached until_ns, but never without having got on. Until it is done
+ * there is no other look, and no release. result is of this part only. Returns true: it is done. */
+bool pa_heap_drain_part(struct pa_heap_drain *d, const struct pa_heap_sink *sink, uint64_t until_ns,
+			struct pa_heap_drain_result *result);
 /* The clock of the latest look, ticks. */
 uint64_t pa_heap_drain_clock(const struct pa_heap_drain *d);
 

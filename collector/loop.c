@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #define EVENTS_AT_ONCE 64
+#define TURN_NS        5000000u /* of timers, before descriptors are looked at again */
 
 struct pa_loop {
 	int epoll_fd;
@@ -157,12 +158,15 @@ static void run_timers(struct pa_loop *loop)
 {
 	uint64_t now = pa_now_ns();
 
-	/* a timer that arms itself anew lands behind `now` and waits for the next round */
+	/* a timer that arms itself anew lands behind `now` and waits for the next round; so do those whose time has
+	 * come when others took long: who knocks must not wait for all of them */
 	while (!loop->stop && loop->nr_timers && loop->timers[0]->at_ns <= now) {
 		struct pa_timer *timer = loop->timers[0];
 
 		pa_loop_disarm(loop, timer);
 		timer->fn(timer);
+		if (pa_now_ns() - now > TURN_NS)
+			break;
 	}
 }
 

@@ -76,6 +76,8 @@ struct pa_process {
 	bool said_end;         /* a PROCESS_END came: its CPU time is the last word */
 	bool ended;
 	uint64_t ended_at_ns; /* when we noticed */
+	uint64_t gone_ns;     /* when we were told: it ends once a pass that began later is done; 0: it lives */
+	uint64_t sought_ns;   /* ended: when its number was last looked for again */
 	char how[32];
 	char command[1024];
 	char exe[512];
@@ -99,6 +101,7 @@ struct pa_process {
 	struct pa_recorder *recorder;
 	struct pa_recording_session *session;
 	struct pa_process *next; /* in the session */
+	struct pa_process *same; /* the next one that may have the same inner pid */
 };
 
 /* The live thread of an inner tid, NULL: none. */

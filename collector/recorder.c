@@ -68,6 +68,10 @@ static void free_session(struct pa_recording_session *rs)
 			break;
 		}
 	}
+	if (r->open == rs) {
+		pa_drain_drop(r->drain);
+		r->open = NULL;
+	}
 	if (rs->answered)
 		session_losses(rs);
 	while (rs->processes) {
@@ -226,7 +230,7 @@ static void end_old_image(struct pa_recorder *r, struct pa_process *p)
 	/* a child that was forked and exec'ed between two drains is met here for the first time */
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
 		if (rs != p->session)
-			pa_recorder_drain(rs, &result);
+			pa_recorder_drain_last(rs, &result);
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
 		for (struct pa_process *old = rs->processes; old; old = old->next) {
 			if (old == p || old->ended || !p->pid || old->pid != p->pid)
@@ -372,6 +376,8 @@ static void close_empty(struct pa_recorder *r, bool now)
 
 void pa_recorder_settle(struct pa_recorder *r)
 {
+	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+		pa_recorder_end_gone(rs);
 	close_empty(r, true);
 	if (pa_recorder_is_idle(r) && r->options.idle)
 		r->options.idle(r->options.arg);
@@ -403,15 +409,11 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 static void on_drain(struct pa_timer *timer)
 {
 	struct pa_recorder *r = timer->arg;
-	struct pa_drain_result result;
-	uint32_t fill = 0;
+	uint32_t fill;
 
-	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
-		if (!rs->answered)
-			continue;
-		pa_recorder_drain(rs, &result);
-		if (result.fill_permille > fill)
-			fill = result.fill_permille;
+	if (!pa_recorder_turn(r, &fill)) {
+		pa_loop_arm(r->loop, &r->drain_timer, 0);
+		return;
 	}
 	if (fill > 500)
 		r->drain_ns = BUSY_NS;
@@ -437,14 +439,14 @@ static void check_alive(struct pa_process *p)
 	/* not visible from here: silent for long is all there is to go by */
 	if (!p->pid) {
 		if (p->how[0] || pa_now_ns() - (p->last_ns > p->start_ns ? p->last_ns : p->start_ns) > SILENT_NS)
-			pa_recorder_end_process(p, NULL);
+			pa_recorder_gone(p);
 		return;
 	}
 	if (p->exec_ns && pa_recorder_left_by_exec(p) && pa_now_ns() - p->exec_ns > LINGER_NS &&
 	    pa_streams_left(p->session, p->pid))
-		pa_recorder_end_process(p, NULL);
+		pa_recorder_gone(p);
 	else if (p->pidfd.fd < 0 && (pa_proc_status(p->pid, &status) || status.state == 'Z'))
-		pa_recorder_end_process(p, NULL);
+		pa_recorder_gone(p);
 	else if (!p->exec_ns && pa_attach_was_left(p))
 		pa_attach_leave(p);
 }
@@ -456,7 +458,7 @@ static void on_poll(struct pa_timer *timer)
 
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
 		for (struct pa_process *p = rs->processes; p; p = p->next) {
-			if (p->ended)
+			if (p->ended || p->gone_ns)
 				continue;
 			pa_account_poll(p);
 			pa_jit_open(p);
@@ -465,6 +467,7 @@ static void on_poll(struct pa_timer *timer)
 		}
 		if (rs->answered)
 			session_losses(rs);
+		pa_recorder_say_refused(rs);
 		pa_streams_poll(rs);
 		pa_recorder_bury(rs);
 	}
@@ -485,12 +488,8 @@ static void on_commit(struct pa_timer *timer)
 				pa_recorder_put_process(p);
 			}
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
-		struct pa_drain_result result;
-
-		if (rs->answered && pa_heaps_wanted(r)) {
-			pa_recorder_drain(rs, &result);
-			pa_heaps_flush(rs);
-		}
+		if (rs->answered && pa_heaps_wanted(r))
+			pa_recorder_flush_heaps(rs);
 		pa_loops_flush(rs);
 		pa_talks_flush(rs);
 	}
@@ -714,9 +713,10 @@ int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns)
 	int status, err;
 
 	for (struct pa_recording_session *rs = r->sessions; rs; rs = rs->next) {
-		pa_recorder_drain(rs, &result);
+		pa_recorder_drain_last(rs, &result);
+		pa_recorder_say_refused(rs);
 		for (struct pa_process *p = rs->processes; p; p = p->next)
-			pa_recorder_end_process(p, "running");
+			pa_recorder_end_process(p, p->gone_ns ? NULL : "running");
 		session_losses(rs);
 	}
 	last_rows(r, tree_cpu_ns);

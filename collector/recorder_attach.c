@@ -90,6 +90,9 @@ static void leave(struct pa_process *p)
 
 void pa_attach_leave(struct pa_process *p)
 {
+	struct pa_drain_result result;
+
+	pa_recorder_drain_last(p->session, &result);
 	pa_recorder_store(p->recorder, pa_store_add_note(p->recorder->store, p->id, pa_now_ns(),
 							 "it was taken over by another collector, or detached: its "
 							 "recording ends there"));
@@ -103,7 +106,7 @@ void pa_recorder_left(struct pa_recorder *r, uint32_t pid)
 
 	if (!p)
 		return;
-	pa_recorder_drain(p->session, &result);
+	pa_recorder_drain_last(p->session, &result);
 	if (!p->ended)
 		leave(p);
 }

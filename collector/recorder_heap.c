@@ -206,25 +206,29 @@ void pa_heaps_look(struct pa_recording_session *rs)
 		pa_heap_drain_look(rs->heap_drain);
 }
 
-void pa_heaps_play(struct pa_recording_session *rs, struct pa_drain_result *result)
+bool pa_heaps_play(struct pa_recording_session *rs, uint64_t until_ns, struct pa_drain_result *result)
 {
 	struct pa_recorder *r = rs->recorder;
 	struct pa_heap_drain_result heap = {0};
+	bool done = true;
 
 	if (!pa_heaps_wanted(r))
-		return;
+		return true;
 	pa_heap_clock_update(&r->heap_clock);
 	if (rs->heap_drain)
-		pa_heap_drain_play(rs->heap_drain, &r->heap_sink, &heap);
+		done = pa_heap_drain_part(rs->heap_drain, &r->heap_sink, until_ns, &heap);
+	result->bytes += heap.bytes;
+	if (heap.fill_permille > result->fill_permille)
+		result->fill_permille = heap.fill_permille;
+	if (!done)
+		return false;
 	pa_heap_sampled_play(r->sampled);
 	rs->heap_ns = rs->heap_drain ? pa_heap_clock_ns(&r->heap_clock, pa_heap_drain_clock(rs->heap_drain))
 				     : r->heap_clock.ns;
 	for (struct pa_process *p = rs->processes; p; p = p->next)
 		if (p->heap)
 			pa_heap_end_pass(p->heap);
-	result->bytes += heap.bytes;
-	if (heap.fill_permille > result->fill_permille)
-		result->fill_permille = heap.fill_permille;
+	return true;
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
@@ -299,14 +303,8 @@ static void note_limits(struct pa_process *p)
 
 void pa_heaps_end(struct pa_process *p)
 {
-	struct pa_recorder *r = p->recorder;
-	struct pa_drain_result result;
-
 	if (!p->heap)
 		return;
-	if (!r->draining && p->session->answered)
-		pa_recorder_drain(p->session, &result);
-	pa_heaps_losses(p->session);
 	pa_heap_end(p->heap);
 	note_limits(p);
 	flush(p, p->session->heap_ns, true);

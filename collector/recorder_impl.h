@@ -23,17 +23,38 @@
 
 #define PA_HANDLER_BUCKETS 128
 #define PA_ENDED_THREADS   4096
+#define PA_NUMBER_BUCKETS  256
+/* Children that had ended before we looked, of one session: at once, and for each further one so much time. A program
+ * that forks as fast as it can has fewer. */
+#define PA_UNSEEN_BURST 2048
+#define PA_UNSEEN_NS    500000u
 
 struct pa_recording_session {
 	struct pa_session *s;
 	struct pa_recorder *recorder;
-	struct pa_process *processes;
+	struct pa_process *processes; /* the latest comes first */
+	struct pa_process *oldest;
+	struct pa_process *numbers[PA_NUMBER_BUCKETS]; /* by inner pid, the latest comes first */
 	uint32_t nr_processes;
 	uint32_t nr_live;
-	uint64_t empty_since_ns; /* 0: some process lives */
-	uint64_t start_ticks;    /* pa_proc_start_ticks of its first process, 0: not known */
-	bool granted;  /* its agent has got it */
-	bool answered; /* and it has been taken up: there is a file */
+	uint32_t nr_gone;   /* of them that are told to be gone */
+	uint32_t nr_nested; /* processes that count in a pid namespace of their own, or may */
+	struct pa_owners {
+		uint64_t tokens, filled_ns; /* looks for owners that were found nowhere */
+		uint64_t looks;             /* into /proc, ever */
+		uint32_t nr_impossible;
+		uint64_t nr_refused, said_refused;
+	} owners;
+	bool over; /* what its target writes is read no more */
+	uint64_t pass_began_ns;
+	bool slots_done; /* of the pass under way */
+	bool flush_due;  /* its heaps are to be written when that is done */
+	uint32_t round;  /* of passes: its latest */
+	struct pa_drain_result pass;
+	uint64_t empty_since_ns;    /* 0: some process lives */
+	uint64_t start_ticks;       /* pa_proc_start_ticks of its first process, 0: not known */
+	bool granted;               /* its agent has got it */
+	bool answered;              /* and it has been taken up: there is a file */
 	struct pa_streamed *stream; /* NULL: the target maps our file */
 	uint64_t stream_closed_ns;
 	bool stream_closed_said;
@@ -60,14 +81,16 @@ struct pa_recorder {
 	struct pa_drain_sink sink;
 	struct pa_recording_session *sessions;
 	uint32_t nr_sessions;
-	struct pa_session *spare; /* for the next agent, which waits for its answer; NULL: to be made then */
+	struct pa_session *spare;          /* for the next agent, which waits for its answer; NULL: to be made then */
+	struct pa_recording_session *open; /* whose pass has begun and is not done; NULL: none */
+	uint32_t round, round_fill;        /* of passes over all sessions: number, and fullest ring so far */
 	struct pa_recording_session *draining; /* whose records the handlers see */
 	struct pa_process *recent;             /* of the last record */
 	uint32_t next_process;
 	bool met_running; /* a process that had been running: the recording starts with the first of these */
 	uint32_t next_thread;
 	uint32_t next_loop, next_loop_wait;
-	struct pa_talks *talks; /* NULL: nothing was said */
+	struct pa_talks *talks;   /* NULL: nothing was said */
 	uint32_t nr_loop_blocked; /* iterations that were long enough for a row */
 	uint64_t samples;         /* weighted */
 	uint64_t signals;
@@ -117,16 +140,34 @@ void pa_recorder_look_at(struct pa_process *p);                                 
 void pa_recorder_put_process(struct pa_process *p);
 void pa_recorder_unwatch(struct pa_process *p);
 bool pa_recorder_left_by_exec(const struct pa_process *p);
-void pa_recorder_drain(struct pa_recording_session *rs, struct pa_drain_result *result);
 /* Frees processes that ended a while ago: nothing of theirs can still come. */
 void pa_recorder_bury(struct pa_recording_session *rs);
-/* During a drain: the process of a slot's owner. */
-struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid);
 void pa_recorder_end_process(struct pa_process *p, const char *how);
 struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns);
 void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t);
 
-void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_result *result);
+/* recorder_find.c */
+/* During a drain: the process of a slot's owner. NULL: none, or one too many that nobody has seen. */
+struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid);
+/* Whether a number belongs to a process that was there before the session, and so is nobody's forked child. */
+bool pa_recorder_is_older(const struct pa_recording_session *rs, uint32_t pid);
+void pa_recorder_number(struct pa_process *p); /* makes it known by its inner pid */
+void pa_recorder_unnumber(struct pa_process *p);
+void pa_recorder_say_refused(struct pa_recording_session *rs);
+
+/* recorder_pass.c */
+/* A whole pass over the rings of a session. What another one's has left undone is done first. */
+void pa_recorder_drain(struct pa_recording_session *rs, struct pa_drain_result *result);
+void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_result *result); /* not from its stream */
+/* Before a process ends: a whole pass, and what the control page says was lost. */
+void pa_recorder_drain_last(struct pa_recording_session *rs, struct pa_drain_result *result);
+void pa_recorder_end_pass(struct pa_recorder *r); /* does what is left of the pass under way; no-op without one */
+/* A part of the passes over all sessions. Returns true: all are done; *fill_permille: of the fullest ring. */
+bool pa_recorder_turn(struct pa_recorder *r, uint32_t *fill_permille);
+void pa_recorder_gone(struct pa_process *p);                /* it is no more: ends soon, together with others */
+void pa_recorder_end_gone(struct pa_recording_session *rs); /* now */
+/* Writes the heaps of a session, after a pass. */
+void pa_recorder_flush_heaps(struct pa_recording_session *rs);
 
 /* titles.c */
 void pa_titles_look(struct pa_process *p);    /* at every poll: its command line again, when it is time */
@@ -173,10 +214,11 @@ int pa_heaps_open(struct pa_recording_session *rs);  /* a session; 0 or -ENOMEM 
 void pa_heaps_begin(struct pa_process *p);           /* a process */
 void pa_heaps_end(struct pa_process *p);             /* its end: everything is written */
 void pa_heaps_look(struct pa_recording_session *rs); /* before the other rings are drained ... */
-void pa_heaps_play(struct pa_recording_session *rs, struct pa_drain_result *result); /* ... and after */
-void pa_heaps_flush(struct pa_recording_session *rs);                                /* once a second */
-void pa_heaps_losses(struct pa_recording_session *rs);                               /* reads the control page */
-void pa_heaps_hook_lost(struct pa_process *p, uint64_t records);                     /* of a hook ring */
+/* ... and after, in parts as pa_heap_drain_part. */
+bool pa_heaps_play(struct pa_recording_session *rs, uint64_t until_ns, struct pa_drain_result *result);
+void pa_heaps_flush(struct pa_recording_session *rs);            /* once a second */
+void pa_heaps_losses(struct pa_recording_session *rs);           /* reads the control page */
+void pa_heaps_hook_lost(struct pa_process *p, uint64_t records); /* of a hook ring */
 void pa_heaps_thread_ended(struct pa_process *p, const struct pa_thread *t);
 void pa_heaps_on_sample(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);

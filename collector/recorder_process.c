@@ -12,8 +12,6 @@
 
 #define LATE_TICK_NS 100000000u
 #define BURY_NS      1000000000u
-#define SEARCH_NS    20000000u
-#define SEARCH_COST  20 /* a search takes no more than one part of so many of our time */
 
 void pa_recorder_put_process(struct pa_process *p)
 {
@@ -41,38 +39,13 @@ struct pa_process *pa_recorder_by_pid(const struct pa_recorder *r, uint32_t pid)
 	return NULL;
 }
 
-void pa_recorder_drain(struct pa_recording_session *rs, struct pa_drain_result *result)
-{
-	pa_streams_receive(rs);
-	pa_recorder_drain_once(rs, result);
-}
-
-void pa_recorder_drain_once(struct pa_recording_session *rs, struct pa_drain_result *result)
-{
-	struct pa_recorder *r = rs->recorder;
-	uint64_t began_ns = pa_now_ns();
-
-	r->draining = rs;
-	r->recent = NULL;
-	pa_heaps_look(rs);
-	pa_drain_session(r->drain, rs->s, &r->sink, result);
-	r->recent = NULL;
-	pa_heaps_play(rs, result);
-	pa_talks_pass(rs, began_ns);
-	r->draining = NULL;
-	r->recent = NULL;
-}
-
 static void on_pidfd(struct pa_watch *watch, uint32_t events)
 {
 	struct pa_process *p = watch->arg;
-	struct pa_drain_result result;
 
 	/* gone before its recording has a file: it is told again */
-	if (!p->session->answered)
-		return;
-	pa_recorder_drain(p->session, &result);
-	pa_recorder_end_process(p, NULL);
+	if (p->session->answered)
+		pa_recorder_gone(p);
 }
 
 static void watch_process(struct pa_process *p, int pidfd)
@@ -111,6 +84,8 @@ struct pa_process *pa_recorder_new_process(struct pa_recording_session *rs, uint
 	p->perfmap_fd = -1;
 	p->next = rs->processes;
 	rs->processes = p;
+	rs->oldest = rs->oldest ? rs->oldest : p;
+	pa_recorder_number(p);
 	rs->nr_processes++;
 	rs->nr_live++;
 	rs->empty_since_ns = 0;
@@ -129,94 +104,24 @@ void pa_recorder_look_at(struct pa_process *p)
 	pa_proc_exe(p->pid, p->exe, sizeof(p->exe));
 }
 
-static bool has_pid(const struct pa_recording_session *rs, uint32_t pid)
-{
-	/* 0: nobody's parent that we can see, and the number of those we cannot see */
-	for (const struct pa_process *p = rs->processes; pid && p; p = p->next)
-		if (p->pid == pid)
-			return true;
-	return false;
-}
-
-/* Whether some process of the session counts in a pid namespace of its own, or may. */
-static bool is_nested(const struct pa_recording_session *rs)
-{
-	for (const struct pa_process *p = rs->processes; p; p = p->next)
-		if (p->pid != p->inner_pid)
-			return true;
-	return false;
-}
-
-/* Whether a number belongs to a process that was there before the session, and so is nobody's forked child. */
-static bool is_older(const struct pa_recording_session *rs, uint32_t pid)
-{
-	uint64_t ticks = pa_proc_start_ticks(pid);
-
-	return ticks && ticks < rs->start_ticks;
-}
-
-struct inner_search {
-	struct pa_recording_session *rs;
-	uint32_t inner_pid;
-	uint32_t pid; /* found */
-	uint32_t parent;
-};
-
-/* Whether a process is the one that calls itself inner_pid in this session: a child of one we know, or one that maps
- * its memfd. */
-static int match_inner(void *arg, uint32_t pid)
-{
-	struct inner_search *search = arg;
-	struct pa_proc_status status;
-
-	if (pa_proc_status(pid, &status) || status.inner_pid != search->inner_pid || status.ns_depth == 0)
-		return 0;
-	if (!has_pid(search->rs, status.parent) &&
-	    !pa_proc_maps_inode(pid, search->rs->s->inode, search->rs->s->maps_as))
-		return 0;
-	search->pid = pid;
-	search->parent = status.parent;
-	return 1;
-}
-
-/* The outer pid of a forked child: the same number in the same namespace, and then it may be gone already; else it is
- * searched for among all processes, not too often. 0: not found. */
-static uint32_t outer_pid(struct pa_recording_session *rs, uint32_t inner_pid, uint32_t *parent_pid)
-{
-	struct inner_search search = {.rs = rs, .inner_pid = inner_pid};
-	struct pa_recorder *r = rs->recorder;
-	uint64_t now = pa_now_ns();
-
-	if (!match_inner(&search, inner_pid) && now >= r->search_at_ns && (is_older(rs, inner_pid) || is_nested(rs))) {
-		uint64_t took;
-
-		pa_proc_all(match_inner, &search);
-		took = pa_now_ns() - now;
-		r->search_at_ns = now + (took * SEARCH_COST > SEARCH_NS ? took * SEARCH_COST : SEARCH_NS);
-	}
-	*parent_pid = search.parent;
-	return search.pid;
-}
-
 static struct pa_process *parent_in(struct pa_recording_session *rs, uint32_t parent_pid)
 {
-	struct pa_process *oldest = NULL;
-
-	for (struct pa_process *p = rs->processes; p; p = p->next) {
-		if (parent_pid && p->pid == parent_pid)
+	for (struct pa_process *p = rs->processes; parent_pid && p; p = p->next)
+		if (p->pid == parent_pid)
 			return p;
-		oldest = p;
-	}
-	return oldest;
+	return rs->oldest;
 }
 
 /* What a forked child is, as long as /proc shows the image it was forked as; else what its parent was. */
-static void look_at_child(struct pa_process *p, const struct pa_process *parent)
+static void look_at_child(struct pa_process *p, const struct pa_process *parent, bool seen)
 {
-	pa_recorder_look_at(p);
+	if (seen)
+		pa_recorder_look_at(p);
+	else if (parent)
+		p->uid = parent->uid;
 	if (!parent)
 		return;
-	p->replaced |= strcmp(p->exe, parent->exe) != 0;
+	p->replaced |= !seen || strcmp(p->exe, parent->exe) != 0;
 	if (p->replaced) {
 		memcpy(p->command, parent->command, sizeof(p->command));
 		memcpy(p->exe, parent->exe, sizeof(p->exe));
@@ -227,13 +132,14 @@ struct pa_process *pa_recorder_adopt(struct pa_recording_session *rs, uint32_t i
 				     uint32_t parent_pid)
 {
 	struct pa_process *parent = parent_in(rs, parent_pid);
+	bool seen = pid != 0;
 	bool replaced = pid && pa_recorder_by_pid(rs->recorder, pid); /* its next image is here already */
 	int pidfd = pid ? (int)syscall(SYS_pidfd_open, (pid_t)pid, 0) : -1;
 	struct pa_process *p;
 
 	/* gone already, or by exec out of its parent's hands; its number is known all the same where the namespaces are
 	 * the same. That of an older process is none: we would wait for its end */
-	if (!pid && parent && parent->pid == parent->inner_pid && !is_older(rs, inner_pid))
+	if (!pid && parent && parent->pid == parent->inner_pid && !pa_recorder_is_older(rs, inner_pid))
 		pid = inner_pid;
 	p = pa_recorder_new_process(rs, pid, inner_pid, pidfd);
 	if (!p)
@@ -243,33 +149,9 @@ struct pa_process *pa_recorder_adopt(struct pa_recording_session *rs, uint32_t i
 		p->parent = parent->id;
 		pa_recorder_store(rs->recorder, pa_maps_copy(&p->maps, &parent->maps));
 	}
-	look_at_child(p, parent);
+	look_at_child(p, parent, seen);
 	pa_recorder_put_process(p);
 	return p;
-}
-
-struct pa_process *pa_recorder_process(struct pa_recorder *r, uint32_t inner_pid)
-{
-	struct pa_recording_session *rs = r->draining;
-	struct pa_process *p, *ended = NULL;
-	uint32_t parent = 0, pid;
-
-	if (r->recent && r->recent->inner_pid == inner_pid)
-		return r->recent;
-	if (!rs || !inner_pid)
-		return NULL;
-	for (p = rs->processes; p; p = p->next) {
-		if (p->inner_pid != inner_pid)
-			continue;
-		if (!p->ended)
-			return r->recent = p;
-		ended = ended ? ended : p;
-	}
-	pid = outer_pid(rs, inner_pid, &parent);
-	/* late words of a process that is gone, or a new one that got its number */
-	if (ended && !pid)
-		return ended;
-	return r->recent = pa_recorder_adopt(rs, inner_pid, pid, parent);
 }
 
 struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns)
@@ -309,11 +191,13 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 
 	if (p->ended)
 		return;
+	pa_recorder_end_pass(r);
 	if (how || !pa_recorder_left_by_exec(p))
 		p->exec_ns = 0;
 	pa_account_read_cpu(p);
 	pa_jit_name(p);
 	p->ended = true;
+	p->session->nr_gone -= p->gone_ns != 0;
 	p->ended_at_ns = pa_now_ns();
 	p->end_ns = p->exec_ns ? p->exec_ns : p->ended_at_ns;
 	if (how)
@@ -351,6 +235,7 @@ void pa_recorder_bury(struct pa_recording_session *rs)
 			continue;
 		}
 		*at = p->next;
+		pa_recorder_unnumber(p);
 		rs->nr_processes--;
 		pa_process_fini(p);
 		free(p);
@@ -363,7 +248,7 @@ void pa_recorder_reaping(struct pa_recorder *r, uint32_t pid, const char *how)
 	struct pa_drain_result result;
 
 	if (p) {
-		pa_recorder_drain(p->session, &result);
+		pa_recorder_drain_last(p->session, &result);
 		pa_recorder_end_process(p, how);
 		return;
 	}

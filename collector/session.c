@@ -238,20 +238,46 @@ static void find_extents(struct pa_session *s)
 	}
 }
 
-void pa_session_each_slot(struct pa_session *s, void (*fn)(void *arg, uint32_t slot), void *arg)
+static bool visit(const struct pa_extent *e, uint32_t first, bool (*fn)(void *arg, uint32_t slot), void *arg)
 {
-	struct pa_extent e = {0, 0};
+	for (uint32_t slot = e->first > first ? e->first : first; slot < e->end; slot++)
+		if (!fn(arg, slot))
+			return false;
+	return true;
+}
+
+bool pa_session_slots_from(struct pa_session *s, uint32_t first, bool (*fn)(void *arg, uint32_t slot), void *arg)
+{
+	struct pa_extent e = {0, first};
 
 	find_extents(s);
-	if (s->nr_extents) {
-		for (uint32_t i = 0; i < s->nr_extents; i++)
-			for (uint32_t slot = s->extents[i].first; slot < s->extents[i].end; slot++)
-				fn(arg, slot);
-		return;
-	}
-	while (next_extent(s, e.end, &e))
-		for (uint32_t slot = e.first; slot < e.end; slot++)
-			fn(arg, slot);
+	for (uint32_t i = 0; i < s->nr_extents; i++)
+		if (!visit(&s->extents[i], first, fn, arg))
+			return false;
+	while (!s->nr_extents && next_extent(s, e.end, &e))
+		if (!visit(&e, first, fn, arg))
+			return false;
+	return true;
+}
+
+struct each {
+	void (*fn)(void *arg, uint32_t slot);
+	void *arg;
+};
+
+static bool visit_each(void *arg, uint32_t slot)
+{
+	const struct each *each = arg;
+
+	each->fn(each->arg, slot);
+	return true;
+}
+
+void pa_session_each_slot(struct pa_session *s, void (*fn)(void *arg, uint32_t slot), void *arg)
+{
+	struct each each = {fn, arg};
+
+	pa_session_slots_from(s, 0, visit_each, &each);
 }
 
 struct release {

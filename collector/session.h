@@ -12,10 +12,11 @@
 #include "common/wire.h"
 
 #define PA_SESSION_SLOTS       2048
+#define PA_SESSION_PID_MAX     4194304 /* the kernel's own limit for pid_max: no process has a larger number */
 #define PA_SESSION_EXTENTS     4
 #define PA_SESSION_SIGNAL_RING (64 * 1024)
 #define PA_SESSION_HOOK_RING   (32 * 1024)
-#define PA_SESSION_SAMPLE_RING (64 * 1024) /* the hook ring that holds sampled allocations, too */
+#define PA_SESSION_SAMPLE_RING (64 * 1024)  /* the hook ring that holds sampled allocations, too */
 #define PA_SESSION_TALK_RING   (256 * 1024) /* the hook ring that holds what is spoken on connections, too */
 #define PA_SESSION_MEMFD_NAME  "perfagent"
 /* Heap rings: for a few threads that allocate all the time, some that do often, and many that do now and then. Together
@@ -108,6 +109,8 @@ uint64_t pa_session_heap_ring(const struct pa_session *s, uint32_t ring, uint32_
 /* Visits every slot whose page the target has ever written, lowest first (a page nobody wrote is not touched: reading
  * it would allocate it). */
 void pa_session_each_slot(struct pa_session *s, void (*fn)(void *arg, uint32_t slot), void *arg);
+/* The same from slot `first` on, until fn returns false. Returns false: it did. */
+bool pa_session_slots_from(struct pa_session *s, uint32_t first, bool (*fn)(void *arg, uint32_t slot), void *arg);
 
 /* Frees the slots of a process that is gone; the caller has drained them. Returns how many. */
 uint32_t pa_session_release_pid(struct pa_session *s, uint32_t inner_pid);

@@ -148,7 +148,8 @@ void pa_report_free(struct pa_report *r)
 /* What the collector counts beside lost samples: samples that are there but not whole or late, and records of hooks. */
 bool pa_loss_is_sample(const char *reason)
 {
-	static const char *const others[] = {"truncated", "blocked", "unsampled", "hook", "heap", "loop", "exchange"};
+	static const char *const others[] = {"truncated", "blocked", "unsampled", "hook",
+					     "heap",      "loop",    "exchange",  "unknown"};
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (!strncmp(reason, others[i], strlen(others[i])))
 			return false;

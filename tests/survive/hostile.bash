@@ -63,8 +63,9 @@ besieged() {
 		attack $how || return 1
 	done
 	wait "$good" || true
-	rm -f "$T"/data/life.*
+	# its recording is closed a second after it: not taken away under the daemon's hands
 	sleep 2.5
+	rm -f "$T"/data/life.*
 	before=$(memory_of "$daemon")
 	start_good "$seconds" || return 1
 	for how; do
@@ -77,7 +78,7 @@ besieged() {
 	after=$(memory_of "$daemon")
 	echo "RssAnon KiB, VmData KiB, descriptors: $before before, $after after"
 	kill -TERM "$daemon"
-	wait "$daemon" || fail "the daemon ended with $?" || return 1
+	wait "$daemon" || fail "the daemon ended with $?: $(grep -v ": begun\|: ended" "$T/d.err" | tail -n 5; tail -n 3 "$T/d.err")" || return 1
 	# shellcheck disable=SC2086 # three figures
 	set -- $before $after
 	# a longer recording has more stacks; a leak of a message is a MiB in ten thousand, of a session more

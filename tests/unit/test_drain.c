@@ -296,6 +296,49 @@ static void test_records_changed_after_the_check_have_been_copied(void **state)
 		assert_int_equal(f->seen[i].number, i);
 }
 
+/* Without time each part gets on a little; all together are one pass. */
+static void test_parts_add_up_to_one_pass(void **state)
+{
+	struct fixture *f = *state;
+	struct fake_thread t[40];
+	int parts = 0;
+	bool done;
+
+	for (uint32_t i = 0; i < 40; i++) {
+		assert_true(fake_claim(&f->agent, &t[i], 7, 8 + i, i));
+		for (uint64_t k = 0; k < 5; k++)
+			fake_note(&t[i].hook, k, i * 5 + k);
+	}
+	do {
+		done = pa_drain_part(f->d, f->s, &f->sink, 1, &f->result);
+		/* behind what was visited: the next pass's */
+		if (!parts++)
+			fake_note(&t[0].hook, 9, 200);
+	} while (!done);
+	assert_in_range(parts, 40, 200);
+	assert_int_equal(f->count, 200);
+	for (size_t i = 0; i < 200; i++)
+		assert_int_equal(f->seen[i].number, i);
+	drain(f);
+	assert_int_equal(f->count, 201);
+}
+
+static void test_a_dropped_part_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+	struct fake_thread t;
+
+	for (uint32_t i = 0; i < 8; i++) {
+		assert_true(fake_claim(&f->agent, &t, 7, 8 + i, i));
+		fake_note(&t.hook, 1, i);
+	}
+	assert_false(pa_drain_part(f->d, f->s, &f->sink, 1, &f->result));
+	pa_drain_drop(f->d);
+	drain(f);
+	assert_int_equal(f->count, 7); /* the first was copied, and its reader went */
+	assert_int_equal(f->nr_bad, 0);
+}
+
 #define PRODUCERS 4
 #define EACH      50000
 
@@ -366,6 +409,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_a_record_that_is_none_ends_the_ring_behind_the_good_ones, setup,
 					    teardown),
 	    cmocka_unit_test_setup_teardown(test_records_changed_after_the_check_have_been_copied, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_parts_add_up_to_one_pass, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_a_dropped_part_is_forgotten, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_killed_producers_lose_nothing_they_have_written, setup, teardown),
 	};
 

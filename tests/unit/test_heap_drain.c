@@ -24,6 +24,8 @@ struct fixture {
 	uint64_t lost;
 	int nr_bad;
 	char why[128];
+	bool in_parts;
+	int parts;
 	uint64_t now; /* stamps of tests begin there, in the past */
 };
 
@@ -99,7 +101,11 @@ static int teardown(void **state)
 static void pass(struct fixture *f)
 {
 	pa_heap_drain_look(f->d);
-	pa_heap_drain_play(f->d, &f->sink, &f->result);
+	if (f->in_parts)
+		while (!pa_heap_drain_part(f->d, &f->sink, 1, &f->result))
+			f->parts++;
+	else
+		pa_heap_drain_play(f->d, &f->sink, &f->result);
 	pa_heap_end_pass(f->heap);
 }
 
@@ -112,23 +118,23 @@ static uint64_t live(const struct fixture *f)
 
 /* Threads hand blocks on in a ring, so that one address has four owners in turn: any other order leaves frees without a
  * block, or two blocks at one address. */
-static void test_plays_all_rings_in_the_order_of_their_stamps(void **state)
+static void hand_on(struct fixture *f, uint32_t threads, uint64_t rounds_a_pass)
 {
-	struct fixture *f = *state;
 	struct fake_heap w[4];
 	uint64_t stamp = f->now, peak = 0;
 
-	for (uint32_t i = 0; i < 4; i++)
+	for (uint32_t i = 0; i < threads; i++)
 		assert_true(fake_heap_claim(&f->agent, &w[i], i, 7, 70 + i, f->now));
 	for (uint64_t round = 0; round < 300; round++) {
 		for (uint64_t k = 0; k < 8; k++) {
-			struct fake_heap *from = &w[(round + k) % 4], *to = &w[(round * 7 + k * 3 + 1) % 4];
+			struct fake_heap *from = &w[(round + k) % threads];
+			struct fake_heap *to = &w[(round * 7 + k * 3 + 1) % threads];
 
 			assert_true(fake_heap_alloc(from, ++stamp, 4096 + k * 16, 100 + k, 0));
 			assert_true(fake_heap_free(to, ++stamp, 4096 + k * 16));
 			peak = peak < 100 + k ? 100 + k : peak;
 		}
-		if (round % 50 == 49)
+		if (round % rounds_a_pass == rounds_a_pass - 1)
 			pass(f);
 	}
 	pass(f);
@@ -138,6 +144,29 @@ static void test_plays_all_rings_in_the_order_of_their_stamps(void **state)
 	assert_int_equal(f->heap->peak_bytes, peak);
 	assert_int_equal(f->heap->unknown_frees + f->heap->never_freed, 0);
 	assert_int_equal(f->nr_bad, 0);
+}
+
+static void test_plays_all_rings_in_the_order_of_their_stamps(void **state)
+{
+	hand_on(*state, 4, 50);
+}
+
+static void test_parts_are_in_that_order_too(void **state)
+{
+	struct fixture *f = *state;
+
+	f->in_parts = true;
+	hand_on(f, 4, 300);
+	assert_true(f->parts >= 4 + 2); /* the rings as they are begun, and every so many events */
+}
+
+static void test_parts_of_two_rings_are_in_that_order_too(void **state)
+{
+	struct fixture *f = *state;
+
+	f->in_parts = true;
+	hand_on(f, 2, 300);
+	assert_true(f->parts >= 2 + 2);
 }
 
 static void test_event_of_the_future_waits(void **state)
@@ -430,6 +459,8 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    TEST(test_plays_all_rings_in_the_order_of_their_stamps),
+	    TEST(test_parts_are_in_that_order_too),
+	    TEST(test_parts_of_two_rings_are_in_that_order_too),
 	    TEST(test_event_of_the_future_waits),
 	    TEST(test_clock_far_ahead_gives_the_ring_up),
 	    TEST(test_stacks_are_those_of_the_dictionary),
