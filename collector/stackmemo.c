@@ -9,7 +9,7 @@
 
 #define WAYS       2
 #define FIRST_SETS 128
-#define GROWTH     4
+#define GROWTH     2
 
 struct entry {
 	uint64_t hash;

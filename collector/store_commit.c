@@ -118,6 +118,8 @@ static void *write_batch(void *arg)
 	if (!pa_owner_enter(&s->owner))
 		return NULL;
 	s->writing.rc = pa_batch_apply(&s->writing.batch, &s->inserts, s->db);
+	/* tables grow at their end: few of the pages that were read are needed again */
+	sqlite3_db_release_memory(s->db);
 	pa_owner_leave(&s->owner);
 	return NULL;
 }
@@ -128,7 +130,8 @@ static int take_result(struct pa_store *s)
 	s->failing = s->writing.rc != SQLITE_OK;
 	if (s->failing)
 		return pa_store_error(s->writing.rc);
-	s->writing.batch.len = s->writing.batch.end = 0;
+	/* not kept for the next second: a daemon has hundreds of recordings, whose first batch is the largest by far */
+	pa_batch_fini(&s->writing.batch);
 	s->batch.limit = pa_store_room(s, PA_STORE_ROW_LIMIT);
 	return 0;
 }

@@ -41,8 +41,6 @@ struct pa_store {
 	struct pa_store_writing writing;
 	struct pa_strings *strings;
 	struct pa_store_sample samples[PA_CHUNK_SAMPLES]; /* of the chunk being filled */
-	struct pa_store_sample scratch[PA_CHUNK_SAMPLES];
-	uint8_t blob[PA_CHUNK_BYTES_MAX];
 	uint8_t heap_blob[PA_HEAPCHUNK_BYTES_MAX];
 	size_t nr_samples;
 	uint64_t chunk; /* id of the chunk being filled */

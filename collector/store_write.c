@@ -305,11 +305,15 @@ int pa_store_add_note(struct pa_store *s, uint32_t process, uint64_t time_ns, co
 
 /* ---- samples ----------------------------------------------------------------------------------------------------- */
 
+/* What a chunk is sorted and packed in: one for all recordings, of which a daemon has hundreds. */
+static pthread_mutex_t packing = PTHREAD_MUTEX_INITIALIZER;
+static struct pa_store_sample scratch[PA_CHUNK_SAMPLES];
+static uint8_t blob[PA_CHUNK_BYTES_MAX];
+
 int pa_store_put_chunk(struct pa_store *s)
 {
 	struct pa_batch *b = &s->batch;
 	uint64_t first = UINT64_MAX, last = 0, weight = 0;
-	size_t bytes = pa_chunk_encode(s->samples, s->nr_samples, s->scratch, s->blob);
 
 	for (size_t i = 0; i < s->nr_samples; i++) {
 		first = s->samples[i].time_ns < first ? s->samples[i].time_ns : first;
@@ -322,7 +326,9 @@ int pa_store_put_chunk(struct pa_store *s)
 	pa_batch_int(b, last);
 	pa_batch_int(b, s->nr_samples);
 	pa_batch_int(b, weight);
-	pa_batch_blob(b, s->blob, bytes);
+	pthread_mutex_lock(&packing);
+	pa_batch_blob(b, blob, pa_chunk_encode(s->samples, s->nr_samples, scratch, blob));
+	pthread_mutex_unlock(&packing);
 	return pa_batch_end(b);
 }
 

@@ -1,6 +1,7 @@
 /* What recordings take on the disk, and what happens when there is no more of it; see daemon.h. World: plain. */
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -9,6 +10,7 @@
 #include "daemon/log.h"
 
 #define LOOK_NS       2000000000u /* a full disk is met within that */
+#define TRIM_LOOKS    5           /* in so many, memory that recordings have given back goes to the system */
 #define KEEP_LOOKS    15          /* bounds are looked at once in so many */
 #define ROOM_BYTES    (UINT64_C(64) << 20)
 #define ROOM_FRACTION 20 /* of a small file system less */
@@ -82,7 +84,9 @@ static void on_look(struct pa_timer *timer)
 	if (room && !d->disk_low)
 		pa_log(PA_LOG_WARNING, "%s: the disk is nearly full", d->settings->data);
 	d->disk_low = room != 0;
-	if (room || (d->looks++ % KEEP_LOOKS == 0 && (d->settings->keep.bytes || d->settings->keep.seconds)))
+	if (++d->looks % TRIM_LOOKS == 0)
+		malloc_trim(0);
+	if (room || (d->looks % KEEP_LOOKS == 1 && (d->settings->keep.bytes || d->settings->keep.seconds)))
 		apply(d, room);
 	pa_loop_arm(d->loop, timer, LOOK_NS);
 }
