@@ -418,6 +418,11 @@ const struct pa_decode_counts *pa_decode_counts(const struct pa_decode *d)
 	return &d->counts;
 }
 
+size_t pa_decode_pending(const struct pa_decode *d)
+{
+	return d->nr;
+}
+
 size_t pa_decode_bytes(const struct pa_decode *d)
 {
 	return sizeof(*d) + d->text_bytes + d->size * sizeof(*d->queue) +

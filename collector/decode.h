@@ -83,6 +83,9 @@ void pa_decode_close(struct pa_decode *d, uint64_t now_ns);
 
 const struct pa_decode_counts *pa_decode_counts(const struct pa_decode *d);
 
+/* How much is unanswered. */
+size_t pa_decode_pending(const struct pa_decode *d);
+
 /* Memory that it holds. */
 size_t pa_decode_bytes(const struct pa_decode *d);
 

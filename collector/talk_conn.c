@@ -106,45 +106,16 @@ static void join(struct pa_talk_conn *c, enum pa_proto proto, uint64_t now_ns)
 		pool->row.connect_ns += c->ready_ns - c->opened_ns;
 }
 
-/* Whether a message begins or ends what keeps a connection at work. */
+/* At work is a connection with something unanswered; of PostgreSQL also between the messages that make up a request. */
 static void turn(struct pa_talk_conn *c, const struct pa_conn_message *m)
 {
-	bool final = !(m->flags & PA_FRAME_MORE);
-	char tx;
+	bool asking = m->way == PA_TO_SERVER && m->proto == PA_PROTO_POSTGRES && m->kind != PA_FRAME_PG_TERMINATE;
+	char tx = pa_decode_tx(c->decode);
 
-	switch (m->kind) {
-	case PA_FRAME_PG_TERMINATE:
-		return;
-	case PA_FRAME_PG_READY:
-	case PA_FRAME_MYSQL_OK:
-	case PA_FRAME_MYSQL_ROWS:
-	case PA_FRAME_MYSQL_ERROR:
-	case PA_FRAME_MYSQL_PREPARED:
-	case PA_FRAME_MYSQL_OTHER:
-	case PA_FRAME_RESP_REPLY:
-		c->unanswered -= final && c->unanswered;
-		break;
-	case PA_FRAME_PG_STARTUP:
-	case PA_FRAME_PG_QUERY:
-	case PA_FRAME_PG_CALL:
-	case PA_FRAME_PG_SYNC:
-	case PA_FRAME_MYSQL_LOGIN:
-	case PA_FRAME_RESP_COMMAND:
-	case PA_FRAME_RESP_INLINE:
-		c->unanswered += final;
-		break;
-	case PA_FRAME_MYSQL_COMMAND:
-		/* COM_QUIT, COM_STMT_SEND_LONG_DATA and COM_STMT_CLOSE have no answer */
-		c->unanswered += final && m->value != 0x01 && m->value != 0x18 && m->value != 0x19;
-		break;
-	default:
-		break;
-	}
-	tx = pa_decode_tx(c->decode);
 	pa_pooled_turn(&c->pooled,
-		       c->unanswered || (m->way == PA_TO_SERVER && m->proto == PA_PROTO_POSTGRES) ? PA_POOLED_ACTIVE
-		       : tx == 'T' || tx == 'E'                                                   ? PA_POOLED_IN_TX
-												  : PA_POOLED_IDLE,
+		       pa_decode_pending(c->decode) || asking ? PA_POOLED_ACTIVE
+		       : tx == 'T' || tx == 'E'               ? PA_POOLED_IN_TX
+							      : PA_POOLED_IDLE,
 		       m->head.time_ns);
 }
 
@@ -328,10 +299,8 @@ void pa_talk_message(struct pa_process *p, const struct pa_conn_message *m)
 	if (!c->role)
 		c->role = m->way == PA_TO_SERVER && m->nr_frames ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
 	join(c, m->proto, m->head.time_ns);
-	if (m->order != c->next_order[m->way]) {
+	if (m->order != c->next_order[m->way])
 		pa_decode_lost(c->decode);
-		c->unanswered = 0;
-	}
 	c->next_order[m->way] = m->order + 1;
 	note_asker(c, m);
 	if (c->role == PA_ROLE_SERVER && m->kind == PA_FRAME_HTTP_REQUEST && !(m->flags & PA_FRAME_MORE))

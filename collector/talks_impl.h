@@ -25,7 +25,6 @@ struct pa_talk_conn {
 	struct pa_process *p;
 	uint32_t number;
 	uint32_t role; /* enum pa_talk_role; 0: not known yet */
-	uint32_t unanswered;
 	uint32_t next_order[2];
 	uint64_t opened_ns; /* when connecting began; 0: it was there before */
 	uint64_t ready_ns;  /* when it was connected */
