@@ -410,7 +410,11 @@ void pa_decode_close(struct pa_decode *d, uint64_t now_ns)
 		p->x.end_ns = d->last_ns;
 		pa_decode_pop(d);
 	}
-	pa_decode_flush(d, PA_EXCHANGE_UNANSWERED, now_ns);
+	/* not in step: the answer may have been among what was missed */
+	if (d->resync)
+		pa_decode_flush(d, PA_EXCHANGE_LOST, 0);
+	else
+		pa_decode_flush(d, PA_EXCHANGE_UNANSWERED, now_ns);
 }
 
 const struct pa_decode_counts *pa_decode_counts(const struct pa_decode *d)
