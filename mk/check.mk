@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 3
 
 .PHONY: check check-long check-build check-clang check-units check-sanitizers check-threads check-worlds check-words
 .PHONY: check-e2e check-survive check-storms check-aarch64 check-fuzz
-check: ## everything that must hold before a commit: all layers below, under 15 minutes on two cores
+check: ## everything that must hold before a commit: all layers below, about 20 minutes on two cores
 	@MAKE='$(MAKE)' O='$(O)' JOBS='$(JOBS)' tests/check build clang units sanitizers threads worlds words aarch64 fuzz e2e survive
 
 # volume: minutes of storms, long fuzzing; before a change to what they cover is called done
