@@ -5,7 +5,7 @@ TIMES=${TIMES:-200}
 
 @test "R60 perfagentd is killed $TIMES times: each recording opens and has all but the last second; the target never notices" {
 	daemon
-	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" sh -c "cd '$T'; exec '$TARGETS/split' 1 $((TIMES * 1500))" >"$T/a.out" 2>&1 3>&- 4>&- &
+	env LD_PRELOAD="$AGENT" PERFAGENT_SOCKET="$SOCKET" sh -c "cd '$T'; exec '$TARGETS/split' 1 $((TIMES * 30000))" >"$T/a.out" 2>&1 3>&- 4>&- &
 	target=$!
 	PA_BACKGROUND+=("$target")
 	for i in $(seq "$TIMES"); do
