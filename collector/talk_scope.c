@@ -41,14 +41,21 @@ void pa_talk_scope_begin(struct pa_process_talks *talks, uint32_t conn, uint32_t
 	*scope = (struct pa_talk_scope){.conn = conn, .tid = tid, .shared = shared, .start_ns = now_ns};
 }
 
+static struct pa_talk_scope *by_thread(struct pa_process_talks *talks, uint32_t tid)
+{
+	for (uint32_t i = 0; i < talks->nr_scopes; i++) {
+		if (talks->scopes[i].tid == tid)
+			return &talks->scopes[i];
+	}
+	return NULL;
+}
+
 void pa_talk_scope_count(struct pa_process_talks *talks, uint32_t tid, uint64_t start_ns, struct pa_form *form,
 			 uint32_t stack)
 {
-	struct pa_talk_scope *scope = talks->scopes, *end = scope + talks->nr_scopes;
+	struct pa_talk_scope *scope = by_thread(talks, tid);
 
-	for (; scope < end && scope->tid != tid; scope++)
-		;
-	if (scope == end || scope->shared || start_ns < scope->start_ns)
+	if (!scope || scope->shared || start_ns < scope->start_ns)
 		return;
 	for (uint32_t i = 0; i < scope->nr; i++) {
 		if (scope->asked[i].form != form)
