@@ -4,6 +4,19 @@
 #include <stdint.h>
 
 #include "agent/got.h"
+#include "agent/got_sig.h"
+
+static bool is_late;
+
+void pa_got_set_late_sig(bool late)
+{
+	is_late = late;
+}
+
+bool pa_got_is_late_sig(void)
+{
+	return is_late;
+}
 
 struct search {
 	uintptr_t libc; /* an address in it */

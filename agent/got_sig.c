@@ -14,21 +14,10 @@
 
 #define PAUSE_NS 50000
 
-static bool is_late;
 static _Atomic uint32_t busy;       /* process in which the tables are being made or undone; 0: none */
 static _Atomic uint32_t unloading;  /* threads inside dlclose */
 static _Atomic uint32_t owed;       /* 1: undoing has to be done when they are out of it */
 static struct pa_got_table *tables; /* of the holder of busy */
-
-void pa_got_set_late_sig(bool late)
-{
-	is_late = late;
-}
-
-bool pa_got_is_late_sig(void)
-{
-	return is_late;
-}
 
 /* Whether somebody is at it; a forked child is not held up by a thread that it does not have. */
 static bool is_busy(void)

@@ -3,7 +3,7 @@ BENCH_SRC ?= $(wildcard bench/bench_*.c)
 BENCH_BIN := $(patsubst bench/%.c,$(O)/bench/%,$(BENCH_SRC))
 
 # the walker as the agent has it: its flags decide what a frame costs
-WALK_BENCH_OBJ := $(call objects,agent,$(filter agent/walk% agent/cfi% agent/rules_sig.c agent/probe_sig.c agent/real.c agent/arch/%,$(AGENT_UNITS)))
+WALK_BENCH_OBJ := $(call objects,agent,$(filter agent/walk% agent/cfi% agent/rules_sig.c agent/probe_sig.c agent/got_late.c agent/real.c agent/arch/%,$(AGENT_UNITS)))
 
 $(O)/bench/bench_walk: bench/bench_walk.c $(WALK_BENCH_OBJ)
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) -fno-optimize-sibling-calls $(CPPFLAGS) $(CFLAGS) -MF $@.d -o $@ $< $(WALK_BENCH_OBJ)

@@ -4,7 +4,7 @@ UNIT_SRC   ?= $(wildcard tests/unit/test_*.c)
 UNIT_BIN   := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 FUZZ_SRC   ?= $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN   := $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(FUZZ_SRC))
-AGENT_UNITS := $(filter agent/sampler_hook.c agent/addrset_hook.c agent/loop_hook.c agent/bootstrap_hook.c agent/stackdict_hook.c agent/heap_memory_hook.c agent/heap_ring_hook.c agent/heap_thread_hook.c agent/heap_chain_hook.c agent/heap_stack_hook.c agent/heap_exact_hook.c agent/sigmask_hook.c agent/exec_env_hook.c agent/exec_needed_hook.c agent/walk%.c agent/cfi%.c agent/rules_sig.c agent/probe_sig.c agent/real.c agent/ring_sig.c agent/stream_sig.c agent/arch/$(ARCH)/%.c,$(filter-out %/syscall.c,$(AGENT_SRC)))
+AGENT_UNITS := $(filter agent/sampler_hook.c agent/addrset_hook.c agent/loop_hook.c agent/bootstrap_hook.c agent/stackdict_hook.c agent/heap_memory_hook.c agent/heap_ring_hook.c agent/heap_thread_hook.c agent/heap_chain_hook.c agent/heap_stack_hook.c agent/heap_exact_hook.c agent/sigmask_hook.c agent/exec_env_hook.c agent/exec_needed_hook.c agent/walk%.c agent/cfi%.c agent/rules_sig.c agent/probe_sig.c agent/got_late.c agent/real.c agent/ring_sig.c agent/stream_sig.c agent/arch/$(ARCH)/%.c,$(filter-out %/syscall.c,$(AGENT_SRC)))
 AGENT_UNIT_OBJ := $(call objects,plain,$(AGENT_UNITS))
 TOOLS_UNIT_OBJ := $(call objects,plain,$(filter-out tools/main.c,$(TOOLS_SRC)))
 # an archive: of the agent a test gets what it calls, not what a session needs

@@ -41,6 +41,19 @@ void pa_session_unpin_sig(void)
 {
 }
 
+bool pa_session_enter_sig(struct pa_block *block, uint32_t *before)
+{
+	(void)block;
+	*before = 0;
+	return true;
+}
+
+void pa_session_leave_sig(struct pa_block *block, uint32_t before)
+{
+	(void)block;
+	(void)before;
+}
+
 bool pa_command_session_ended_hook(_Atomic uint32_t *busy)
 {
 	(void)busy;
