@@ -98,7 +98,7 @@ uint32_t pa_got_unhook_sig(void)
 {
 	uint32_t nr = 0;
 
-	if (!is_late)
+	if (!pa_got_is_late_sig())
 		return 0;
 	pa_store_relaxed(&owed, 1);
 	if (pa_got_begin_sig() != 0)
@@ -123,7 +123,7 @@ void pa_got_unloading_sig(void)
 {
 	struct timespec ts = {.tv_nsec = PAUSE_NS};
 
-	if (!is_late)
+	if (!pa_got_is_late_sig())
 		return;
 	for (;;) {
 		atomic_fetch_add_explicit(&unloading, 1, memory_order_seq_cst);
@@ -136,7 +136,7 @@ void pa_got_unloading_sig(void)
 
 void pa_got_unloaded_sig(void)
 {
-	if (!is_late)
+	if (!pa_got_is_late_sig())
 		return;
 	if (atomic_fetch_sub_explicit(&unloading, 1, memory_order_seq_cst) == 1 && pa_load_relaxed(&owed))
 		pa_got_unhook_sig();
