@@ -137,7 +137,8 @@ static void put_message(struct scene *s, struct fake_thread *t, unsigned ms, str
 	m->first_ns = m->head.time_ns;
 	m->total = 20;
 	m->value = said.value;
-	memcpy(m->frames, said.text, len);
+	if (len)
+		memcpy(m->frames, said.text, len);
 	pa_ring_commit(&t->hook);
 }
 
