@@ -522,7 +522,7 @@ static void addresses_become_text(void **state)
 	pa_talk_peer((uint8_t *)&path, offsetof(struct sockaddr_un, sun_path) + 4, text);
 	assert_string_equal(text, "@bus");
 	memset(path.sun_path, 'x', sizeof(path.sun_path));
-	pa_talk_peer((uint8_t *)&path, PA_ADDRESS_MAX, text);
+	pa_talk_peer((uint8_t *)&path, sizeof(path), text);
 	assert_int_equal(strlen(text), sizeof(path.sun_path));
 	pa_talk_peer((uint8_t *)&path, 1, text);
 	assert_string_equal(text, "");
