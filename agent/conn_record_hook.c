@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "agent/announce_sig.h"
+#include "agent/caller_hook.h"
 #include "agent/ring_sig.h"
 #include "agent/slots_sig.h"
-#include "agent/walk_sig.h"
 
 #define FRAMES_BYTES ((uint32_t)(PA_FRAMES_MAX * sizeof(uint64_t)))
 
@@ -29,20 +29,8 @@ void pa_conn_leave_hook(struct pa_conn_at *at)
 /* The stack of whoever made the call, once a call. */
 static uint16_t walk(struct pa_conn_at *at, uint64_t *frames, uint16_t *stop)
 {
-	struct pa_block *block = at->block;
-	struct pa_walk_info *info = &block->hook_info;
-	uint16_t nr = (uint16_t)pa_walk_here_sig(at->caller->pc, at->caller->sp, at->caller->fp, &block->stack, frames,
-						 PA_FRAMES_LEAF, info);
-
-	*stop = info->stop;
 	at->walked = true;
-	if (info->stop == PA_STOP_DEPTH) {
-		pa_bump(&block->hook_ring.out->truncated, 1);
-		frames[nr++] = PA_FRAME_TRUNCATED;
-		pa_copy_words(frames + nr, block->root, block->nr_root);
-		nr = (uint16_t)(nr + block->nr_root);
-	}
-	return nr;
+	return pa_caller_walk_hook(at->block, at->caller, frames, PA_FRAMES_LEAF, stop);
 }
 
 void pa_conn_put_hook(struct pa_conn_at *at, struct pa_conn *c, int fd, const struct pa_conn_event *event)

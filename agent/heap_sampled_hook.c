@@ -8,6 +8,7 @@
 #include "agent/announce_sig.h"
 #include "agent/arena.h"
 #include "agent/bootstrap_hook.h"
+#include "agent/caller_hook.h"
 #include "agent/command_hook.h"
 #include "agent/figures_hook.h"
 #include "agent/heap_hook.h"
@@ -152,22 +153,6 @@ static bool has_room(const struct pa_block *block)
 	return ring->size - (ring->head - pa_load_acquire(&ring->in->tail)) >= pad + SAMPLE_ROOM + FREE_ROOM;
 }
 
-static uint16_t walk(struct pa_block *block, struct pa_heap_sample *sample, const struct pa_caller *caller)
-{
-	struct pa_walk_info *info = &block->hook_info;
-	uint16_t nr = (uint16_t)pa_walk_here_sig(caller->pc, caller->sp, caller->fp, &block->stack, sample->frames,
-						 PA_FRAMES_LEAF, info);
-
-	sample->stop = info->stop;
-	if (info->stop == PA_STOP_DEPTH) {
-		pa_bump(&block->hook_ring.out->truncated, 1);
-		sample->frames[nr++] = PA_FRAME_TRUNCATED;
-		pa_copy_words(sample->frames + nr, block->root, block->nr_root);
-		nr = (uint16_t)(nr + block->nr_root);
-	}
-	return nr;
-}
-
 /* Writes the sample; false: it was not taken. */
 static bool write_sample(struct pa_block *block, uint64_t now_ns, const void *p, size_t size, uint16_t flags,
 			 const struct pa_caller *caller)
@@ -187,7 +172,7 @@ static bool write_sample(struct pa_block *block, uint64_t now_ns, const void *p,
 	sample->size = size;
 	sample->mean = pa_tls.heap_mean;
 	sample->tid = block->tid;
-	sample->nr_frames = walk(block, sample, caller);
+	sample->nr_frames = pa_caller_walk_hook(block, caller, sample->frames, PA_FRAMES_LEAF, &sample->stop);
 	pa_record_end_short_sig(ring, &sample->head,
 				(uint32_t)(sizeof(*sample) + sample->nr_frames * sizeof(uint64_t)));
 	pa_announce_walk_sig(block, &block->hook_info, now_ns);

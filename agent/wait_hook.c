@@ -5,8 +5,9 @@
 #include <errno.h>
 
 #include "agent/announce_sig.h"
-#include "agent/conn_area_hook.h"
+#include "agent/caller_hook.h"
 #include "agent/command_hook.h"
+#include "agent/conn_area_hook.h"
 #include "agent/loop_area_hook.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
@@ -106,25 +107,6 @@ static void put_iteration(struct pa_block *block, const struct pa_loop_state *l,
 	pa_ring_commit(&block->hook_ring);
 }
 
-/* From the function that waited, which has returned, on its caller. */
-static uint16_t walk(struct pa_block *block, struct pa_wait *record, const void *real, const struct pa_caller *caller)
-{
-	struct pa_walk_info *info = &block->hook_info;
-	uint16_t nr;
-
-	record->frames[0] = (uint64_t)(uintptr_t)real | PA_FRAME_EXACT;
-	nr = (uint16_t)(1 + pa_walk_here_sig(caller->pc, caller->sp, caller->fp, &block->stack, record->frames + 1,
-					     PA_FRAMES_LEAF - 1, info));
-	record->stop = info->stop;
-	if (info->stop == PA_STOP_DEPTH) {
-		pa_bump(&block->hook_ring.out->truncated, 1);
-		record->frames[nr++] = PA_FRAME_TRUNCATED;
-		pa_copy_words(record->frames + nr, block->root, block->nr_root);
-		nr = (uint16_t)(nr + block->nr_root);
-	}
-	return nr;
-}
-
 static void put_wait(struct pa_block *block, const struct pa_wait_call *call, const struct pa_caller *caller,
 		     uint64_t now_ns, int64_t descriptor)
 {
@@ -139,7 +121,10 @@ static void put_wait(struct pa_block *block, const struct pa_wait_call *call, co
 	record->descriptor = descriptor;
 	record->flags = PA_WAIT_IN_LOOP;
 	record->reserved = 0;
-	record->nr_frames = walk(block, record, call->real, caller);
+	/* from the function that waited, which has returned, on its caller */
+	record->frames[0] = (uint64_t)(uintptr_t)call->real | PA_FRAME_EXACT;
+	record->nr_frames =
+	    (uint16_t)(1 + pa_caller_walk_hook(block, caller, record->frames + 1, PA_FRAMES_LEAF - 1, &record->stop));
 	pa_record_end_short_sig(ring, &record->head,
 				(uint32_t)(sizeof(*record) + record->nr_frames * sizeof(uint64_t)));
 	pa_announce_walk_sig(block, &block->hook_info, now_ns);
