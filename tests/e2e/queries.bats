@@ -1,5 +1,6 @@
 # Queries, endpoints, external services and connections, against what the servers and the programs count themselves.
 load common
+load postgres
 
 PA_SERVERS=()
 FRESH=
@@ -7,7 +8,7 @@ FRESH=
 teardown() {
 	local pid
 	for pid in ${PA_SERVERS[@]+"${PA_SERVERS[@]}"}; do kill "$pid" 2>/dev/null || true; done
-	[ ! -s "$T/data/postmaster.pid" ] || kill -INT "$(head -n 1 "$T/data/postmaster.pid")" 2>/dev/null || true
+	postgres_stop
 	[ ! -s "$T/maria/pid" ] || kill "$(cat "$T/maria/pid")" 2>/dev/null || true
 	sleep 0.2
 	rm -rf "$T"
@@ -29,22 +30,8 @@ said() {
 }
 
 postgres_here() {
-	bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -n 1)
-	[ -n "$bin" ] || skip "postgres is not installed"
-	as=()
-	if [ "$(id -u)" = 0 ]; then
-		id postgres >/dev/null 2>&1 || skip "no user postgres"
-		need setpriv
-		as=(setpriv --reuid postgres --regid postgres --clear-groups)
-		chown postgres "$T"
-	fi
-	"${as[@]}" "$bin/initdb" -D "$T/data" -U postgres -A trust -N >"$T/initdb.out" 2>&1
-	echo "listen_addresses = ''
-unix_socket_directories = '$T'
-shared_preload_libraries = 'pg_stat_statements'
-fsync = off" >>"$T/data/postgresql.conf"
-	"${as[@]}" "$bin/pg_ctl" -D "$T/data" -l "$T/server.log" -w start >/dev/null 3>&-
-	export PGHOST=$T PGUSER=postgres PGDATABASE=postgres
+	postgres_data "shared_preload_libraries = 'pg_stat_statements'"
+	postgres_start
 	"$bin/psql" -qc 'create extension pg_stat_statements'
 }
 
