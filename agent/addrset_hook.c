@@ -45,12 +45,14 @@ int pa_addrset_init_hook(void)
 static const uint32_t nr_buckets[NR_SIZES] = {UINT32_C(1) << 9, UINT32_C(1) << 13, PA_ADDRSET_BUCKETS};
 static _Atomic uint32_t size_now;
 
-/* Two buckets an address may be in: of two thirds full, one in some thousand finds both of them full. */
+/* Two buckets an address may be in: of two thirds full, one in some thousand finds both of them full. The second one is
+ * never in what was the table before it grew, where all may be full. */
 static struct bucket *bucket_of(uintptr_t address, uint32_t size, unsigned choice)
 {
 	uint64_t hash = (address >> 4) * UINT64_C(0x9e3779b97f4a7c15);
+	uint32_t half = nr_buckets[size] / 2;
 
-	return &buckets[(choice ? hash >> 32 : hash >> 48) & (nr_buckets[size] - 1)];
+	return &buckets[choice ? half + (hash >> 32 & (half - 1)) : hash >> 48 & (nr_buckets[size] - 1)];
 }
 
 static void filter_up(uintptr_t address)

@@ -115,6 +115,17 @@ static void test_half_full(void **state)
 	assert_int_equal(refused, 0);
 }
 
+/* None is refused because the table was full before it grew. */
+static void test_grow(void **state)
+{
+	for (uint64_t set = 0; set < 32; set++) {
+		for (uint64_t i = 0; i < 80000; i++)
+			assert_int_equal(pa_addrset_add_hook(address(set * 80000 + i)), 0);
+		assert_int_equal(pa_addrset_live_hook(), 80000);
+		pa_addrset_clear_sig();
+	}
+}
+
 /* Beyond that they are refused, and leave no trace. */
 static void test_full(void **state)
 {
@@ -217,6 +228,7 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(test_filter_counts, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_filter_saturates, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_half_full, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_grow, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_full, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_fork, setup, teardown),
