@@ -6,6 +6,7 @@
 #include "agent/announce_sig.h"
 #include "agent/caller_hook.h"
 #include "agent/ring_sig.h"
+#include "agent/rules_sig.h"
 #include "agent/slots_sig.h"
 
 #define FRAMES_BYTES ((uint32_t)(PA_FRAMES_MAX * sizeof(uint64_t)))
@@ -20,8 +21,41 @@ bool pa_conn_enter_hook(struct pa_conn_at *at, const struct pa_caller *caller)
 	return true;
 }
 
+/* The place of a stack among those of its thread. */
+static uint32_t cell_of(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32) % PA_CONN_STACKS;
+}
+
+/* The record of messages is seen from now on. */
+static void commit(struct pa_conn_at *at)
+{
+	struct pa_conn_messages *record = at->messages;
+	uint8_t *start = (uint8_t *)record, *end = at->list.end;
+
+	at->messages = NULL;
+	record->nr = (uint16_t)at->list.nr;
+	record->nr_bytes = (uint16_t)(end - at->list.start);
+	while ((end - start) % 8)
+		*end++ = 0;
+	pa_record_end_short_sig(&at->block->hook_ring, &record->head, (uint32_t)(end - start));
+	if (at->defines)
+		at->block->said.stacks[cell_of(at->defines)] = at->defines;
+	at->defines = 0;
+}
+
+static void announce(struct pa_conn_at *at)
+{
+	at->met = false;
+	pa_announce_walk_sig(at->block, &at->block->hook_info, at->now_ns);
+}
+
 void pa_conn_leave_hook(struct pa_conn_at *at)
 {
+	if (at->messages)
+		commit(at);
+	if (at->met)
+		announce(at);
 	pa_tls.in_hook--;
 	pa_session_leave_sig(at->block, at->before);
 }
@@ -29,7 +63,7 @@ void pa_conn_leave_hook(struct pa_conn_at *at)
 /* The stack of whoever made the call, once a call. */
 static uint16_t walk(struct pa_conn_at *at, uint64_t *frames, uint16_t *stop)
 {
-	at->walked = true;
+	at->walked = at->met = true;
 	return pa_caller_walk_hook(at->block, at->caller, frames, PA_FRAMES_LEAF, stop);
 }
 
@@ -40,6 +74,8 @@ void pa_conn_put_hook(struct pa_conn_at *at, struct pa_conn *c, int fd, const st
 
 	if (!(pa_load_relaxed(&pa_wait_modes) & (PA_MODE_DB | PA_MODE_HTTP)))
 		return;
+	if (at->messages)
+		commit(at);
 	record = pa_wait_record_hook(at->block, PA_REC_CONNECTION,
 				     (uint32_t)sizeof(*record) + (is_made ? FRAMES_BYTES : 0), at->now_ns);
 	if (!record)
@@ -62,8 +98,6 @@ void pa_conn_put_hook(struct pa_conn_at *at, struct pa_conn *c, int fd, const st
 	record->nr_frames = is_made ? walk(at, record->frames, &record->stop) : 0;
 	pa_record_end_short_sig(&at->block->hook_ring, &record->head,
 				(uint32_t)(sizeof(*record) + record->nr_frames * sizeof(uint64_t)));
-	if (is_made)
-		pa_announce_walk_sig(at->block, &at->block->hook_info, at->now_ns);
 }
 
 static bool is_request(uint16_t kind)
@@ -84,34 +118,74 @@ static bool is_request(uint16_t kind)
 	}
 }
 
+static uint64_t hash_frames(const uint64_t *frames, uint32_t nr, uint16_t stop)
+{
+	uint64_t hash = stop;
+
+	for (uint32_t i = 0; i < nr; i++) {
+		hash = (hash ^ frames[i]) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 29;
+	}
+	return hash | 1;
+}
+
+/* What the ring says of stacks holds as long as the session, and the modules that are loaded. */
+static void know_stacks(struct pa_said *said)
+{
+	uint32_t session = pa_load_relaxed(&pa_mapping.generation), flushes = pa_load_relaxed(&pa_rules_flushes);
+
+	if (said->session != session || said->flushes != flushes)
+		*said = (struct pa_said){.session = session, .flushes = flushes};
+}
+
+/* Who sends: the frames the first time, then their number. */
+static void put_stack(struct pa_conn_at *at, struct pa_conn_messages *record)
+{
+	uint16_t stop, nr = walk(at, record->frames, &stop);
+	uint64_t hash = hash_frames(record->frames, nr, stop);
+
+	know_stacks(&at->block->said);
+	record->stack = (uint16_t)(cell_of(hash) + 1);
+	if (at->block->said.stacks[cell_of(hash)] == hash)
+		return;
+	at->defines = hash;
+	record->nr_frames = nr;
+	record->stop = stop;
+}
+
+/* A record for messages from this one on. */
+static bool begin(struct pa_conn_at *at, const struct pa_conn *c, enum pa_way way, bool asks, uint32_t entry)
+{
+	struct pa_conn_messages *record;
+	uint32_t bytes = (uint32_t)sizeof(*record) + (asks ? FRAMES_BYTES : 0) + ((entry + 7u) & ~7u);
+
+	record = pa_wait_record_hook(at->block, PA_REC_MESSAGES, bytes, at->now_ns);
+	if (!record)
+		return false;
+	at->limit = (uint8_t *)record + pa_wait_record_most_hook(at->block, record, bytes);
+	record->connection = c->id;
+	record->tid = at->block->tid;
+	record->order = c->order[way];
+	record->way = (uint8_t)way;
+	record->proto = pa_load_relaxed(&c->frame.proto);
+	record->nr_frames = record->stop = record->stack = 0;
+	if (asks)
+		put_stack(at, record);
+	at->messages = record;
+	at->list = (struct pa_message_list){.start = (uint8_t *)(record->frames + record->nr_frames)};
+	at->list.end = at->list.start;
+	return true;
+}
+
 void pa_conn_put_message_hook(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way, const struct pa_frame_event *e)
 {
 	bool asks = !at->walked && way == PA_TO_SERVER && c->is_client && is_request(e->kind);
-	uint32_t bytes = (e->nr_bytes + 7u) & ~7u;
-	struct pa_conn_message *record = pa_wait_record_hook(
-	    at->block, PA_REC_MESSAGE, (uint32_t)sizeof(*record) + (asks ? FRAMES_BYTES : 0) + bytes, e->last_ns);
-	uint32_t order = c->order[way]++;
+	uint32_t entry = PA_ENTRY_MAX + e->nr_bytes;
 
-	if (!record)
-		return;
-	record->connection = c->id;
-	record->tid = at->block->tid;
-	record->order = order;
-	record->kind = e->kind;
-	record->flags = e->flags;
-	record->way = (uint8_t)way;
-	record->proto = pa_load_relaxed(&c->frame.proto);
-	record->stop = 0;
-	record->nr_bytes = (uint16_t)e->nr_bytes;
-	record->first_ns = e->first_ns;
-	record->total = e->total;
-	record->hash = e->hash;
-	record->count = e->count;
-	record->value = e->value;
-	record->nr_frames = asks ? walk(at, record->frames, &record->stop) : 0;
-	memcpy(record->frames + record->nr_frames, e->bytes, e->nr_bytes);
-	pa_record_end_short_sig(&at->block->hook_ring, &record->head,
-				(uint32_t)(sizeof(*record) + record->nr_frames * sizeof(uint64_t)) + bytes);
-	if (asks)
-		pa_announce_walk_sig(at->block, &at->block->hook_info, e->last_ns);
+	if (at->messages &&
+	    (asks || at->list.nr == PA_ENTRIES_MAX || (uint64_t)(at->limit - at->list.end) < entry + sizeof(uint64_t)))
+		commit(at);
+	if (at->messages || begin(at, c, way, asks, entry))
+		pa_message_add(&at->list, e, at->now_ns);
+	c->order[way]++;
 }

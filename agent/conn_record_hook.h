@@ -8,6 +8,7 @@
 
 #include "agent/conn_area_hook.h"
 #include "agent/wait_hook.h"
+#include "common/message.h"
 
 union pa_address {
 	struct sockaddr any;
@@ -21,12 +22,18 @@ struct pa_conn_at {
 	struct pa_block *block;
 	const struct pa_caller *caller;
 	uint64_t now_ns;
-	uint32_t before; /* pa_session_enter_sig's */
-	bool walked;     /* the caller's stack is in a record of this call already */
+	uint32_t before;                   /* pa_session_enter_sig's */
+	bool walked;                       /* the caller's stack is in a record of this call already */
+	bool met;                          /* a walk has met modules that are not announced yet */
+	struct pa_conn_messages *messages; /* being written; NULL: none */
+	struct pa_message_list list;       /* its entries */
+	uint8_t *limit;                    /* where its room ends */
+	uint64_t defines;                  /* hash of the stack whose frames it has; 0: none */
 };
 
 /* Begins to work with the session. False: nobody listens, or another hook of this thread is at work. */
 bool pa_conn_enter_hook(struct pa_conn_at *at, const struct pa_caller *caller);
+/* Messages that were put are seen now. */
 void pa_conn_leave_hook(struct pa_conn_at *at);
 
 struct pa_conn_event {
@@ -41,7 +48,8 @@ struct pa_conn_event {
 /* A CONNECTION record; with the caller's stack where one was made. Errors: without room none, counted. */
 void pa_conn_put_hook(struct pa_conn_at *at, struct pa_conn *c, int fd, const struct pa_conn_event *event);
 
-/* A MESSAGE record; the first request of a call has the caller's stack. Without room its number is missing. */
+/* A message, into the record that this call's messages share; the first request has the caller's stack. Without room
+ * its number is missing. Shapes: between enter and leave all are of one connection and way. */
 void pa_conn_put_message_hook(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way,
 			      const struct pa_frame_event *event);
 

@@ -68,6 +68,19 @@ void *pa_wait_record_hook(struct pa_block *block, uint16_t type, uint32_t bytes,
 	return pa_record_begin_sig(block, &block->hook_ring, type, bytes, time_ns, 0);
 }
 
+uint32_t pa_wait_record_most_hook(const struct pa_block *block, const void *record, uint32_t bytes)
+{
+	const struct pa_ring *ring = &block->hook_ring;
+	uint64_t at = (uint64_t)((const uint8_t *)record - ring->data);
+	uint64_t begins = ring->head + ((at - ring->head) & (ring->size - 1));
+	uint64_t used = begins - pa_load_acquire(&ring->in->tail);
+	uint64_t most = used < ring->size - FREE_ROOM ? ring->size - FREE_ROOM - used : 0;
+
+	most = most < ring->size - at ? most : ring->size - at;
+	most = most < PA_RECORD_MAX ? most : PA_RECORD_MAX;
+	return most > bytes ? (uint32_t)most : bytes;
+}
+
 static void put_loop(struct pa_block *block, struct pa_loop_state *l, uint64_t now_ns)
 {
 	struct pa_loop *record = pa_wait_record_hook(block, PA_REC_LOOP, sizeof(*record), now_ns);

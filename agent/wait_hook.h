@@ -61,6 +61,9 @@ struct pa_block *pa_wait_block_hook(const void *frame);
  * there is none, and it is counted. Shapes: as pa_record_begin_sig. */
 void *pa_wait_record_hook(struct pa_block *block, uint16_t type, uint32_t bytes, uint64_t time_ns);
 
+/* Bytes that such a record, begun with `bytes` and not committed, may have at most: pa_record_end_short_sig ends it. */
+uint32_t pa_wait_record_most_hook(const struct pa_block *block, const void *record, uint32_t bytes);
+
 /* An epoll descriptor was made: what was known of its number is another's. */
 void pa_waits_epoll_made_hook(int fd);
 uint32_t pa_waits_epoll_born_hook(int fd);

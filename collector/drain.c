@@ -7,7 +7,8 @@
 #include "collector/loop.h"
 #include "common/ring.h"
 
-/* Copies are looked at when this many bytes wait: small enough to stay in the cache. */
+/* Copies are looked at when this many bytes wait: small enough to stay in the cache. The room behind them, for a slot
+ * whose rings are full to the brim, is hardly ever touched. */
 #define BATCH_BYTES (1u << 20)
 /* The clock is read once in so many early records: some of them are looked up in files. */
 #define EARLY_AT_ONCE 16
@@ -283,8 +284,8 @@ static bool make_room(struct pa_drain *d)
 {
 	size_t most = most_of_a_slot(d);
 
-	if (!d->buf || d->room < most) {
-		size_t room = most > BATCH_BYTES ? most : BATCH_BYTES;
+	if (!d->buf || d->room < BATCH_BYTES + most) {
+		size_t room = BATCH_BYTES + most;
 		uint8_t *buf = realloc(d->buf, room);
 
 		if (!buf)
@@ -356,7 +357,7 @@ static bool visit_slot(void *arg, uint32_t slot)
 {
 	struct pa_drain *d = arg;
 
-	if (d->nr_entries && d->used + most_of_a_slot(d) > BATCH_BYTES && !flush(d))
+	if (d->nr_entries && d->used >= BATCH_BYTES && !flush(d))
 		return false;
 	take_slot(d, slot);
 	d->next_slot = slot + 1;

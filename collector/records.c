@@ -358,7 +358,7 @@ void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r)
 		    [PA_REC_ITERATION] = {pa_loops_on_iteration, false},
 		    [PA_REC_WAIT] = {pa_loops_on_wait, false},
 		    [PA_REC_CONNECTION] = {pa_talks_on_record, false},
-		    [PA_REC_MESSAGE] = {pa_talks_on_record, false},
+		    [PA_REC_MESSAGES] = {pa_talks_on_record, false},
 		},
 	    .counters = on_counters,
 	    .bad = on_bad,

@@ -17,8 +17,8 @@ static struct pa_talk_conn **place_of(struct pa_process_talks *talks, uint32_t n
 	return at;
 }
 
-/* The connection of that number, made when there is none. NULL: limit or memory. */
-static struct pa_talk_conn *conn_of(struct pa_process *p, uint32_t number)
+/* The connection of that number, made when there is none, for so many messages. NULL: limit or memory. */
+static struct pa_talk_conn *conn_of(struct pa_process *p, uint32_t number, uint32_t messages)
 {
 	struct pa_process_talks *talks = pa_talks_of(p);
 	struct pa_talk_conn **at = talks ? place_of(talks, number) : NULL, *c;
@@ -27,7 +27,7 @@ static struct pa_talk_conn *conn_of(struct pa_process *p, uint32_t number)
 		return *at;
 	c = at && talks->nr_conns < PA_TALKS_CONNS_MAX ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
-		pa_records_loss(p, "exchange messages beyond the limit of connections", 1);
+		pa_records_loss(p, "exchange messages beyond the limit of connections", messages);
 		return NULL;
 	}
 	c->p = p;
@@ -107,9 +107,9 @@ static void join(struct pa_talk_conn *c, enum pa_proto proto, uint64_t now_ns)
 }
 
 /* At work is a connection with something unanswered; of PostgreSQL also between the messages that make up a request. */
-static void turn(struct pa_talk_conn *c, const struct pa_conn_message *m)
+static void turn(struct pa_talk_conn *c, const struct pa_conn_messages *m, const struct pa_frame_event *e)
 {
-	bool asking = m->way == PA_TO_SERVER && m->proto == PA_PROTO_POSTGRES && m->kind != PA_FRAME_PG_TERMINATE;
+	bool asking = m->way == PA_TO_SERVER && m->proto == PA_PROTO_POSTGRES && e->kind != PA_FRAME_PG_TERMINATE;
 	char tx = pa_decode_tx(c->decode);
 
 	pa_pooled_turn(&c->pooled,
@@ -203,7 +203,7 @@ static void on_exchange(void *arg, const struct pa_exchange *x)
 static void on_open(struct pa_process *p, const struct pa_connection *record)
 {
 	enum pa_proto hint = record->proto;
-	struct pa_talk_conn *c = conn_of(p, record->connection);
+	struct pa_talk_conn *c = conn_of(p, record->connection, 1);
 	struct pa_pool *pool;
 
 	if (!c)
@@ -260,54 +260,68 @@ static void weigh(struct pa_talk_conn *c)
 	drop_decoder(c);
 }
 
-static void note_asker(struct pa_talk_conn *c, const struct pa_conn_message *m)
+/* Who sent, or read, what began then. */
+static void note_asker(struct pa_talk_conn *c, const struct pa_conn_messages *m, uint64_t start_ns, uint32_t stack)
 {
 	const struct pa_asked *last = c->nr_asked ? &c->asked[(c->nr_asked - 1) % PA_TALK_ASKED] : NULL;
 
-	if (m->way != PA_TO_SERVER || (!m->nr_frames && last && last->start_ns == m->first_ns))
+	if (m->way != PA_TO_SERVER || (last && last->start_ns == start_ns && (!stack || last->stack == stack)))
 		return;
-	c->asked[c->nr_asked++ % PA_TALK_ASKED] = (struct pa_asked){
-	    .start_ns = m->first_ns,
-	    .stack = pa_talk_stack(c->p, m->head.time_ns, m->frames, m->nr_frames, m->stop),
-	    .tid = m->tid,
-	};
+	c->asked[c->nr_asked++ % PA_TALK_ASKED] =
+	    (struct pa_asked){.start_ns = start_ns, .stack = stack, .tid = m->tid};
 }
 
-void pa_talk_message(struct pa_process *p, const struct pa_conn_message *m)
+static bool have_decoder(struct pa_talk_conn *c)
 {
-	struct pa_talk_conn *c = conn_of(p, m->connection);
-	const struct pa_frame_event event = {
-	    .bytes = (const uint8_t *)(m->frames + m->nr_frames),
-	    .nr_bytes = m->nr_bytes,
-	    .kind = m->kind,
-	    .flags = m->flags,
-	    .first_ns = m->first_ns,
-	    .last_ns = m->head.time_ns,
-	    .total = m->total,
-	    .hash = m->hash,
-	    .count = m->count,
-	    .value = m->value,
-	};
-
-	if (!c)
-		return;
 	if (!c->decode)
 		c->decode = pa_decode_new(on_exchange, c);
-	if (!c->decode)
+	return c->decode;
+}
+
+static void on_message(struct pa_talk_conn *c, const struct pa_conn_messages *m, const struct pa_frame_event *e,
+		       uint32_t stack)
+{
+	note_asker(c, m, e->first_ns, stack);
+	if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_REQUEST && !(e->flags & PA_FRAME_MORE))
+		pa_talk_scope_begin(c->p->talks, c->number, m->tid, m->head.time_ns);
+	else if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_RESPONSE && e->value >= 200)
+		pa_talk_scope_end(c->p->talks, c->number, true);
+	pa_decode_event(c->decode, m->way, e);
+	turn(c, m, e);
+	weigh(c);
+}
+
+/* What the record says is in it, and what is. */
+static void on_entries(struct pa_talk_conn *c, const struct pa_conn_messages *m)
+{
+	const uint8_t *entries = (const uint8_t *)(m->frames + m->nr_frames);
+	struct pa_message_cursor cursor = {
+	    .at = entries, .end = entries + m->nr_bytes, .now_ns = m->head.time_ns, .left = m->nr};
+	uint32_t stack = pa_talk_stack_of(c->p, m);
+	struct pa_frame_event e;
+
+	while (have_decoder(c) && pa_message_next(&cursor, &e))
+		on_message(c, m, &e, stack);
+	if (!cursor.left)
+		return;
+	pa_records_loss(c->p, "exchange messages that make no sense", cursor.left);
+	if (c->decode)
+		pa_decode_lost(c->decode);
+}
+
+void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *m)
+{
+	struct pa_talk_conn *c = conn_of(p, m->connection, m->nr);
+
+	if (!c || !have_decoder(c))
 		return;
 	/* its beginning was lost: only who sends requests has a stack to show */
 	if (!c->role)
-		c->role = m->way == PA_TO_SERVER && m->nr_frames ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
+		c->role = m->way == PA_TO_SERVER && m->stack ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
 	join(c, m->proto, m->head.time_ns);
+	/* numbers that are missing were lost */
 	if (m->order != c->next_order[m->way])
 		pa_decode_lost(c->decode);
-	c->next_order[m->way] = m->order + 1;
-	note_asker(c, m);
-	if (c->role == PA_ROLE_SERVER && m->kind == PA_FRAME_HTTP_REQUEST && !(m->flags & PA_FRAME_MORE))
-		pa_talk_scope_begin(p->talks, c->number, m->tid, m->head.time_ns);
-	else if (c->role == PA_ROLE_SERVER && m->kind == PA_FRAME_HTTP_RESPONSE && m->value >= 200)
-		pa_talk_scope_end(p->talks, c->number, true);
-	pa_decode_event(c->decode, m->way, &event);
-	turn(c, m);
-	weigh(c);
+	c->next_order[m->way] = m->order + m->nr;
+	on_entries(c, m);
 }

@@ -47,7 +47,7 @@ static void play_one(const struct pa_talk *talk)
 	if (talk->record->type == PA_REC_CONNECTION)
 		pa_talk_connection(talk->p, (const struct pa_connection *)talk->record);
 	else
-		pa_talk_message(talk->p, (const struct pa_conn_message *)talk->record);
+		pa_talk_messages(talk->p, (const struct pa_conn_messages *)talk->record);
 }
 
 /* Of a session, or (p) of a process: what is no younger than until_ns, or has waited for a look already. */
@@ -167,6 +167,7 @@ void pa_talks_end(struct pa_process *p)
 	pa_recorder_store(p->recorder, pa_forms_flush(&p->talks->forms, p->recorder->store));
 	pa_forms_free(&p->talks->forms);
 	pa_pools_free(&p->talks->pools);
+	pa_talk_stacks_free(p->talks);
 	free(p->talks->scopes);
 	free(p->talks);
 	p->talks = NULL;

@@ -1,6 +1,5 @@
 /* What the files of talks share: talks.c (records in order), talk_conn.c (connections), talk_peer.c (addresses),
- * talk_scope.c (requests being handled).
- * World: plain. */
+ * talk_scope.c (requests being handled), talk_stack.c (stacks by number). World: plain. */
 #ifndef PA_COLLECTOR_TALKS_IMPL_H
 #define PA_COLLECTOR_TALKS_IMPL_H
 
@@ -9,6 +8,8 @@
 #include "collector/pools.h"
 #include "collector/recorder_impl.h"
 #include "collector/talks.h"
+#include "common/message.h"
+#include "common/waitwire.h"
 
 #define PA_PEER_MAX     128 /* bytes of an address as text */
 #define PA_TALK_BUCKETS 1024
@@ -54,6 +55,15 @@ struct pa_talk_scope {
 	} asked[PA_TALK_SCOPE_FORMS];
 };
 
+#define PA_TALK_THREADS 16384 /* of a process, whose stacks are known by number */
+
+/* Stacks that a thread's records refer to. */
+struct pa_talk_thread {
+	uint32_t tid;
+	uint32_t stacks[PA_CONN_STACKS];
+	struct pa_talk_thread *chain;
+};
+
 struct pa_process_talks {
 	struct pa_talk_conn *conns[PA_TALK_BUCKETS];
 	uint32_t nr_conns;
@@ -61,6 +71,8 @@ struct pa_process_talks {
 	struct pa_pools pools;
 	struct pa_talk_scope *scopes; /* NULL: none yet */
 	uint32_t nr_scopes;
+	struct pa_talk_thread *threads[PA_TALK_BUCKETS];
+	uint32_t nr_threads;
 };
 
 /* A record that waits for its turn. */
@@ -86,9 +98,13 @@ uint16_t pa_talk_port(const uint8_t *address, size_t len);
 
 /* One record, when it is its turn. */
 void pa_talk_connection(struct pa_process *p, const struct pa_connection *record);
-void pa_talk_message(struct pa_process *p, const struct pa_conn_message *record);
+void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *record);
 /* All connections of a process end. */
 void pa_talk_conns_free(struct pa_process *p);
+
+/* The stack of a record, 0: none; and all that is kept for that goes. */
+uint32_t pa_talk_stack_of(struct pa_process *p, const struct pa_conn_messages *record);
+void pa_talk_stacks_free(struct pa_process_talks *talks);
 
 /* A thread has read a request; something was asked by a thread; the answer to the request begins (answered), or its
  * connection is gone. */

@@ -82,9 +82,9 @@ struct pa_wait {
  *
  * A connection is a connected stream socket of the program, or an SSL object over one, from the call that made it (or
  * the first that used it: FOUND) to its close. `connection` numbers them within a process, from 1, never again the
- * same. What flows is cut into messages by common/frame.h; one MESSAGE is one of its events. Messages of one connection
- * may come from several threads, so by several rings: `order` counts them per connection and way, from 0; a number that
- * is missing was lost. */
+ * same. What flows is cut into messages, the events of common/frame.h; a MESSAGES record has those of one call.
+ * Messages of one connection may come from several threads, so by several rings: `order` counts them per connection and
+ * way, from 0; a number that is missing was lost. */
 
 enum pa_connection_event {
 	PA_CONNECTION_CONNECT = 1, /* start_ns: of connect(); head time_ns: when it was connected, or failed (error) */
@@ -118,24 +118,23 @@ struct pa_connection {
 	uint64_t frames[];
 };
 
-/* head time_ns: when the event was complete; the fields of struct pa_frame_event. */
-struct pa_conn_message {
+#define PA_CONN_STACKS 32 /* stacks that a thread's records refer to by number */
+
+/* Messages of one way of a connection that one call has sent or received, one after the other; head time_ns: when they
+ * were complete. What is said of each: common/message.h. */
+struct pa_conn_messages {
 	struct pa_record head;
 	uint32_t connection;
 	uint32_t tid;
-	uint32_t order;
-	uint16_t kind;      /* enum pa_frame_kind */
-	uint16_t flags;     /* PA_FRAME_* */
+	uint32_t order;     /* of the first */
+	uint16_t nr;        /* 1..PA_ENTRIES_MAX */
 	uint8_t way;        /* enum pa_way */
 	uint8_t proto;      /* enum pa_proto */
-	uint16_t nr_frames; /* of a request that is sent: who sends it; 0: not asked for */
+	uint16_t nr_frames; /* where requests are sent: who sends them, for the first time */
 	uint16_t stop;      /* enum pa_stop */
-	uint16_t nr_bytes;  /* captured, after the frames; the record is padded to 8 */
-	uint64_t first_ns;
-	uint64_t total;
-	uint64_t hash;
-	uint64_t count;
-	uint64_t value;
+	uint16_t stack;    /* 1..PA_CONN_STACKS: of this thread's stacks, the one that is here if there are frames, else
+			    * that of its latest record with that number and frames; 0: not asked for */
+	uint16_t nr_bytes; /* of the entries, after the frames; the record is padded to 8 */
 	uint64_t frames[]; /* nr_frames, then nr_bytes bytes */
 };
 
@@ -143,6 +142,6 @@ PA_ASSERT_SIZE(struct pa_loop, 88);
 PA_ASSERT_SIZE(struct pa_iteration, 56);
 PA_ASSERT_SIZE(struct pa_wait, 48);
 PA_ASSERT_SIZE(struct pa_connection, 56 + PA_ADDRESS_MAX);
-PA_ASSERT_SIZE(struct pa_conn_message, 80);
+PA_ASSERT_SIZE(struct pa_conn_messages, 40);
 
 #endif

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "common/message.h"
 #include "common/waitwire.h"
 
 /* Bytes a record needs for what its own counters promise; 0: the counters are impossible. */
@@ -91,11 +92,12 @@ static uint64_t needs_connection(const struct pa_record *head)
 	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
 }
 
-static uint64_t needs_message(const struct pa_record *head)
+static uint64_t needs_messages(const struct pa_record *head)
 {
-	const struct pa_conn_message *r = (const struct pa_conn_message *)head;
+	const struct pa_conn_messages *r = (const struct pa_conn_messages *)head;
 
-	if (r->nr_frames > PA_FRAMES_MAX || r->connection == 0 || r->way > 1 || r->first_ns > head->time_ns)
+	if (r->nr_frames > PA_FRAMES_MAX || r->connection == 0 || r->way > 1 || r->nr == 0 || r->nr > PA_ENTRIES_MAX ||
+	    r->stack > PA_CONN_STACKS)
 		return 0;
 	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]) + r->nr_bytes;
 }
@@ -120,7 +122,7 @@ static const struct record_rule {
     [PA_REC_ITERATION] = {sizeof(struct pa_iteration), needs_iteration},
     [PA_REC_WAIT] = {sizeof(struct pa_wait), needs_wait},
     [PA_REC_CONNECTION] = {sizeof(struct pa_connection), needs_connection},
-    [PA_REC_MESSAGE] = {sizeof(struct pa_conn_message), needs_message},
+    [PA_REC_MESSAGES] = {sizeof(struct pa_conn_messages), needs_messages},
 };
 
 static bool record_is_sound(const struct pa_record *r)

@@ -126,7 +126,7 @@ letters() {
 	local pipe
 	for pipe in 1 16; do
 		FRESH=forget_commands
-		said redis-benchmark -p "$port" -n 4000 -c 10 -P "$pipe" -q -t set,get,lpush
+		said redis-benchmark -p "$port" -n 1500 -c 10 -P "$pipe" -q -t set,get,lpush
 		redis-cli -p "$port" info commandstats | tr -d '\r' |
 			sed -nE 's/^cmdstat_(set|get|lpush):calls=([0-9]+),.*/\1 \2/p' | sort >"$T/theirs"
 		jq -r '.database.queries[] | select(.count > 100) | "\(.fingerprint | split(" ")[0] | ascii_downcase) \(.count)"' "$T/report.json" | sort >"$T/ours"
@@ -137,6 +137,30 @@ letters() {
 	done
 	said redis-cli -p "$port" eval 'return redis.error_reply("NOPE bad")' 0
 	holds '.database.queries | any(.errors == 1 and .error == "NOPE")'
+}
+
+@test "queries: what is said while the collector stands still waits in the ring" {
+	redis_here
+	cat >"$T/still.py" <<-'END'
+		import os, signal, socket, sys
+		port = int(sys.argv[1])
+		conns = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
+		def ask(s, times, *words):
+		    s.sendall((b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)) * times)
+		    left = times
+		    while left: left -= s.recv(65536).count(b"\n")
+		ask(conns[0], 1, b"SET", b"counter", b"0") # there is a session now
+		os.kill(os.getppid(), signal.SIGSTOP)
+		for i in range(2500): ask(conns[i % 10], 1, b"INCR", b"counter")
+		for i in range(500): ask(conns[i % 10], 16, b"LPUSH", b"list:%d" % i, b"element")
+		os.kill(os.getppid(), signal.SIGCONT)
+	END
+	record --mode db -- /usr/bin/python3 "$T/still.py" "$port"
+	[ "$(value_of recorded status)" = 0 ] || fail "$(cat "$T/recorded.out" "$T/recorded.err")"
+	check_recording
+	holds '.database.queries | map({key: (.fingerprint | split(" ")[0]), value: .count}) | from_entries == {SET: 1, INCR: 2500, LPUSH: 8000}'
+	holds '.database.queries | all(.unanswered == 0 and .errors == 0 and (.stack | length > 2))'
+	holds '[.loss | .. | .reason? // empty] == []'
 }
 
 @test "queries: redis-server as it serves them" {

@@ -119,27 +119,61 @@ struct said {
 	uint64_t value;
 };
 
-static void put_message(struct scene *s, struct fake_thread *t, unsigned ms, struct said said)
+static struct pa_conn_messages *begin_messages(struct fake_thread *t, uint32_t bytes, uint64_t time_ns)
 {
-	uint32_t len = said.text ? (uint32_t)strlen(said.text) : 0, size = (uint32_t)sizeof(struct pa_conn_message);
-	struct pa_conn_message *m =
-	    fake_begin(&t->hook, PA_REC_MESSAGE, size + ((len + 7) & ~7u), s->start_ns + ms * MS);
+	uint32_t size = (uint32_t)sizeof(struct pa_conn_messages) + ((bytes + 7) & ~7u);
+	struct pa_conn_messages *m = fake_begin(&t->hook, PA_REC_MESSAGES, size, time_ns);
+
+	if (m)
+		m->tid = t->tid;
+	return m;
+}
+
+/* `nr` times the same, by a stack of one frame if there is one. */
+static struct pa_conn_messages *put_all(struct scene *s, struct fake_thread *t, unsigned ms, struct said said,
+					unsigned nr, uint64_t frame)
+{
+	uint32_t len = said.text ? (uint32_t)strlen(said.text) : 0;
+	struct pa_conn_messages *m = begin_messages(t, 8 + PA_ENTRY_MAX + len, s->start_ns + ms * MS);
+	struct pa_frame_event e = {.bytes = (const uint8_t *)said.text,
+				   .nr_bytes = len,
+				   .kind = said.kind,
+				   .flags = PA_FRAME_FIRST,
+				   .total = 20,
+				   .value = said.value};
+	struct pa_message_list list = {0};
 
 	assert_non_null(m);
+	m->frames[0] = frame;
+	m->nr_frames = frame != 0;
+	list.start = list.end = (uint8_t *)(m->frames + m->nr_frames);
+	e.first_ns = m->head.time_ns;
+	for (unsigned i = 0; i < nr; i++)
+		pa_message_add(&list, &e, m->head.time_ns);
 	m->connection = said.connection;
-	m->tid = t->tid;
 	m->order = said.order;
-	m->kind = said.kind;
-	m->flags = PA_FRAME_FIRST;
+	m->nr = (uint16_t)list.nr;
 	m->way = said.way;
 	m->proto = said.proto;
-	m->nr_bytes = (uint16_t)len;
-	m->first_ns = m->head.time_ns;
-	m->total = 20;
-	m->value = said.value;
-	if (len)
-		memcpy(m->frames, said.text, len);
+	m->nr_bytes = (uint16_t)(list.end - list.start);
 	pa_ring_commit(&t->hook);
+	return m;
+}
+
+static void put_messages(struct scene *s, struct fake_thread *t, unsigned ms, struct said said, unsigned nr)
+{
+	put_all(s, t, ms, said, nr, 0);
+}
+
+static struct pa_conn_messages *put_message_of(struct scene *s, struct fake_thread *t, unsigned ms, struct said said,
+					       uint64_t frame)
+{
+	return put_all(s, t, ms, said, 1, frame);
+}
+
+static struct pa_conn_messages *put_message(struct scene *s, struct fake_thread *t, unsigned ms, struct said said)
+{
+	return put_all(s, t, ms, said, 1, 0);
 }
 
 #define COMMAND(number, at, words)                                                                                     \
@@ -162,6 +196,7 @@ static void put_message(struct scene *s, struct fake_thread *t, unsigned ms, str
 
 struct found {
 	size_t forms, pools, slow;
+	uint32_t stacks[8]; /* of the slow ones */
 	uint64_t count, lost, errors, total_ns, max_ns;
 	uint32_t repeats, repeated;
 	char text[128], peer[128], error[32];
@@ -202,8 +237,12 @@ static int see_chunk(void *arg, const struct pa_store_exchange_chunk *c)
 
 static int see_slow(void *arg, const struct pa_store_exchange_slow *e)
 {
+	struct found *f = arg;
+
 	assert_true(e->end_ns - e->start_ns >= PA_EXCHANGE_SLOW_NS);
-	((struct found *)arg)->slow++;
+	if (f->slow < 8)
+		f->stacks[f->slow] = e->stack;
+	f->slow++;
 	return 0;
 }
 
@@ -263,6 +302,79 @@ static void answers_in_a_ring_that_is_read_before_are_put_behind_their_requests(
 	assert_int_equal(f.pool.active_ns, 150 * MS);
 	assert_int_equal(f.pool.open_ns, 399 * MS);
 	assert_int_equal(f.pool.connect_ns, MS);
+}
+
+static void messages_of_one_record_are_all_there(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	put_messages(s, &s->first, 10, COMMAND(1, 0, GET), 200);
+	put_messages(s, &s->first, 12, REPLY(1, 0), 150);
+	put_messages(s, &s->first, 14, REPLY(1, 150), 50);
+	put_message(s, &s->first, 20, COMMAND(1, 200, GET));
+	put_message(s, &s->first, 22, REPLY(1, 200));
+	f = read_back(s);
+	assert_int_equal(f.count, 201);
+	assert_int_equal(f.lost + f.errors, 0);
+	assert_int_equal(f.pool.active, 0);
+}
+
+static int see_loss(void *arg, uint32_t process, const char *reason, uint64_t count)
+{
+	if (strcmp(reason, "exchange messages that make no sense") == 0)
+		*(uint64_t *)arg += count;
+	return 0;
+}
+
+static void messages_that_a_record_promises_and_has_not_are_lost(void **state)
+{
+	struct scene *s = *state;
+	struct pa_recording *rec;
+	struct found f;
+	uint64_t lost = 0;
+	char err[300];
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	put_message(s, &s->first, 10, COMMAND(1, 0, GET))->nr = 4;
+	put_message(s, &s->first, 12, REPLY(1, 0));
+	put_message(s, &s->first, 20, COMMAND(1, 4, GET));
+	put_message(s, &s->first, 22, REPLY(1, 1));
+	put_message(s, &s->first, 30, COMMAND(1, 5, GET));
+	f = read_back(s);
+	assert_true(f.count >= 2 && f.count <= 3);
+	assert_int_equal(pa_recording_open(s->file, &rec, err, sizeof(err)), 0);
+	assert_int_equal(pa_recording_losses(rec, see_loss, &lost), 0);
+	pa_recording_close(rec);
+	assert_int_equal(lost, 3);
+}
+
+/* A stack by its number: with frames, without them, by another thread, and anew. */
+static void stacks_have_their_frames_once(void **state)
+{
+	static const struct by {
+		uint64_t frame;
+		bool second;
+	} by[] = {{0x401000, false}, {0, false}, {0, true}, {0x402000, false}, {0, false}};
+	struct scene *s = *state;
+	struct pa_conn_messages *m;
+	struct found f;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	for (unsigned i = 0; i < 5; i++) {
+		m = put_message_of(s, by[i].second ? &s->second : &s->first, 1000 * i + 10, COMMAND(1, i, GET),
+				   by[i].frame);
+		m->stack = 7;
+		put_message(s, &s->first, 1000 * i + 210, REPLY(1, i));
+	}
+	f = read_back(s);
+	assert_int_equal(f.count, 5);
+	assert_int_equal(f.slow, 5);
+	assert_true(f.stacks[0] && f.stacks[0] == f.stacks[1]);
+	assert_int_equal(f.stacks[2], 0);
+	assert_true(f.stacks[3] && f.stacks[3] != f.stacks[0]);
+	assert_int_equal(f.stacks[4], f.stacks[3]);
 }
 
 static void what_is_missing_is_a_gap_and_nothing_is_matched_across_it(void **state)
@@ -451,28 +563,46 @@ static uint64_t next_random(uint64_t *x)
 	return *x;
 }
 
+static void fill_any(uint8_t *out, uint32_t len, uint64_t *x)
+{
+	for (uint32_t i = 0; i < len; i++)
+		out[i] = (uint8_t)(next_random(x) % 3 ? 'a' + next_random(x) % 26 : next_random(x));
+}
+
 static void put_any(struct scene *s, struct fake_thread *t, uint64_t *x)
 {
-	uint32_t len = next_random(x) % 64, size = (uint32_t)sizeof(struct pa_conn_message) + ((len + 7) & ~7u);
-	static const uint16_t kinds[] = {0, 16, 64, 96, 128};
-	struct pa_conn_message *m = fake_begin(&t->hook, PA_REC_MESSAGE, size, next_random(x) >> (next_random(x) % 64));
+	static const uint16_t kinds[] = {1, 16, 64, 96, 128};
+	uint8_t text[64];
+	uint32_t nr = 1 + next_random(x) % 4;
+	struct pa_conn_messages *m =
+	    begin_messages(t, nr * (PA_ENTRY_MAX + 64), next_random(x) >> (next_random(x) % 64));
+	struct pa_message_list list;
 
 	if (!m)
 		return;
+	list = (struct pa_message_list){.start = (uint8_t *)m->frames, .end = (uint8_t *)m->frames};
+	for (uint32_t i = 0; i < nr; i++) {
+		struct pa_frame_event e = {.bytes = text, .nr_bytes = next_random(x) % 64};
+
+		fill_any(text, e.nr_bytes, x);
+		e.kind = (uint16_t)(kinds[next_random(x) % 5] + next_random(x) % 30);
+		e.flags = (uint16_t)(next_random(x) % 512);
+		e.first_ns = m->head.time_ns - next_random(x) % (m->head.time_ns + 1);
+		e.total = next_random(x);
+		e.count = next_random(x);
+		e.value = next_random(x) % 2 ? next_random(x) : next_random(x) % 300;
+		pa_message_add(&list, &e, m->head.time_ns);
+	}
 	m->connection = 1 + (uint32_t)(next_random(x) % (next_random(x) % 2 ? 8 : 40000));
 	m->tid = (uint32_t)next_random(x);
 	m->order = (uint32_t)(next_random(x) % 3);
-	m->kind = (uint16_t)(kinds[next_random(x) % 5] + next_random(x) % 30);
-	m->flags = (uint16_t)(next_random(x) % 512);
+	m->nr = (uint16_t)(next_random(x) % 8 ? nr : 1 + next_random(x) % PA_ENTRIES_MAX);
 	m->way = next_random(x) % 2;
 	m->proto = (uint8_t)next_random(x);
-	m->nr_bytes = (uint16_t)len;
-	m->first_ns = m->head.time_ns - next_random(x) % (m->head.time_ns + 1);
-	m->total = next_random(x);
-	m->count = next_random(x);
-	m->value = next_random(x) % 2 ? next_random(x) : next_random(x) % 300;
-	for (uint32_t i = 0; i < len; i++)
-		((uint8_t *)m->frames)[i] = (uint8_t)(next_random(x) % 3 ? 'a' + next_random(x) % 26 : next_random(x));
+	m->nr_bytes = (uint16_t)(list.end - list.start);
+	m->stack = next_random(x) % (PA_CONN_STACKS + 1);
+	if (next_random(x) % 16 == 0)
+		fill_any(list.start, m->nr_bytes, x);
 	pa_ring_commit(&t->hook);
 }
 
@@ -573,6 +703,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    CASE(answers_in_a_ring_that_is_read_before_are_put_behind_their_requests),
+	    CASE(messages_of_one_record_are_all_there),
+	    CASE(messages_that_a_record_promises_and_has_not_are_lost),
+	    CASE(stacks_have_their_frames_once),
 	    CASE(what_is_missing_is_a_gap_and_nothing_is_matched_across_it),
 	    CASE(a_connection_that_ends_leaves_its_request_unanswered),
 	    CASE(what_is_younger_than_a_look_waits_for_the_next),

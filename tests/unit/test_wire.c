@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/heapwire.h"
+#include "common/message.h"
 #include "common/waitwire.h"
 
 static union {
@@ -124,7 +125,7 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 	    [PA_REC_ITERATION] = sizeof(struct pa_iteration),
 	    [PA_REC_WAIT] = sizeof(struct pa_wait),
 	    [PA_REC_CONNECTION] = sizeof(struct pa_connection),
-	    [PA_REC_MESSAGE] = sizeof(struct pa_conn_message),
+	    [PA_REC_MESSAGES] = sizeof(struct pa_conn_messages),
 	};
 
 	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
@@ -165,23 +166,33 @@ static void test_refuses_waits_that_cannot_be(void **state)
 
 static void test_refuses_messages_that_cannot_be(void **state)
 {
-	struct pa_conn_message *message;
+	struct pa_conn_messages *messages;
 	struct pa_connection *connection;
 	size_t len = 0, offset = 0;
 
-	message = append(&len, PA_REC_MESSAGE, sizeof(*message) + 24, 0);
-	message->connection = 1;
-	message->nr_frames = 1;
-	message->nr_bytes = 16;
-	message->first_ns = message->head.time_ns;
+	messages = append(&len, PA_REC_MESSAGES, sizeof(*messages) + 24, 0);
+	messages->connection = 1;
+	messages->nr = 1;
+	messages->nr_frames = 1;
+	messages->nr_bytes = 16;
 	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
-	message->nr_bytes = 17;
+	messages->nr_bytes = 17;
 	assert_true(refused(len));
-	message->nr_bytes = 0;
-	message->way = 2;
+	messages->nr_bytes = UINT16_MAX;
 	assert_true(refused(len));
-	message->way = 1;
-	message->first_ns++;
+	messages->nr_bytes = 0;
+	messages->nr = 0;
+	assert_true(refused(len));
+	messages->nr = PA_ENTRIES_MAX + 1;
+	assert_true(refused(len));
+	messages->nr = PA_ENTRIES_MAX;
+	messages->way = 2;
+	assert_true(refused(len));
+	messages->way = 1;
+	messages->connection = 0;
+	assert_true(refused(len));
+	messages->connection = 1;
+	messages->stack = PA_CONN_STACKS + 1;
 	assert_true(refused(len));
 
 	len = offset = 0;
