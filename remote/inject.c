@@ -296,6 +296,22 @@ static enum pa_verdict_of_thread judge(struct attempt *a, const struct pa_stoppe
 	return pa_safety_judge(&a->safety, &t->registers, &walk);
 }
 
+/* The best one is one that does not wait for a time, which would begin anew. */
+static bool is_better(const struct pa_stopped *t, const struct pa_stopped *chosen)
+{
+	return !chosen || (pa_registers_timed(&chosen->registers) && !pa_registers_timed(&t->registers));
+}
+
+/* Whether the thread can go on with the wait that it is in after it has made other calls. */
+static bool can_go_on(struct pa_stopped *t)
+{
+	uint8_t code[PA_REMOTE_CALL_BYTES];
+
+	return !pa_registers_timed(&t->registers) ||
+	       (!pa_unwind_read_process(t->tid, pa_registers_pc(&t->registers) - sizeof(code), code, sizeof(code)) &&
+		pa_registers_begin_anew(&t->registers, code));
+}
+
 /* The thread that is to call; NULL: none can now. One that is inside the loader, or may be, rules out all. */
 static struct pa_stopped *choose(struct attempt *a, struct pa_stopping *stop)
 {
@@ -311,10 +327,10 @@ static struct pa_stopped *choose(struct attempt *a, struct pa_stopping *stop)
 		verdict = judge(a, t);
 		a->seen[verdict]++;
 		loader_busy = loader_busy || verdict == PA_UNSAFE_LOADER || t->hold != PA_HOLD_STOPPED || t->error;
-		if (verdict == PA_SAFE && !t->signal && !chosen)
+		if (verdict == PA_SAFE && !t->signal && is_better(t, chosen))
 			chosen = t;
 	}
-	return loader_busy ? NULL : chosen;
+	return loader_busy || !chosen || !can_go_on(chosen) ? NULL : chosen;
 }
 
 /* What is copied to the target. */

@@ -37,4 +37,13 @@ uint64_t pa_registers_argument(const struct pa_registers *r, unsigned index);
  * runs, and answers EINTR if one does. True: they were changed and have to be set. */
 bool pa_registers_hide_stop(struct pa_registers *r);
 
+/* Whether the stop cut short a wait whose rest of time the kernel keeps with the thread (poll, nanosleep, futex). It is
+ * gone when the thread is made to do anything else, and the call would answer EINTR. */
+bool pa_registers_timed(const struct pa_registers *r);
+
+/* Changes the registers so that such a wait begins again with all of its time. Shapes: code: the bytes in front of the
+ * pc, which tell which call it was when it has been resumed before. False: they do not, and nothing was changed. */
+#define PA_REMOTE_CALL_BYTES 7
+bool pa_registers_begin_anew(struct pa_registers *r, const uint8_t code[PA_REMOTE_CALL_BYTES]);
+
 #endif

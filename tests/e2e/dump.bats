@@ -1,29 +1,9 @@
 # perfagent dump: the stacks of all threads, by known functions; a target that goes on as if nothing had happened.
 load ../survive/common
+load ../survive/waiting
 bats_require_minimum_version 1.5.0
 
 WAITS=$TARGETS/waits
-
-# start COMMAND...: in the background, its stdin open until finish; PID, output in $T/target.out
-start() {
-	mkfifo "$T/stdin"
-	"$@" <"$T/stdin" >"$T/target.out" 2>"$T/target.err" 3>&- &
-	PID=$!
-	PA_BACKGROUND+=("$PID")
-	exec {STDIN}>"$T/stdin"
-	local i
-	for ((i = 0; i < 200; i++)); do
-		[ ! -s "$T/target.out" ] || return 0
-		sleep 0.05
-	done
-	fail "the target is not ready"
-}
-
-# finish: the target ends with status 0
-finish() {
-	exec {STDIN}>&-
-	wait "$PID"
-}
 
 dump() {
 	run --separate-stderr timeout 30 "$PERFAGENT" dump "$@"
@@ -68,7 +48,7 @@ follows() {
 	grep -qE "^thread \"waits\" waiting in read: $PID$" <<<"$output"
 	dump "$PID" --no-lines
 	grep -qE '^  #[0-9]+ +deep_frame in waits$' <<<"$output"
-	finish
+	end_by_stdin
 }
 
 @test "64 threads of one stack are one stack, and the target is stopped for 5 ms and 0.2 ms a thread at most" {
@@ -88,7 +68,7 @@ follows() {
 	done
 	echo "stopped for $best us"
 	[ "$best" -le $((5000 + 200 * 65)) ]
-	finish
+	end_by_stdin
 	[ "$(tail -n 1 "$T/target.out")" = 'crowd 64' ]
 }
 
@@ -107,7 +87,7 @@ follows() {
 	dump "$PID" --format json -o "$T/out.json"
 	[ -z "$output" ]
 	jq -e '.schema == "perfagent.dump/1"' "$T/out.json"
-	finish
+	end_by_stdin
 }
 
 # within NAMES: from the first crowd_wait to the first start_thread
@@ -128,7 +108,7 @@ within() {
 	# the innermost and the outermost are libc's functions, which have several names
 	[ "$(within "$ours")" = 'crowd_wait crowd_middle crowd_thread start_thread ' ]
 	[ "$(within "$theirs")" = "$(within "$ours")" ]
-	finish
+	end_by_stdin
 }
 
 @test "a handler on an alternate stack, and what it interrupted" {
@@ -137,7 +117,7 @@ within() {
 	[ "$status" -eq 0 ]
 	names waits | follows until_stdin_ends altstack_handler '<signal'
 	names waits | sed 1,/signal/d | follows altstack_raise altstack
-	finish
+	end_by_stdin
 }
 
 @test "python3 and sleep" {
@@ -187,7 +167,7 @@ time.sleep(60)' 3>&- &
 	for ((i = 0; i < 100; i++)); do
 		timeout 30 "$PERFAGENT" dump "$PID" >"$T/dump" || fail "status $?"
 	done
-	finish
+	end_by_stdin
 	cat "$T/target.out"
 	[ "$(grep -c ': waited yes, EINTR 0, too early 0$' "$T/target.out")" -eq 7 ]
 }
@@ -201,7 +181,7 @@ time.sleep(60)' 3>&- &
 		for ((i = 0; i < ${PA_DUMPS:-10}; i++)); do
 			timeout 30 "$PERFAGENT" dump --no-lines "$PID" >"$T/dump" || fail "status $?"
 		done
-		finish
+		end_by_stdin
 		[ "$(tail -n 1 "$T/target.out")" = "${mode% *}: turns yes, wrong 0" ] || fail "$(cat "$T/target.out")"
 		rm "$T/stdin"
 	done
@@ -221,7 +201,7 @@ time.sleep(60)' 3>&- &
 	kill -CONT "$PID"
 	sleep 0.1
 	grep -qE '^State:.S' "/proc/$PID/status"
-	finish
+	end_by_stdin
 }
 
 @test "a dump that is killed leaves the target running" {
@@ -236,7 +216,7 @@ time.sleep(60)' 3>&- &
 	sleep 0.2
 	run ! grep -hE '^State:.[Tt]' /proc/"$PID"/task/*/status
 	[ "$killed" -gt 0 ]
-	finish
+	end_by_stdin
 	[ "$(tail -n 1 "$T/target.out")" = 'crowd 200' ]
 }
 
@@ -314,7 +294,7 @@ ctypes.CFUNCTYPE(None)(address)()' >"$T/jit.out" 3>&- &
 	[ "$status" -eq 0 ]
 	[[ $output != *$'\033'* ]]
 	[[ $output == *'x1b'* ]]
-	finish
+	end_by_stdin
 }
 
 @test "what cannot be dumped: one line that says why" {
@@ -365,7 +345,7 @@ time.sleep(30)' >"$T/zombie" 3>&- &
 	local tid
 	tid=$(cd "/proc/$PID/task" && printf '%s\n' * | grep -vx "$PID")
 	refused "thread of process $PID" "$tid"
-	finish
+	end_by_stdin
 }
 
 @test "a 32-bit program is refused" {

@@ -1,42 +1,12 @@
 # attach --inject: programs that were not started with the agent are recorded, end as they would have, and call libc
 # directly again once they are detached from.
 load common
+load waiting
 bats_require_minimum_version 1.5.0
 
 WAITS=$TARGETS/waits
 INJECT=$TARGETS/inject_try
 ATTACHES=${PA_ATTACHES:-4} # of each kind of program, a process each
-
-need_x86_64() {
-	[ -z "$PA_SELFTEST" ] || skip "injects, or tests nothing"
-	[ "$(uname -m)" = x86_64 ] || skip "injection is for x86-64"
-}
-
-# start COMMAND...: in the background, its stdin open; PID, output in $T/target.out
-start() {
-	rm -f "$T/stdin" "$T/target.out"
-	mkfifo "$T/stdin"
-	"$@" <"$T/stdin" >"$T/target.out" 2>"$T/target.err" 3>&- &
-	PID=$!
-	PA_BACKGROUND+=("$PID")
-	exec {STDIN}>"$T/stdin"
-	local i
-	for ((i = 0; i < 400; i++)); do
-		[ ! -s "$T/target.out" ] || return 0
-		sleep 0.05
-	done
-	fail "the target is not ready"
-}
-
-# finish LINE: its stdin ends; it ends with status 0, and this is its last line
-finish() {
-	local status=0
-	exec {STDIN}>&-
-	wait "$PID" || status=$?
-	cat "$T/target.out"
-	[ "$status" -eq 0 ] || fail "status $status: $(cat "$T/target.err")" || return 1
-	[ "$(tail -n 1 "$T/target.out")" = "$1" ] || fail "not: $1"
-}
 
 # attach OPTIONS...: into $T/t.pfa
 attach() {
@@ -75,7 +45,7 @@ into() {
 			declined=$((declined + 1))
 			;;
 		esac
-		finish "$line" || return 1
+		end_by_stdin "$line" || return 1
 	done
 	echo "$mode: $ATTACHES injections: $sampled sampled, $declined declined" | tee -a "${PA_FIGURES:-/dev/null}"
 	[ "$((sampled + declined))" -eq "$ATTACHES" ] && [ "$sampled" -ge $((ATTACHES * 95 / 100)) ]
@@ -109,7 +79,7 @@ into() {
 		holds '[.notes[].text | select(test("^the agent was injected: .* slots of [0-9]+ modules lead to it$"))] | length == 1'
 		direct
 	done
-	finish 'allocate: turns yes, wrong 0'
+	end_by_stdin 'allocate: turns yes, wrong 0'
 }
 
 # declined PATTERN: the process in PID, which waits, cannot be injected into, that is the reason, and it stays as it was
@@ -238,12 +208,12 @@ libc.fgetc(ctypes.c_void_p(f(r, b"r")))'
 	[ "$status" -eq 0 ]
 	load_report
 	holds '.loss.cpu_recorded > 0 and ([.notes[].text | select(test("injected"))] | length == 0)'
-	finish 'allocate: turns yes, wrong 0'
+	end_by_stdin 'allocate: turns yes, wrong 0'
 	start "$WAITS" block epoll
 	attach -d 0.5
 	[ "$status" -le 1 ] # it sleeps: nothing is sampled, it may not even wake up
 	attach -d 0.5
 	[ "$status" -le 1 ]
 	kill -TERM "$PID"
-	finish 'block: EINTR 0'
+	end_by_stdin 'block: EINTR 0'
 }

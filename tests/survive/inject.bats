@@ -1,53 +1,12 @@
 # Injection: a library is loaded into running programs from outside. Whatever comes of it, the program's own result is
 # what it would have been: turns that are all the same, blocks that keep their contents, waits without EINTR.
 load common
+load waiting
 bats_require_minimum_version 1.5.0
 
 WAITS=$TARGETS/waits
 INJECT=$TARGETS/inject_try
 INJECTIONS=${PA_INJECTIONS:-50} # into one process, a library each
-
-need_x86_64() {
-	[ -z "$PA_SELFTEST" ] || skip "injects, or tests nothing"
-	[ "$(uname -m)" = x86_64 ] || skip "injection is for x86-64"
-}
-
-# start COMMAND...: in the background until finish; PID, output in $T/target.out
-start() {
-	rm -f "$T/stdin" "$T/target.out" "$T/injected"
-	mkfifo "$T/stdin"
-	PA_INJECTED=$T/injected "$@" <"$T/stdin" >"$T/target.out" 2>"$T/target.err" 3>&- &
-	PID=$!
-	PA_BACKGROUND+=("$PID")
-	exec {STDIN}>"$T/stdin"
-	local i
-	for ((i = 0; i < 200; i++)); do
-		[ ! -s "$T/target.out" ] || return 0
-		sleep 0.05
-	done
-	fail "the target is not ready"
-}
-
-# finish LINE: the target ends with status 0, and this is its last line
-finish() {
-	local status=0
-	exec {STDIN}>&-
-	kill -TERM "$PID" 2>/dev/null || true
-	wait "$PID" || status=$?
-	cat "$T/target.out"
-	[ "$status" -eq 0 ] || fail "status $status: $(cat "$T/target.err")" || return 1
-	[ "$(tail -n 1 "$T/target.out")" = "$1" ] || fail "not: $1"
-}
-
-# end_by_stdin LINE: the same for targets that a SIGTERM would kill
-end_by_stdin() {
-	local status=0
-	exec {STDIN}>&-
-	wait "$PID" || status=$?
-	cat "$T/target.out"
-	[ "$status" -eq 0 ] || fail "status $status: $(cat "$T/target.err")" || return 1
-	[ "$(tail -n 1 "$T/target.out")" = "$1" ] || fail "not: $1"
-}
 
 # copies N: so many libraries $T/l1.so ...; the loader knows files by their inode
 copies() {
@@ -97,15 +56,15 @@ inject_all() {
 	end_by_stdin 'compute: turns yes, wrong 0'
 }
 
-@test "into one thread that sleeps in pause, epoll_wait, a futex: it goes on sleeping" {
+@test "into one thread that sleeps in pause, epoll_wait, a futex, and for a time: it goes on sleeping" {
 	need_x86_64
 	local kind
-	INJECTIONS=$((INJECTIONS / 3 + 1))
-	for kind in pause epoll futex; do
+	INJECTIONS=$((INJECTIONS / 5 + 1))
+	for kind in pause epoll futex poll sleep; do
 		rm -f "$T/log"
 		start "$WAITS" block "$kind"
 		inject_all
-		finish 'block: EINTR 0'
+		end_by_signal 'block: EINTR 0'
 	done
 }
 
@@ -122,7 +81,7 @@ left_alone() {
 	sleep 0.3
 	run ! grep -hE '^(State:.[Tt]|TracerPid:.[1-9])' /proc/"$PID"/task/*/status
 	case $1 in
-	block*) finish 'block: EINTR 0' ;;
+	block*) end_by_signal 'block: EINTR 0' ;;
 	*) end_by_stdin "${1% *}: turns yes, wrong 0" ;;
 	esac
 }

@@ -373,6 +373,8 @@ static int block(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "pause";
 	struct sigaction sa = {.sa_handler = on_term};
+	struct timespec hour = {.tv_sec = 3600};
+	struct pollfd none = {.fd = -1};
 	int epoll = epoll_create1(0);
 	unsigned long seen = 0;
 	struct epoll_event e;
@@ -385,6 +387,8 @@ static int block(int argc, char **argv)
 	while (!terminated) {
 		int ret = !strcmp(kind, "epoll")   ? epoll_wait(epoll, &e, 1, -1)
 			  : !strcmp(kind, "futex") ? sem_wait(&sem)
+			  : !strcmp(kind, "poll")  ? poll(&none, 1, 3600000)
+			  : !strcmp(kind, "sleep") ? nanosleep(&hour, NULL)
 						   : pause();
 
 		if (!terminated)

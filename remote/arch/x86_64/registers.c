@@ -110,6 +110,33 @@ uint64_t pa_registers_argument(const struct pa_registers *r, unsigned index)
 	return index < sizeof(in_order) / sizeof(in_order[0]) ? in_order[index] : 0;
 }
 
+bool pa_registers_timed(const struct pa_registers *r)
+{
+	return in_syscall(r) && (int64_t)r->user.rax == -ERESTART_RESTARTBLOCK;
+}
+
+/* mov $number, %eax; syscall */
+static long number_before(const uint8_t code[PA_REMOTE_CALL_BYTES])
+{
+	int32_t number;
+
+	memcpy(&number, code + 1, sizeof(number));
+	return code[0] == 0xb8 && code[5] == 0x0f && code[6] == 0x05 ? number : -1;
+}
+
+bool pa_registers_begin_anew(struct pa_registers *r, const uint8_t code[PA_REMOTE_CALL_BYTES])
+{
+	long number = (long)r->user.orig_rax;
+
+	if (number == SYS_restart_syscall)
+		number = number_before(code);
+	if (number < 0 || number == SYS_restart_syscall)
+		return false;
+	r->user.orig_rax = (unsigned long long)number;
+	r->user.rax = (unsigned long long)-ERESTARTNOHAND;
+	return true;
+}
+
 bool pa_registers_hide_stop(struct pa_registers *r)
 {
 	if (!in_syscall(r) || (int64_t)r->user.rax != -EINTR || !stop_shows((long)r->user.orig_rax))
