@@ -20,6 +20,7 @@ start() {
 launch() {
 	local dir=$1 i
 	shift
+	rm -f "$T/target.out"
 	(cd "$dir" && LD_PRELOAD=$AGENT PERFAGENT_SOCKET=$T/none.sock exec "$@" >"$T/target.out" 2>"$T/target.err" 3>&-) &
 	PID=$!
 	PA_BACKGROUND+=("$PID")

@@ -139,7 +139,7 @@ static int mode_churn(int argc, char **argv)
 
 /* ---- asleep ----------------------------------------------------------------------------------------------------- */
 
-static int quiet_pipe[2];
+static int quiet_pipe[2], quiet_epoll;
 
 static int wait_poll(void)
 {
@@ -151,13 +151,8 @@ static int wait_poll(void)
 static int wait_epoll(void)
 {
 	struct epoll_event event;
-	int fd = epoll_create1(0), ret, saved;
 
-	ret = epoll_wait(fd, &event, 1, 700);
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return ret;
+	return epoll_wait(quiet_epoll, &event, 1, 700);
 }
 
 static int wait_nanosleep(void)
@@ -216,6 +211,7 @@ static int mode_sleep(int argc, char **argv)
 	while (kind < sizeof waits / sizeof *waits && (argc < 2 || strcmp(waits[kind].name, argv[1])))
 		kind++;
 	target_need(kind < sizeof waits / sizeof *waits && pipe(quiet_pipe) == 0, "usage: sleep KIND");
+	target_need((quiet_epoll = epoll_create1(0)) >= 0, "epoll_create1");
 	ready();
 	do {
 		interrupted += waits[kind].wait() < 0 && errno == EINTR;
