@@ -20,7 +20,7 @@
 #define SECOND UINT64_C(1000000000)
 
 /* Collectors write every second. */
-#define WRITTEN_WITHIN (3 * SECOND)
+#define WRITTEN_WITHIN (5 * SECOND)
 
 #define DURATION_DEFAULT  (3600 * SECOND)
 #define INTERVAL_DEFAULT  (60 * SECOND)
@@ -252,17 +252,15 @@ static int watch(struct arguments *a, const struct pa_report *first)
 
 /* ---- which recording ------------------------------------------------------------------------------------------- */
 
-/* The recording that has the process, also one that has just begun. */
+/* The recording that has the process, also one that has just begun, or that we are about to make. */
 static char *search(struct arguments *a)
 {
-	bool some = true;
-	char *path = NULL;
-	for (uint64_t until = now_ns() + WRITTEN_WITHIN; !path && some; sleep_until(now_ns() + SECOND / 4)) {
-		path = pa_recording_of(a->pid, &a->id, &some);
-		if (path || now_ns() > until)
-			break;
+	for (uint64_t until = now_ns() + WRITTEN_WITHIN;; sleep_until(now_ns() + SECOND / 4)) {
+		bool attaching = pa_leaks_attaching(), some;
+		char *path = pa_recording_of(a->pid, &a->id, &some);
+		if (path || !(some || attaching) || now_ns() > until)
+			return path;
 	}
-	return path;
 }
 
 static bool find_process(struct arguments *a, const char *text)

@@ -31,6 +31,13 @@ void pa_leaks_detach(void)
 	rmdir(directory);
 }
 
+bool pa_leaks_attaching(void)
+{
+	siginfo_t info = {0};
+
+	return collector && !waitid(P_PID, (id_t)collector, &info, WEXITED | WNOHANG | WNOWAIT) && !info.si_pid;
+}
+
 static void on_signal(int sig)
 {
 	pa_leaks_detach();

@@ -8,6 +8,8 @@
 /* Runs `perfagent attach` on it, into a file that goes with us, by whatever we end but SIGKILL. Once per process of
  * ours. Errors: false: it cannot be attached to, or not be run; a sentence in why. */
 bool pa_leaks_attach(pid_t pid, char *why, size_t size);
+/* Whether it still runs; that its recording is there, and the process in it, comes later. */
+bool pa_leaks_attaching(void);
 /* Ends it and removes the file. No-op when there is none. */
 void pa_leaks_detach(void);
 
