@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PA_STORE_SCHEMA         4
+#define PA_STORE_SCHEMA         5
 #define PA_STORE_APPLICATION_ID 0x50464131 /* "PFA1" */
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */

@@ -41,6 +41,10 @@ static const char *const insert_sql[PA_ROW_KINDS] = {
     [PA_ROW_EXCHANGE_CHUNK] = "INSERT OR REPLACE INTO exchange_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [PA_ROW_EXCHANGE_SLOW] = "INSERT OR REPLACE INTO exchange_slow VALUES (?,?,?,?,?,?,?,?)",
     [PA_ROW_POOL] = "INSERT OR REPLACE INTO pool VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_POOL_CHUNK] = "INSERT OR REPLACE INTO pool_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_POOL_LIFE] = "INSERT OR REPLACE INTO pool_life VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [PA_ROW_POOL_HELD] = "INSERT OR REPLACE INTO pool_held VALUES (?,?,?,?,?,?)",
+    [PA_ROW_REQUEST_CHUNK] = "INSERT OR REPLACE INTO request_chunk VALUES (?,?,?,?,?)",
 };
 
 static bool reserve(struct pa_batch *b, size_t bytes)

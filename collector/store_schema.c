@@ -48,6 +48,18 @@
     " closed INTEGER, failed INTEGER, errors INTEGER, open INTEGER, open_max INTEGER, active INTEGER," \
     " active_max INTEGER, in_tx INTEGER, in_tx_max INTEGER, open_ns INTEGER, active_ns INTEGER, in_tx_ns INTEGER," \
     " connect_ns INTEGER, peer TEXT);"
+#define POOL_SQL \
+    "CREATE TABLE pool_chunk (id INTEGER PRIMARY KEY, pool INTEGER, first_ns INTEGER, last_ns INTEGER, open INTEGER," \
+    " active INTEGER, in_tx INTEGER, open_ns INTEGER, taken_ns INTEGER, used_ns INTEGER, full_ns INTEGER," \
+    " short_ns INTEGER, waiting_ns INTEGER, short_times INTEGER, answered INTEGER);" \
+    "CREATE TABLE pool_life (pool INTEGER PRIMARY KEY, shared INTEGER, known INTEGER, connects INTEGER," \
+    " connect_ns INTEGER, connect_max_ns INTEGER, busy_connects INTEGER, lives INTEGER, life_max_ns INTEGER," \
+    " timeouts INTEGER, resets INTEGER, abandoned INTEGER, connect BLOB, life BLOB);" \
+    "CREATE TABLE pool_held (id INTEGER PRIMARY KEY, pool INTEGER, kind INTEGER, stack INTEGER, opened_ns INTEGER," \
+    " since_ns INTEGER);"
+#define REQUEST_SQL \
+    "CREATE TABLE request_chunk (id INTEGER PRIMARY KEY, first_ns INTEGER, last_ns INTEGER, requests INTEGER," \
+    " data BLOB);"
 /* clang-format on */
 
 static const char schema_sql[] =
@@ -68,7 +80,7 @@ static const char schema_sql[] =
     " WITHOUT ROWID;"
     "CREATE TABLE note (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, text TEXT);"
     "CREATE VIEW symbol_text AS SELECT s.frame, s.level, f.text AS function, p.text AS file, s.line FROM symbol s"
-    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL TALK_SQL;
+    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL TALK_SQL POOL_SQL REQUEST_SQL;
 
 static int set_pragma(sqlite3 *db, const char *name, int value)
 {
@@ -113,6 +125,7 @@ const struct pa_migration *pa_schema_migrations(size_t *nr)
 	    {1, HEAP_SQL},
 	    {2, LOOP_SQL},
 	    {3, TALK_SQL},
+	    {4, POOL_SQL REQUEST_SQL},
 	};
 
 	*nr = sizeof(steps) / sizeof(steps[0]);

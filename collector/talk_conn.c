@@ -61,7 +61,7 @@ static void end_conn(struct pa_talk_conn **at, uint64_t now_ns)
 	if (c->decode)
 		pa_decode_close(c->decode, now_ns);
 	drop_decoder(c);
-	pa_talk_scope_end(c->p->talks, c->number, false);
+	pa_talk_scope_end(c->p->talks, c->number, false, now_ns);
 	pa_pooled_leave(&c->pooled, now_ns);
 	*at = c->chain;
 	c->p->talks->nr_conns--;
@@ -87,9 +87,10 @@ static struct pa_pool *pool_of(struct pa_talk_conn *c, enum pa_proto proto)
 	struct pa_recorder *r = c->p->recorder;
 	struct pa_pool *pool;
 
-	if (c->role != PA_ROLE_CLIENT || !is_database(proto))
+	if (c->role != PA_ROLE_CLIENT)
 		return NULL;
-	pool = pa_pools_of(&c->p->talks->pools, c->p->id, proto, c->peer, &r->talks->next_pool);
+	pool = pa_pools_of(is_database(proto) ? &c->p->talks->pools : &c->p->talks->peers, c->p->id, proto, c->peer,
+			   &r->talks->next_pool);
 	if (pool && !pool->row.stack)
 		pool->row.stack = c->stack;
 	return pool;
@@ -97,13 +98,16 @@ static struct pa_pool *pool_of(struct pa_talk_conn *c, enum pa_proto proto)
 
 static void join(struct pa_talk_conn *c, enum pa_proto proto, uint64_t now_ns)
 {
-	struct pa_pool *pool = c->pooled.pool ? NULL : pool_of(c, proto);
+	bool known = is_database(proto) || proto == PA_PROTO_HTTP;
+	struct pa_pool *pool = c->pooled.pool || !known ? NULL : pool_of(c, proto);
 
 	if (!pool)
 		return;
 	pa_pooled_join(&c->pooled, pool, c->ready_ns ? c->ready_ns : now_ns);
-	if (c->opened_ns && c->ready_ns > c->opened_ns)
-		pool->row.connect_ns += c->ready_ns - c->opened_ns;
+	if (!c->opened_ns || c->ready_ns <= c->opened_ns)
+		return;
+	pool->row.connect_ns += c->ready_ns - c->opened_ns;
+	pa_pool_connected(pool, c->ready_ns - c->opened_ns);
 }
 
 /* At work is a connection with something unanswered; of PostgreSQL also between the messages that make up a request. */
@@ -111,11 +115,16 @@ static void turn(struct pa_talk_conn *c, const struct pa_conn_messages *m, const
 {
 	bool asking = m->way == PA_TO_SERVER && m->proto == PA_PROTO_POSTGRES && e->kind != PA_FRAME_PG_TERMINATE;
 	char tx = pa_decode_tx(c->decode);
+	size_t pending = pa_decode_pending(c->decode);
 
+	if (c->pooled.pool && m->proto == PA_PROTO_RESP && pending > 1)
+		c->pooled.pool->life.shared = 1;
+	if (c->pooled.state != PA_POOLED_ACTIVE && m->way == PA_TO_SERVER && is_database(m->proto))
+		pa_talk_scope_ask(c->p->talks, m->tid, c->pooled.pool);
 	pa_pooled_turn(&c->pooled,
-		       pa_decode_pending(c->decode) || asking ? PA_POOLED_ACTIVE
-		       : tx == 'T' || tx == 'E'               ? PA_POOLED_IN_TX
-							      : PA_POOLED_IDLE,
+		       pending || asking        ? PA_POOLED_ACTIVE
+		       : tx == 'T' || tx == 'E' ? PA_POOLED_IN_TX
+						: PA_POOLED_IDLE,
 		       m->head.time_ns);
 }
 
@@ -222,7 +231,7 @@ static void on_open(struct pa_process *p, const struct pa_connection *record)
 	pool = pool_of(c, hint);
 	if (pool) {
 		pool->row.failed++;
-		pool->changed = true;
+		pa_pool_broke(pool, record->error, false);
 	}
 	end_conn(place_of(p->talks, c->number), c->ready_ns);
 }
@@ -235,6 +244,10 @@ static void on_close(struct pa_process *p, const struct pa_connection *record)
 		return;
 	if ((*at)->pooled.pool && record->error)
 		(*at)->pooled.pool->row.errors++;
+	if ((*at)->pooled.pool)
+		pa_pool_broke((*at)->pooled.pool, record->error, (*at)->decode && pa_decode_pending((*at)->decode));
+	if ((*at)->pooled.pool)
+		pa_talk_held(*at, PA_POOL_HELD_NOT);
 	end_conn(at, record->head.time_ns);
 }
 
@@ -271,6 +284,13 @@ static void note_asker(struct pa_talk_conn *c, const struct pa_conn_messages *m,
 	    (struct pa_asked){.start_ns = start_ns, .stack = stack, .tid = m->tid};
 }
 
+static void begin_request(struct pa_talk_conn *c, const struct pa_conn_messages *m, const struct pa_frame_event *e)
+{
+	pa_talk_scope_begin(c->p->talks, c->number, m->tid, m->head.time_ns);
+	if (e->flags & PA_FRAME_FIRST)
+		pa_talk_scope_line(c->p->talks, c->number, e->bytes, e->nr_bytes, m->head.time_ns);
+}
+
 static bool have_decoder(struct pa_talk_conn *c)
 {
 	if (!c->decode)
@@ -283,9 +303,9 @@ static void on_message(struct pa_talk_conn *c, const struct pa_conn_messages *m,
 {
 	note_asker(c, m, e->first_ns, stack);
 	if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_REQUEST && !(e->flags & PA_FRAME_MORE))
-		pa_talk_scope_begin(c->p->talks, c->number, m->tid, m->head.time_ns);
+		begin_request(c, m, e);
 	else if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_RESPONSE && e->value >= 200)
-		pa_talk_scope_end(c->p->talks, c->number, true);
+		pa_talk_scope_end(c->p->talks, c->number, true, m->head.time_ns);
 	pa_decode_event(c->decode, m->way, e);
 	turn(c, m, e);
 	weigh(c);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collector/normalize.h"
 #include "collector/talks_impl.h"
 
 /* The open request that answers `wanted`; NULL: none. */
@@ -13,6 +14,122 @@ static struct pa_talk_scope *by_conn(struct pa_process_talks *talks, uint32_t co
 			return &talks->scopes[i];
 	return NULL;
 }
+
+/* ---- which forms of requests ask which database ------------------------------------------------------------------ */
+
+static uint64_t key_of(const uint8_t *line, size_t len)
+{
+	const uint8_t *method = memchr(line, ' ', len), *end = line + len;
+	char path[PA_EXCHANGE_TEXT_MAX];
+	uint64_t key;
+
+	if (!method)
+		return 0;
+	while (end > method + 1 && *--end != ' ')
+		;
+	pa_normalize_path((const char *)method + 1, (size_t)(end - method - 1), path, sizeof(path), &key);
+	for (; line < method; line++)
+		key = (key ^ *line) * UINT64_C(0x100000001b3);
+	return key ? key : 1;
+}
+
+/* Its place + 1, made when there is none. 0: limit or memory. */
+static uint32_t endpoint_of(struct pa_process_talks *talks, uint64_t key)
+{
+	if (!talks->endpoints)
+		talks->endpoints = calloc(PA_TALK_KINDS, sizeof(*talks->endpoints));
+	for (uint32_t i = 0; i < 8 && talks->endpoints && key; i++) {
+		uint32_t at = (uint32_t)(key + i) % PA_TALK_KINDS;
+
+		if (!talks->endpoints[at].key)
+			talks->endpoints[at].key = key;
+		if (talks->endpoints[at].key == key)
+			return at + 1;
+	}
+	return 0;
+}
+
+/* Most of its requests that were alone asked it. */
+static bool asks(const struct pa_talk_endpoint *e, uint32_t pool)
+{
+	return e->asked[pool] && e->asked[pool] > e->alone / 2;
+}
+
+static struct pa_pool *pool_at(struct pa_process_talks *talks, uint32_t place)
+{
+	struct pa_pool *pool = talks->pools.list;
+
+	while (pool && pool->place != place)
+		pool = pool->next;
+	return pool;
+}
+
+/* The pools that it is known to ask count a request from here on. */
+static void count_in(struct pa_process_talks *talks, struct pa_talk_scope *scope, uint64_t now_ns)
+{
+	const struct pa_talk_endpoint *e = &talks->endpoints[scope->endpoint - 1];
+
+	for (uint32_t i = 0; i < PA_POOLS_COUNTED; i++) {
+		if (!asks(e, i))
+			continue;
+		scope->counted_pools |= 1u << i;
+		pa_pool_request(pool_at(talks, i), now_ns, 1, false);
+	}
+}
+
+static void count_out(struct pa_process_talks *talks, const struct pa_talk_scope *scope, bool answered, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < PA_POOLS_COUNTED; i++)
+		if (scope->counted_pools & 1u << i)
+			pa_pool_request(pool_at(talks, i), now_ns, -1, answered);
+}
+
+static void learn(struct pa_process_talks *talks, const struct pa_talk_scope *scope)
+{
+	struct pa_talk_endpoint *e = &talks->endpoints[scope->endpoint - 1];
+
+	e->alone++;
+	for (uint32_t i = 0; i < PA_POOLS_COUNTED; i++) {
+		bool before = asks(e, i);
+		struct pa_pool *pool;
+
+		e->asked[i] += scope->asked_pools >> i & 1;
+		if (before == asks(e, i) || !(pool = pool_at(talks, i)))
+			continue;
+		pool->life.known = before ? pool->life.known - 1 : pool->life.known + 1;
+		pool->changed = true;
+	}
+}
+
+void pa_talk_scope_line(struct pa_process_talks *talks, uint32_t conn, const uint8_t *line, size_t len, uint64_t now_ns)
+{
+	struct pa_talk_scope *scope = by_conn(talks, conn);
+
+	if (!scope)
+		return;
+	scope->endpoint = endpoint_of(talks, key_of(line, len));
+	if (scope->endpoint)
+		count_in(talks, scope, now_ns);
+}
+
+void pa_talk_scope_ask(struct pa_process_talks *talks, uint32_t tid, const struct pa_pool *pool)
+{
+	struct pa_talk_scope *only = NULL;
+
+	if (!pool || pool->place >= PA_POOLS_COUNTED)
+		return;
+	for (uint32_t i = 0; i < talks->nr_scopes; i++) {
+		if (talks->scopes[i].tid != tid)
+			continue;
+		if (only)
+			return;
+		only = &talks->scopes[i];
+	}
+	if (only)
+		only->asked_pools |= 1u << pool->place;
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 static void drop(struct pa_process_talks *talks, struct pa_talk_scope *scope)
 {
@@ -38,6 +155,8 @@ void pa_talk_scope_begin(struct pa_process_talks *talks, uint32_t conn, uint32_t
 	}
 	if (!scope)
 		scope = &talks->scopes[talks->nr_scopes++];
+	else
+		count_out(talks, scope, false, now_ns);
 	*scope = (struct pa_talk_scope){.conn = conn, .tid = tid, .shared = shared, .start_ns = now_ns};
 }
 
@@ -67,7 +186,7 @@ void pa_talk_scope_count(struct pa_process_talks *talks, uint32_t tid, uint64_t 
 		scope->asked[scope->nr++] = (struct pa_scope_form){.form = form, .stack = stack, .times = 1};
 }
 
-void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answered)
+void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answered, uint64_t now_ns)
 {
 	struct pa_talk_scope *scope = by_conn(talks, conn);
 
@@ -85,5 +204,8 @@ void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answe
 		row->repeats = scope->asked[i].times;
 		row->repeater = scope->asked[i].stack;
 	}
+	count_out(talks, scope, answered, now_ns);
+	if (answered && !scope->shared && scope->endpoint)
+		learn(talks, scope);
 	drop(talks, scope);
 }

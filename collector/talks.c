@@ -134,17 +134,56 @@ static void put_pool(struct pa_process *p, struct pa_pool *pool, uint64_t now_ns
 			if (c->pooled.pool == pool)
 				pa_pooled_add(&c->pooled, &row, now_ns);
 	pa_recorder_store(p->recorder, pa_store_put_pool(p->recorder->store, &row));
-	pool->changed = false;
 }
 
-static void flush_process(struct pa_process *p, uint64_t now_ns)
+/* What a look at the rings may still find is no older than that. */
+#define SETTLED_NS UINT64_C(2000000000)
+
+static void put_pools(struct pa_process *p, struct pa_pools *pools, uint64_t now_ns, uint64_t until_ns)
+{
+	for (struct pa_pool *pool = pools->list; pool; pool = pool->next) {
+		if (pool->changed || pool->row.open)
+			put_pool(p, pool, now_ns);
+		pa_recorder_store(p->recorder, pa_pool_flush(pool, p->recorder->store, until_ns));
+		pool->changed = false;
+	}
+}
+
+void pa_talk_held(struct pa_talk_conn *c, enum pa_pool_held held)
+{
+	struct pa_recorder *r = c->p->recorder;
+	struct pa_store_pool_held row;
+
+	if (held == c->pooled.held || (!c->pooled.held_id && r->talks->next_held >= PA_POOLS_HELD_MAX))
+		return;
+	c->pooled.held = held;
+	if (!c->pooled.held_id)
+		c->pooled.held_id = ++r->talks->next_held;
+	row = (struct pa_store_pool_held){.id = c->pooled.held_id,
+					  .pool = c->pooled.pool->row.id,
+					  .kind = held,
+					  .stack = c->stack,
+					  .opened_ns = c->opened_ns ? c->opened_ns : c->pooled.joined_ns,
+					  .since_ns = c->pooled.turned_ns};
+	pa_recorder_store(r, pa_store_put_pool_held(r->store, &row));
+}
+
+static void put_all_held(struct pa_process *p, uint64_t now_ns)
+{
+	for (unsigned i = 0; i < PA_TALK_BUCKETS && p->talks->pools.list; i++)
+		for (struct pa_talk_conn *c = p->talks->conns[i]; c; c = c->chain)
+			if (c->pooled.pool && c->pooled.pool->row.proto != PA_PROTO_HTTP)
+				pa_talk_held(c, pa_pooled_held(&c->pooled, now_ns));
+}
+
+static void flush_process(struct pa_process *p, uint64_t now_ns, uint64_t until_ns)
 {
 	if (!p->talks)
 		return;
 	pa_recorder_store(p->recorder, pa_forms_flush(&p->talks->forms, p->recorder->store));
-	for (struct pa_pool *pool = p->talks->pools.list; pool; pool = pool->next)
-		if (pool->changed || pool->row.open)
-			put_pool(p, pool, now_ns);
+	put_pools(p, &p->talks->pools, now_ns, until_ns);
+	put_pools(p, &p->talks->peers, now_ns, until_ns);
+	put_all_held(p, now_ns);
 }
 
 void pa_talks_flush(struct pa_recording_session *rs)
@@ -152,7 +191,7 @@ void pa_talks_flush(struct pa_recording_session *rs)
 	uint64_t now_ns = pa_now_ns();
 
 	for (struct pa_process *p = rs->processes; p; p = p->next)
-		flush_process(p, now_ns);
+		flush_process(p, now_ns, now_ns - SETTLED_NS);
 }
 
 void pa_talks_end(struct pa_process *p)
@@ -162,12 +201,14 @@ void pa_talks_end(struct pa_process *p)
 	if (!p->talks)
 		return;
 	/* what its end cuts off counts as unanswered, but a connection that was open then stays open in the figures */
-	flush_process(p, p->end_ns);
+	flush_process(p, p->end_ns, p->end_ns);
 	pa_talk_conns_free(p);
 	pa_recorder_store(p->recorder, pa_forms_flush(&p->talks->forms, p->recorder->store));
 	pa_forms_free(&p->talks->forms);
 	pa_pools_free(&p->talks->pools);
 	pa_talk_stacks_free(p->talks);
+	pa_pools_free(&p->talks->peers);
+	free(p->talks->endpoints);
 	free(p->talks->scopes);
 	free(p->talks);
 	p->talks = NULL;

@@ -45,7 +45,9 @@ struct pa_talk_conn {
 /* A request that is being handled, and what was asked meanwhile. */
 struct pa_talk_scope {
 	uint32_t conn, tid;
-	bool shared; /* its thread handled another one, too */
+	bool shared;                         /* its thread handled another one, too */
+	uint32_t endpoint;                   /* place of its method and path + 1; 0: not known */
+	uint32_t asked_pools, counted_pools; /* bits by place: that were asked while it was alone, that count it */
 	uint32_t nr;
 	uint64_t start_ns;
 	struct pa_scope_form {
@@ -64,12 +66,22 @@ struct pa_talk_thread {
 	struct pa_talk_thread *chain;
 };
 
+#define PA_TALK_KINDS 256 /* of a process, that are looked at */
+
+/* Requests of one method and path whose thread handled no other meanwhile, and how many of them asked each pool. */
+struct pa_talk_endpoint {
+	uint64_t key; /* 0: none here */
+	uint32_t alone, asked[PA_POOLS_COUNTED];
+};
+
 struct pa_process_talks {
 	struct pa_talk_conn *conns[PA_TALK_BUCKETS];
 	uint32_t nr_conns;
 	struct pa_forms forms;
-	struct pa_pools pools;
-	struct pa_talk_scope *scopes; /* NULL: none yet */
+	struct pa_pools pools;              /* databases */
+	struct pa_pools peers;              /* whom else it connects to */
+	struct pa_talk_endpoint *endpoints; /* NULL: none yet */
+	struct pa_talk_scope *scopes;       /* NULL: none yet */
 	uint32_t nr_scopes;
 	struct pa_talk_thread *threads[PA_TALK_BUCKETS];
 	uint32_t nr_threads;
@@ -88,7 +100,7 @@ struct pa_talks {
 	size_t nr, size, bytes;
 	uint64_t seq;
 	size_t decode_bytes;
-	uint32_t next_exchange, next_pool, nr_slow;
+	uint32_t next_exchange, next_pool, next_held, nr_slow;
 };
 
 /* An address as text, "" for what is none. Shapes: out has PA_PEER_MAX bytes. */
@@ -99,6 +111,8 @@ uint16_t pa_talk_port(const uint8_t *address, size_t len);
 /* One record, when it is its turn. */
 void pa_talk_connection(struct pa_process *p, const struct pa_connection *record);
 void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *record);
+/* Tells the store that a connection of a pool seems not to be given back, or is after all. */
+void pa_talk_held(struct pa_talk_conn *c, enum pa_pool_held held);
 /* All connections of a process end. */
 void pa_talk_conns_free(struct pa_process *p);
 
@@ -109,9 +123,14 @@ void pa_talk_stacks_free(struct pa_process_talks *talks);
 /* A thread has read a request; something was asked by a thread; the answer to the request begins (answered), or its
  * connection is gone. */
 void pa_talk_scope_begin(struct pa_process_talks *talks, uint32_t conn, uint32_t tid, uint64_t now_ns);
+/* Its request line. */
+void pa_talk_scope_line(struct pa_process_talks *talks, uint32_t conn, const uint8_t *line, size_t len,
+			uint64_t now_ns);
+/* A thread begins to ask a database. */
+void pa_talk_scope_ask(struct pa_process_talks *talks, uint32_t tid, const struct pa_pool *pool);
 void pa_talk_scope_count(struct pa_process_talks *talks, uint32_t tid, uint64_t start_ns, struct pa_form *form,
 			 uint32_t stack);
-void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answered);
+void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answered, uint64_t now_ns);
 
 /* What a process has, made when there is none. NULL: no memory. */
 struct pa_process_talks *pa_talks_of(struct pa_process *p);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "report/findings.h"
 #include "report/heap_json.h"
 #include "report/json_writer.h"
 #include "report/loops.h"
@@ -282,6 +283,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 	err = pa_report_has_cpu(r) ? write_cpu(&j, r, o, &f) : 0;
 	if (!err && r->heap.recorded)
 		err = pa_heap_json(&j, r, o, o->limit ? o->limit : JSON_ROWS);
+	if (!err && (r->loops || r->talks))
+		err = pa_findings_json(&j, r);
 	if (!err && r->loops)
 		pa_loops_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	if (!err && r->talks)

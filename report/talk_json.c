@@ -127,35 +127,6 @@ static void slow_json(struct pa_json *j, const struct pa_report *r, enum pa_talk
 	pa_json_end_array(j);
 }
 
-static void pool_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_pool *p)
-{
-	const struct pa_store_pool *s = &p->sums;
-
-	pa_json_object(j, NULL);
-	pa_json_u64(j, "process", r->processes[p->process].id);
-	text_or_null(j, "peer", pa_text(r, p->peer));
-	pa_json_text(j, "protocol", pa_proto_name(s->proto));
-	pa_json_text(j, "status", s->opened ? "connected" : "unavailable");
-	pa_json_u64(j, "size", s->open_max);
-	pa_json_u64(j, "open", s->open);
-	pa_json_u64(j, "active", s->active);
-	pa_json_u64(j, "active_max", s->active_max);
-	pa_json_u64(j, "idle", s->open - s->active - s->in_tx);
-	pa_json_u64(j, "idle_in_transaction", s->in_tx);
-	pa_json_u64(j, "idle_in_transaction_max", s->in_tx_max);
-	pa_json_u64(j, "opened", s->opened);
-	pa_json_u64(j, "closed", s->closed);
-	pa_json_u64(j, "failed", s->failed);
-	pa_json_u64(j, "errors", s->errors);
-	pa_json_seconds(j, "open_s", s->open_ns);
-	pa_json_seconds(j, "active_s", s->active_ns);
-	pa_json_seconds(j, "idle_in_transaction_s", s->in_tx_ns);
-	pa_json_real(j, "utilisation_pct", pa_percent(s->active_ns, s->open_ns), 3);
-	pa_json_real(j, "connect_ms", s->opened ? ms(s->connect_ns / s->opened) : 0, 3);
-	pa_stack_json(j, "stack", r, p->stack);
-	pa_json_end_object(j);
-}
-
 static int database_json(struct pa_json *j, const struct pa_report *r, size_t limit)
 {
 	const struct pa_report_talks *t = r->talks;
@@ -175,11 +146,7 @@ static int database_json(struct pa_json *j, const struct pa_report *r, size_t li
 	pa_json_u64(j, "active_connections", all.active);
 	pa_json_u64(j, "idle_connections", all.open - all.active - all.in_tx);
 	pa_json_real(j, "slow_from_ms", ms(t->threshold_ns), 3);
-	pa_json_array(j, "pools");
-	for (size_t i = 0; i < t->nr_pools && i < limit; i++)
-		pool_json(j, r, &t->pools[i]);
-	pa_json_end_array(j);
-	pa_json_u64(j, "pools_omitted", t->nr_pools > limit ? t->nr_pools - limit : 0);
+	pa_pools_json(j, "pools", r, t->pools, t->nr_pools, limit);
 	err = list_json(j, "queries", r, PA_TALK_QUERIES, limit);
 	slow_json(j, r, PA_TALK_QUERIES, limit);
 	pa_json_end_object(j);
@@ -194,5 +161,7 @@ int pa_talks_json(struct pa_json *j, const struct pa_report *r, size_t limit)
 		err = list_json(j, "endpoints", r, PA_TALK_ENDPOINTS, limit);
 	if (!err && r->talks->http)
 		err = list_json(j, "external", r, PA_TALK_EXTERNAL, limit);
+	if (!err && r->talks->http)
+		pa_pools_json(j, "external_peers", r, r->talks->peers, r->talks->nr_peers, limit);
 	return err;
 }

@@ -136,41 +136,6 @@ static int section_text(const struct pa_report *r, const struct pa_report_option
 	return 0;
 }
 
-static void pool_text(const struct pa_report *r, const struct pa_report_pool *p, FILE *out)
-{
-	const struct pa_store_pool *s = &p->sums;
-
-	fprintf(out,
-		"  %5" PRIu64 "  %5" PRIu64 "  %6" PRIu64 "  %6" PRIu64 "  %6.1f  %7" PRIu64 "  %6" PRIu64 "  %6" PRIu64
-		"  %6" PRIu64 "  ",
-		s->open_max, s->open, s->active_max, s->in_tx_max, pa_percent(s->active_ns, s->open_ns), s->opened,
-		s->closed, s->failed, s->errors);
-	fprintf(out, "%-10s  ", pa_proto_name(s->proto));
-	if (p->peer)
-		pa_escape(out, PA_PLAIN, pa_text(r, p->peer));
-	else
-		fputs("unknown", out);
-	fprintf(out, "  (process %" PRIu32 ")\n", r->processes[p->process].pid);
-}
-
-static void pools_text(const struct pa_report *r, const struct pa_report_options *o, FILE *out)
-{
-	size_t max = o->limit ? o->limit : TEXT_ROWS;
-	struct pa_style style;
-
-	if (!r->talks->nr_pools)
-		return;
-	pa_style_get(o, &style);
-	fprintf(out,
-		"\n%sconnections to databases%s\n%s   most   open  active  in txn  busy %%   opened  closed  failed  "
-		"errors  peer%s\n",
-		style.bold, style.plain, style.bold, style.plain);
-	for (size_t i = 0; i < r->talks->nr_pools && i < max; i++)
-		pool_text(r, &r->talks->pools[i], out);
-	if (r->talks->nr_pools > max)
-		fprintf(out, "  and %zu more (--format json lists all)\n", r->talks->nr_pools - max);
-}
-
 int pa_talks_text(const struct pa_report *r, const struct pa_report_options *o, FILE *out)
 {
 	int err = section_text(r, o, PA_TALK_ENDPOINTS, out);
@@ -180,6 +145,6 @@ int pa_talks_text(const struct pa_report *r, const struct pa_report_options *o, 
 	if (!err)
 		err = section_text(r, o, PA_TALK_QUERIES, out);
 	if (!err)
-		pools_text(r, o, out);
+		pa_pools_text(r, o, out);
 	return err;
 }

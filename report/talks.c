@@ -13,7 +13,7 @@ struct loading {
 	struct pa_span span;
 	struct pa_map forms; /* (texts) -> index + 1 */
 	struct pa_map ids;   /* id -> index + 1 */
-	size_t exchange_capacity, slow_capacity, pool_capacity;
+	size_t exchange_capacity, slow_capacity;
 };
 
 const char *pa_proto_name(uint32_t proto)
@@ -38,6 +38,11 @@ uint64_t pa_exchange_quantile(const struct pa_report_exchange *e, uint32_t permi
 	uint64_t ns = pa_lag_quantile(&e->latency, permille) / 1000;
 
 	return ns < e->min_ns ? e->min_ns : ns > e->max_ns ? e->max_ns : ns;
+}
+
+uint64_t pa_latency_quantile(const struct pa_lag *lag, uint32_t permille)
+{
+	return lag ? pa_lag_quantile(lag, permille) / 1000 : 0;
 }
 
 uint64_t pa_exchange_mean(const struct pa_report_exchange *e)
@@ -176,25 +181,6 @@ static int on_slow(void *arg, const struct pa_store_exchange_slow *from)
 	return 0;
 }
 
-static int on_pool(void *arg, const struct pa_store_pool *from)
-{
-	struct loading *l = arg;
-	struct pa_report *r = l->r;
-	struct pa_report_pool *pool;
-
-	if (!pa_grow((void **)&l->to->pools, &l->pool_capacity, l->to->nr_pools, sizeof(*l->to->pools)))
-		return -ENOMEM;
-	pool = &l->to->pools[l->to->nr_pools++];
-	*pool = (struct pa_report_pool){
-	    .process = pa_index_of(r->processes, r->nr_processes, sizeof(*r->processes), from->process),
-	    .peer = pa_pool_add(r->strings, from->peer),
-	    .sums = *from,
-	    .stack = stack_index(r, from->stack),
-	};
-	pool->sums.peer = NULL; /* was lent */
-	return 0;
-}
-
 /* ---- order ------------------------------------------------------------------------------------------------------ */
 
 static int by_text(const struct pa_report_exchange *a, const struct pa_report_exchange *b)
@@ -295,7 +281,7 @@ int pa_load_talks(struct pa_report *r, struct pa_recording *rec)
 	l.to->http = has_mode(r, "http");
 	(void)((err = pa_recording_exchanges(rec, on_exchange, &l)) ||
 	       (err = pa_recording_exchange_chunks(rec, on_chunk, &l)) ||
-	       (err = pa_recording_exchange_slow(rec, on_slow, &l)) || (err = pa_recording_pools(rec, on_pool, &l)));
+	       (err = pa_recording_exchange_slow(rec, on_slow, &l)) || (err = pa_load_pools(r, rec)));
 	for (size_t i = 0; i < l.to->nr_exchanges; i++)
 		l.to->exchanges[i]->latency.max_ns = l.to->exchanges[i]->max_ns * 1000;
 	if (l.to->nr_slow)
@@ -313,6 +299,6 @@ void pa_talks_report_free(struct pa_report_talks *t)
 		free(t->exchanges[i]);
 	free(t->exchanges);
 	free(t->slow);
-	free(t->pools);
+	pa_pools_report_free(t);
 	free(t);
 }

@@ -3,6 +3,7 @@
 #ifndef PA_REPORT_TALKS_H
 #define PA_REPORT_TALKS_H
 
+#include "collector/store_pool.h"
 #include "collector/store_talk.h"
 #include "common/frame.h"
 #include "report/json_writer.h"
@@ -37,11 +38,30 @@ struct pa_report_slow {
 	uint64_t start_ns, end_ns, rows;
 };
 
+/* Connections of a process to a peer; `sums`, `life` and `held` of the whole recording, `use` of the window. */
 struct pa_report_pool {
+	uint32_t id;
 	uint32_t process; /* index */
 	uint32_t peer;    /* string */
 	struct pa_store_pool sums;
+	uint32_t stack;                 /* index */
+	uint64_t used_from_ns, span_ns; /* of `use`: when it begins, and how much time it is about */
+	struct pa_store_pool_chunk use;
+	struct pa_store_pool_life life; /* without counts, which are in */
+	struct pa_lag *connect, *lives; /* in picoseconds, as latencies; NULL: not recorded */
+	uint64_t nr_held;
+};
+
+struct pa_report_pool_point {
+	uint32_t pool; /* its id */
+	struct pa_store_pool_chunk use;
+};
+
+struct pa_report_pool_held {
+	uint32_t pool;  /* its id */
 	uint32_t stack; /* index */
+	enum pa_pool_held kind;
+	uint64_t opened_ns, since_ns;
 };
 
 struct pa_report_talks {
@@ -49,8 +69,11 @@ struct pa_report_talks {
 	bool db, http;                         /* what was asked for */
 	struct pa_report_exchange **exchanges; /* as they come */
 	struct pa_report_slow *slow;           /* the longest first */
-	struct pa_report_pool *pools;          /* of the whole recording, by process and peer */
-	size_t nr_exchanges, nr_slow, nr_pools;
+	struct pa_report_pool *pools;          /* databases, by process and peer */
+	struct pa_report_pool *peers;          /* whom else it connected to */
+	struct pa_report_pool_point *points;   /* by time */
+	struct pa_report_pool_held *held;
+	size_t nr_exchanges, nr_slow, nr_pools, nr_peers, nr_points, nr_held;
 };
 
 /* What a section is about. */
@@ -58,6 +81,9 @@ enum pa_talk_section { PA_TALK_QUERIES, PA_TALK_ENDPOINTS, PA_TALK_EXTERNAL };
 
 /* After the rows: as the other steps of load.h. */
 int pa_load_talks(struct pa_report *r, struct pa_recording *rec);
+/* Its part about connections (pools.c). */
+int pa_load_pools(struct pa_report *r, struct pa_recording *rec);
+void pa_pools_report_free(struct pa_report_talks *t);
 void pa_talks_report_free(struct pa_report_talks *t); /* NULL allowed */
 
 enum pa_talk_section pa_exchange_section(const struct pa_report_exchange *e);
@@ -66,12 +92,24 @@ uint64_t pa_exchange_quantile(const struct pa_report_exchange *e, uint32_t permi
 /* 0: none was answered. */
 uint64_t pa_exchange_mean(const struct pa_report_exchange *e);
 const char *pa_proto_name(uint32_t proto);
+/* "busy", "in_transaction", "unused". */
+const char *pa_pool_held_name(enum pa_pool_held kind);
+/* As pa_lag_quantile of latencies, in nanoseconds; lag NULL: 0. */
+uint64_t pa_latency_quantile(const struct pa_lag *lag, uint32_t permille);
+/* How long a request waited for a connection on average while the pool was short of them: by Little's law, from how
+ * many waited and how many were answered. 0: none was answered. */
+uint64_t pa_pool_wait_ns(const struct pa_report_pool *p);
 /* The function nearest to the leaf of a stack that is the program's own, not a library's; else the leaf. String. */
 uint32_t pa_stack_caller(const struct pa_report *r, uint32_t process, uint32_t stack);
 /* A section's exchanges: endpoints by their mean, the slowest first, the others by total time. To be freed.
  * Errors: -ENOMEM. */
 int pa_talks_select(const struct pa_report *r, enum pa_talk_section section, const struct pa_report_exchange ***list,
 		    size_t *nr);
+
+/* A list of pools under that key, and how many were left out. */
+void pa_pools_json(struct pa_json *j, const char *key, const struct pa_report *r, const struct pa_report_pool *list,
+		   size_t nr, size_t limit);
+void pa_pools_text(const struct pa_report *r, const struct pa_report_options *o, FILE *out);
 
 /* `database`, `endpoints` and `external`, as far as they were asked for. Shapes: r->talks is there; limit rows of each
  * list. Errors: 0 or -ENOMEM. */

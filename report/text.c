@@ -8,6 +8,7 @@
 
 #include "report/escape.h"
 #include "report/heap_text.h"
+#include "report/findings.h"
 #include "report/loops.h"
 #include "report/talks.h"
 #include "report/quantity.h"
@@ -374,6 +375,8 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 
 	pa_figures_get(r, &h.f);
 	pa_style_get(o, &h.style);
+	if (!o->memory_only && (err = pa_findings_text(r, o, out)))
+		return err;
 	words(&h, "command", pa_text(r, r->command));
 	write_when(&h);
 	if (!o->memory_only) {

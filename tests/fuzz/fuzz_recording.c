@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "collector/store.h"
+#include "collector/store_pool.h"
+#include "collector/store_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -131,6 +133,35 @@ static int on_heap_thread(void *arg, const struct pa_store_heap_thread *t)
 	return 0;
 }
 
+static int on_pool_chunk(void *arg, const struct pa_store_pool_chunk *c)
+{
+	if (c->pool == 0 || c->short_ns > c->full_ns || c->last_ns < c->first_ns)
+		abort();
+	return 0;
+}
+
+static int on_pool_life(void *arg, const struct pa_store_pool_life *l)
+{
+	for (int i = 0; i < PA_LAG_BUCKETS; i++)
+		used += l->connect[i] + l->life[i];
+	return 0;
+}
+
+static int on_pool_held(void *arg, const struct pa_store_pool_held *h)
+{
+	if (h->kind >= PA_POOL_HELD_KINDS)
+		abort();
+	return 0;
+}
+
+static int on_request(void *arg, const struct pa_store_request *q)
+{
+	if (q->end_ns < q->start_ns)
+		abort();
+	used += q->exchange + q->thread + q->flags;
+	return 0;
+}
+
 static void read_all(struct pa_recording *r)
 {
 	use(pa_recording_meta(r, "command"));
@@ -147,6 +178,10 @@ static void read_all(struct pa_recording *r)
 	pa_recording_heap_points(r, on_heap_point, NULL);
 	pa_recording_heaps(r, on_heap, NULL);
 	pa_recording_heap_threads(r, on_heap_thread, NULL);
+	pa_recording_pool_chunks(r, on_pool_chunk, NULL);
+	pa_recording_pool_lives(r, on_pool_life, NULL);
+	pa_recording_pool_held(r, on_pool_held, NULL);
+	pa_recording_requests(r, on_request, NULL);
 	pa_recording_losses(r, on_loss, NULL);
 	pa_recording_notes(r, on_note, NULL);
 	use(pa_recording_error(r));

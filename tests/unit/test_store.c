@@ -377,7 +377,7 @@ static void newer_schema_names_both_versions(void **state)
 
 	finished(p, 10);
 	run_sql(p->file, "PRAGMA user_version = 7");
-	assert_refused(p, -EPROTONOSUPPORT, "schema 7, this perfagent reads up to 4");
+	assert_refused(p, -EPROTONOSUPPORT, "schema 7, this perfagent reads up to 5");
 }
 
 static void missing_tables_are_damage(void **state)
