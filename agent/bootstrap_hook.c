@@ -12,11 +12,15 @@
 #define NR_ARENAS    16
 #define ALIGN_MAX    4096u
 
-/* In front of every block. */
+/* In front of every block. The second word is what glibc's malloc has there for a block that is a mapping of its own:
+ * its malloc_usable_size, which is not hooked because allocators' own bookkeeping (redis) calls it with every block,
+ * then answers for ours as well. Source: glibc, malloc/malloc.c, struct malloc_chunk. */
 struct head {
 	size_t bytes;
-	size_t reserved;
+	size_t chunk; /* bytes of both words and the block, a multiple of 8; IS_MMAPPED */
 };
+
+#define IS_MMAPPED 2u
 
 /* start is written before used is; bytes of 0: not made yet. */
 struct arena {
@@ -74,16 +78,18 @@ static void *arena_take(struct arena *a, size_t align, size_t bytes)
 {
 	size_t size = pa_load_acquire(&a->bytes), used = pa_load_relaxed(&a->used), at;
 	uintptr_t start = pa_load_relaxed(&a->start);
+	/* some for a block of none, or its address would be the one behind the arena's used part */
+	size_t room = ((bytes ? bytes : 1) + 7) & ~(size_t)7;
 	struct head *head;
 
 	do {
 		at = (used + sizeof(*head) + align - 1) & ~(align - 1);
-		if (at >= size || bytes > size - at)
+		if (at >= size || room > size - at)
 			return NULL;
-		/* one byte for a block of none, or its address would be the one behind the arena's used part */
-	} while (!atomic_compare_exchange_weak(&a->used, &used, at + (bytes ? bytes : 1)));
+	} while (!atomic_compare_exchange_weak(&a->used, &used, at + room));
 	head = (struct head *)(start + at) - 1;
 	head->bytes = bytes;
+	head->chunk = (sizeof(*head) + room) | IS_MMAPPED;
 	return head + 1;
 }
 

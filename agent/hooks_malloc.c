@@ -3,7 +3,6 @@
 #include "agent/hooks_malloc.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 
 #include "agent/addrset_hook.h"
@@ -345,24 +344,4 @@ PA_EXPORT void *reallocarray(void *old, size_t nr, size_t each)
 	if (pa_heap_off() && PA_NEXT(reallocarray))
 		return PA_NEXT(reallocarray)(old, nr, each);
 	return reallocarray_on(old, nr, each);
-}
-
-/* ---- malloc_usable_size ----------------------------------------------------------------------------------------- */
-
-static PA_ASIDE size_t usable_size_on(void *p)
-{
-	__typeof__(&malloc_usable_size) real;
-
-	if (p && pa_bootstrap_owns_hook(p))
-		return pa_bootstrap_size_hook(p);
-	real = (__typeof__(&malloc_usable_size))pa_bootstrap_real_hook(PA_REAL_malloc_usable_size);
-	return real ? real(p) : 0;
-}
-
-/* Allocators' own bookkeeping in programs (redis) asks after each allocation and before each free. */
-PA_EXPORT size_t malloc_usable_size(void *p)
-{
-	if (pa_heap_off())
-		return PA_NEXT(malloc_usable_size)(p);
-	return usable_size_on(p);
 }

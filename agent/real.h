@@ -69,7 +69,6 @@
 	X(memalign)                                                                                                    \
 	X(valloc)                                                                                                      \
 	X(pvalloc)                                                                                                     \
-	X(malloc_usable_size)                                                                                          \
 	X(mmap)                                                                                                        \
 	X(mmap64)                                                                                                      \
 	X(munmap)                                                                                                      \

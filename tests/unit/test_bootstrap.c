@@ -1,4 +1,5 @@
 /* The bootstrap arena: distinct, aligned, zeroed, recognised, and more of it when it is used up. */
+#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -34,6 +35,23 @@ static void test_blocks(void **state)
 	assert_null(pa_bootstrap_alloc_hook(8192, 1));
 	assert_null(pa_bootstrap_alloc_hook(16, PTRDIFF_MAX));
 	assert_null(pa_bootstrap_alloc_hook(16, SIZE_MAX));
+}
+
+/* libc's own function answers for them; the sanitizers' would not. */
+static void test_usable_size(void **state)
+{
+#ifdef __SANITIZE_ADDRESS__
+	skip();
+#else
+	for (size_t bytes = 0; bytes < 5000; bytes += bytes / 8 + 1) {
+		unsigned char *p = pa_bootstrap_alloc_hook(bytes % 64 ? 16 : 256, bytes);
+		size_t usable = malloc_usable_size(p);
+
+		assert_true(usable >= bytes && usable <= bytes + 8);
+		memset(p, 0xff, usable);
+		assert_int_equal(pa_bootstrap_size_hook(p), bytes);
+	}
+#endif
 }
 
 static void test_strangers(void **state)
@@ -150,9 +168,9 @@ static void test_real(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_blocks),  cmocka_unit_test(test_strangers), cmocka_unit_test(test_empty_blocks),
-	    cmocka_unit_test(test_used_up), cmocka_unit_test(test_threads),   cmocka_unit_test(test_live),
-	    cmocka_unit_test(test_real),
+	    cmocka_unit_test(test_blocks),       cmocka_unit_test(test_usable_size), cmocka_unit_test(test_strangers),
+	    cmocka_unit_test(test_empty_blocks), cmocka_unit_test(test_used_up),     cmocka_unit_test(test_threads),
+	    cmocka_unit_test(test_live),         cmocka_unit_test(test_real),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
