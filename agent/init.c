@@ -14,6 +14,7 @@
 #include "agent/heap_hook.h"
 #include "agent/hooks_exec.h"
 #include "agent/hooks_thread.h"
+#include "agent/lock_hook.h"
 #include "agent/nudge_sig.h"
 #include "agent/real.h"
 #include "agent/reference.h"
@@ -158,6 +159,7 @@ __attribute__((constructor)) static void init(void)
 	pa_real_init();
 	pa_bootstrap_hold_hook(false);
 	pa_heap_settle();
+	pa_locks_settle();
 	if ((disable && strcmp(disable, "0") != 0 && *disable) || !pa_sandbox_allows() ||
 	    pa_session_state_init() != 0) {
 		pa_command_init(PA_AGENT_DISABLED);

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "agent/got.h"
 #include "agent/got_sig.h"
@@ -11,10 +12,15 @@
  * glibc and no libdl starts all the same, only without us. */
 #if defined(__x86_64__)
 __asm__(".symver dlsym,dlsym@GLIBC_2.2.5");
+__asm__(".symver dlvsym,dlvsym@GLIBC_2.2.5");
+#define COND_VERSION "GLIBC_2.3.2"
 #else
 __asm__(".symver dlsym,dlsym@GLIBC_2.17");
+__asm__(".symver dlvsym,dlvsym@GLIBC_2.17");
+#define COND_VERSION "GLIBC_2.17"
 #endif
 extern __typeof__(dlsym) dlsym __attribute__((weak));
+void *dlvsym(void *handle, const char *name, const char *version) __attribute__((weak));
 
 _Atomic(void *) pa_real_table[PA_REAL_NR] PA_HOT;
 
@@ -32,6 +38,17 @@ static bool is_ours(const void *fn)
 	return (uintptr_t)fn >= (uintptr_t)__ehdr_start && (uintptr_t)fn < (uintptr_t)_end;
 }
 
+/* The only names of ours that libc has twice: of conditions of another size, too. A look-up by name alone finds those
+ * in some releases. */
+static void *by_version(void *handle, const char *name)
+{
+	void *fn = NULL;
+
+	if (dlvsym && (strcmp(name, "pthread_cond_wait") == 0 || strcmp(name, "pthread_cond_timedwait") == 0))
+		fn = dlvsym(handle, name, COND_VERSION);
+	return fn ? fn : dlsym(handle, name);
+}
+
 /* Loaded late we are the last in the order of look-up: what comes first is what the program's calls lead to, be it
  * libc's, the program's own, or an allocator's that was preloaded. */
 void *pa_real_lookup(const char *name)
@@ -41,8 +58,8 @@ void *pa_real_lookup(const char *name)
 	if (!dlsym)
 		return NULL;
 	if (!pa_got_is_late_sig())
-		return dlsym(RTLD_NEXT, name);
-	fn = dlsym(RTLD_DEFAULT, name);
+		return by_version(RTLD_NEXT, name);
+	fn = by_version(RTLD_DEFAULT, name);
 	return is_ours(fn) ? NULL : fn;
 }
 

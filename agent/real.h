@@ -10,7 +10,7 @@
 #include "agent/hot.h"
 #include "common/atomics.h"
 
-/* One row per interposed name. */
+/* One row per interposed name; the last ones are called by hooks only. */
 #define PA_REAL_ROWS(X)                                                                                                \
 	X(pthread_create)                                                                                              \
 	X(thrd_create)                                                                                                 \
@@ -117,7 +117,27 @@
 	X(recvmmsg)                                                                                                    \
 	X(read)                                                                                                        \
 	X(__read_chk)                                                                                                  \
-	X(readv)
+	X(readv)                                                                                                       \
+	X(pthread_mutex_lock)                                                                                          \
+	X(pthread_mutex_timedlock)                                                                                     \
+	X(pthread_mutex_clocklock)                                                                                     \
+	X(pthread_mutex_unlock)                                                                                        \
+	X(pthread_rwlock_rdlock)                                                                                       \
+	X(pthread_rwlock_wrlock)                                                                                       \
+	X(pthread_rwlock_timedrdlock)                                                                                  \
+	X(pthread_rwlock_timedwrlock)                                                                                  \
+	X(pthread_rwlock_unlock)                                                                                       \
+	X(pthread_cond_wait)                                                                                           \
+	X(pthread_cond_timedwait)                                                                                      \
+	X(pthread_cond_clockwait)                                                                                      \
+	X(sem_wait)                                                                                                    \
+	X(sem_timedwait)                                                                                               \
+	X(sem_clockwait)                                                                                               \
+	X(pthread_join)                                                                                                \
+	X(pthread_mutex_trylock)                                                                                       \
+	X(pthread_rwlock_tryrdlock)                                                                                    \
+	X(pthread_rwlock_trywrlock)                                                                                    \
+	X(sem_getvalue)
 
 /* On every interposed function, and on nothing else: what has it is exported. */
 #define PA_EXPORT __attribute__((visibility("default")))

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/lock_state.h"
 #include "agent/walk_sig.h"
 #include "common/ring.h"
 #include "common/waitwire.h"
@@ -61,6 +62,7 @@ struct pa_block {
 	struct pa_walk_info hook_info; /* the same for walks of hooks, which the handler may interrupt */
 	struct pa_loop_cell *loops;    /* its event loops (loop_area_hook.h); NULL: none */
 	struct pa_said said;           /* stacks of those who send */
+	struct pa_locks locks;
 };
 
 /* The words of a thread that hooks test. At most 256 bytes of initial-exec TLS in all. */

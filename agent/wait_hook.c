@@ -8,6 +8,7 @@
 #include "agent/caller_hook.h"
 #include "agent/command_hook.h"
 #include "agent/conn_area_hook.h"
+#include "agent/lock_hook.h"
 #include "agent/loop_area_hook.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
@@ -29,12 +30,14 @@ void pa_waits_start_sig(void)
 		modes = 0;
 	pa_conn_area_start_sig();
 	pa_store_release(&pa_wait_modes, modes);
+	pa_locks_start_sig();
 }
 
 void pa_waits_quiet_sig(void)
 {
 	if (pa_load_relaxed(&pa_wait_modes))
 		pa_store_release(&pa_wait_modes, 0);
+	pa_locks_quiet_sig();
 }
 
 void pa_waits_after_fork_sig(void)
@@ -242,6 +245,7 @@ void pa_waits_flush_hook(struct pa_block *block)
 	struct pa_loops *loops = pa_waits_off() ? NULL : pa_loop_area_of_hook(block, false);
 	uint64_t now_ns;
 
+	pa_locks_flush_hook(block);
 	if (!loops)
 		return;
 	now_ns = pa_now_sig();

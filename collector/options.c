@@ -44,7 +44,8 @@ static const struct mode {
 		  {"memory", PA_MODE_MEMORY},
 		  {"loop", PA_MODE_LOOP},
 		  {"db", PA_MODE_DB},
-		  {"http", PA_MODE_HTTP}};
+		  {"http", PA_MODE_HTTP},
+		  {"lock", PA_MODE_LOCK}};
 
 #define NR_MODES (sizeof(mode_names) / sizeof(mode_names[0]))
 
@@ -78,7 +79,7 @@ static int set_mode(struct pa_options *o, const char *value, char *err, size_t e
 		uint32_t bit = mode_of(word, len);
 
 		if (!bit) {
-			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory, loop, db and http",
+			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory, loop, db, http and lock",
 				 value);
 			return -EINVAL;
 		}

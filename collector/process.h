@@ -39,6 +39,7 @@ struct pa_thread {
 };
 
 struct pa_heap;
+struct pa_process_locks;
 struct pa_process_loops;
 struct pa_process_talks;
 struct pa_recorder;
@@ -94,6 +95,7 @@ struct pa_process {
 	struct pa_heap *heap;           /* NULL: not recorded, or written already */
 	struct pa_process_loops *loops; /* loops.c's; NULL: none seen */
 	struct pa_process_talks *talks; /* talks.c's; the same */
+	struct pa_process_locks *locks; /* locks.c's; the same */
 	struct pa_unwinder *unwinder;   /* slices.c's */
 	int perfmap_fd;                 /* -1: none opened */
 	bool wants_perfmap;

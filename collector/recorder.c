@@ -98,7 +98,7 @@ static struct pa_geometry usual_geometry(const struct pa_recorder *r)
 				.period_ns = r->period_ns,
 				.modes = r->options.modes};
 
-	if (g.modes & (PA_MODE_DB | PA_MODE_HTTP))
+	if (g.modes & (PA_MODE_DB | PA_MODE_HTTP | PA_MODE_LOCK))
 		g.hook_ring_bytes = PA_SESSION_TALK_RING;
 	if (!pa_heaps_wanted(r))
 		return g;
@@ -401,7 +401,7 @@ static uint64_t longest_wait(const struct pa_recorder *r)
 		wait = heap;
 	if (pa_loops_wanted(r) && wait > SAMPLED_NS)
 		wait = SAMPLED_NS;
-	if (pa_talks_wanted(r) && wait > TALKS_NS)
+	if ((pa_talks_wanted(r) || pa_locks_wanted(r)) && wait > TALKS_NS)
 		wait = TALKS_NS;
 	return wait > IDLE_NS ? IDLE_NS : wait < BUSY_NS ? BUSY_NS : wait;
 }
@@ -491,6 +491,7 @@ static void on_commit(struct pa_timer *timer)
 		if (rs->answered && pa_heaps_wanted(r))
 			pa_recorder_flush_heaps(rs);
 		pa_loops_flush(rs);
+		pa_locks_flush(rs);
 		pa_talks_flush(rs);
 	}
 	pa_recorder_store(r, pa_store_commit_begin(r->store));
@@ -538,6 +539,8 @@ static void put_modes(struct pa_recorder *r)
 	pa_recorder_meta(r, "mode", modes);
 	if (pa_loops_wanted(r))
 		pa_recorder_meta_u64(r, "loop_blocked_ns", r->options.loop_blocked_ns);
+	if (pa_locks_wanted(r))
+		pa_recorder_meta_u64(r, "lock_slow_ns", PA_LOCK_SLOW_NS);
 	if (pa_talks_wanted(r))
 		pa_recorder_meta_u64(r, "exchange_slow_ns", PA_EXCHANGE_SLOW_NS);
 	if (!pa_heaps_wanted(r))

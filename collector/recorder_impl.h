@@ -6,6 +6,7 @@
 #include "collector/drain.h"
 #include "collector/heap_drain.h"
 #include "collector/heap_sampled.h"
+#include "collector/locks.h"
 #include "collector/loops.h"
 #include "collector/modules.h"
 #include "collector/process.h"
@@ -90,7 +91,8 @@ struct pa_recorder {
 	bool met_running; /* a process that had been running: the recording starts with the first of these */
 	uint32_t next_thread;
 	uint32_t next_loop, next_loop_wait;
-	struct pa_talks *talks;   /* NULL: nothing was said */
+	struct pa_talks *talks; /* NULL: nothing was said */
+	uint32_t next_lock, nr_lock_slow;
 	uint32_t nr_loop_blocked; /* iterations that were long enough for a row */
 	uint64_t samples;         /* weighted */
 	uint64_t signals;

@@ -50,6 +50,7 @@ struct pa_store {
 	uint64_t nr_loop_chunks, nr_loop_blocked;
 	uint64_t nr_exchange_chunks, nr_exchange_slow;
 	uint64_t nr_pool_chunks, nr_request_chunks;
+	uint64_t nr_lock_chunks, nr_lock_slow;
 	bool chunk_changed;
 	bool failing; /* the last commit failed: no early ones until one succeeds */
 	bool ended;   /* the caller has put `ended` itself */

@@ -60,6 +60,14 @@
 #define REQUEST_SQL \
     "CREATE TABLE request_chunk (id INTEGER PRIMARY KEY, first_ns INTEGER, last_ns INTEGER, requests INTEGER," \
     " data BLOB);"
+#define LOCK_SQL \
+    "CREATE TABLE lock (id INTEGER PRIMARY KEY, process INTEGER, kind INTEGER, stack INTEGER, addresses INTEGER," \
+    " holder INTEGER, holder_ns INTEGER, unfinished INTEGER);" \
+    "CREATE TABLE lock_chunk (id INTEGER PRIMARY KEY, lock INTEGER, first_ns INTEGER, last_ns INTEGER, waits INTEGER," \
+    " timed_out INTEGER, total_ns INTEGER, max_ns INTEGER, held INTEGER, held_ns INTEGER, held_max_ns INTEGER," \
+    " latency BLOB);" \
+    "CREATE TABLE lock_slow (id INTEGER PRIMARY KEY, lock INTEGER, thread INTEGER, holder INTEGER, stack INTEGER," \
+    " start_ns INTEGER, end_ns INTEGER, address INTEGER);"
 /* clang-format on */
 
 static const char schema_sql[] =
@@ -80,7 +88,8 @@ static const char schema_sql[] =
     " WITHOUT ROWID;"
     "CREATE TABLE note (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, text TEXT);"
     "CREATE VIEW symbol_text AS SELECT s.frame, s.level, f.text AS function, p.text AS file, s.line FROM symbol s"
-    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL TALK_SQL POOL_SQL REQUEST_SQL;
+    " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL TALK_SQL POOL_SQL
+	REQUEST_SQL LOCK_SQL;
 
 static int set_pragma(sqlite3 *db, const char *name, int value)
 {
@@ -125,7 +134,7 @@ const struct pa_migration *pa_schema_migrations(size_t *nr)
 	    {1, HEAP_SQL},
 	    {2, LOOP_SQL},
 	    {3, TALK_SQL},
-	    {4, POOL_SQL REQUEST_SQL},
+	    {4, POOL_SQL REQUEST_SQL LOCK_SQL},
 	};
 
 	*nr = sizeof(steps) / sizeof(steps[0]);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 
+#include "common/lockwire.h"
 #include "common/message.h"
 #include "common/waitwire.h"
 
@@ -102,6 +103,25 @@ static uint64_t needs_messages(const struct pa_record *head)
 	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]) + r->nr_bytes;
 }
 
+static uint64_t needs_lock_wait(const struct pa_record *head)
+{
+	const struct pa_lock_wait *r = (const struct pa_lock_wait *)head;
+
+	if (r->nr_frames > PA_FRAMES_MAX || r->kind == PA_LOCK_NONE || r->kind >= PA_LOCK_KINDS || r->order == 0)
+		return 0;
+	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
+}
+
+static uint64_t needs_lock_done(const struct pa_record *head)
+{
+	const struct pa_lock_done *r = (const struct pa_lock_done *)head;
+
+	if (r->outcome >= PA_LOCK_OUTCOMES || r->start_ns > r->got_ns || r->got_ns > head->time_ns ||
+	    (r->released_ns && (r->released_ns < r->got_ns || r->released_ns > head->time_ns)))
+		return 0;
+	return sizeof(*r);
+}
+
 /* One row per record type: its fixed part, and what its lengths add. */
 static const struct record_rule {
 	uint32_t min_bytes;
@@ -123,6 +143,8 @@ static const struct record_rule {
     [PA_REC_WAIT] = {sizeof(struct pa_wait), needs_wait},
     [PA_REC_CONNECTION] = {sizeof(struct pa_connection), needs_connection},
     [PA_REC_MESSAGES] = {sizeof(struct pa_conn_messages), needs_messages},
+    [PA_REC_LOCK_WAIT] = {sizeof(struct pa_lock_wait), needs_lock_wait},
+    [PA_REC_LOCK_DONE] = {sizeof(struct pa_lock_done), needs_lock_done},
 };
 
 static bool record_is_sound(const struct pa_record *r)

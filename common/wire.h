@@ -226,6 +226,8 @@ enum pa_record_type {
 	PA_REC_WAIT = 14,
 	PA_REC_CONNECTION = 15,
 	PA_REC_MESSAGES = 16,
+	PA_REC_LOCK_WAIT = 17, /* these: common/lockwire.h */
+	PA_REC_LOCK_DONE = 18,
 	PA_REC_TYPES
 };
 

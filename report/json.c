@@ -7,6 +7,7 @@
 #include "report/findings.h"
 #include "report/heap_json.h"
 #include "report/json_writer.h"
+#include "report/locks.h"
 #include "report/loops.h"
 #include "report/talks.h"
 #include "report/model.h"
@@ -289,6 +290,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 		pa_loops_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	if (!err && r->talks)
 		err = pa_talks_json(&j, r, o->limit ? o->limit : JSON_ROWS);
+	if (!err && r->locks)
+		pa_locks_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	pa_json_end_object(&j);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

@@ -178,6 +178,7 @@ struct pa_report_window {
 
 struct pa_report_loops; /* loops.h */
 struct pa_report_talks; /* talks.h */
+struct pa_report_locks; /* locks.h */
 
 struct pa_report {
 	struct pa_pool *strings;
@@ -185,6 +186,7 @@ struct pa_report {
 	struct pa_report_heap heap;
 	struct pa_report_loops *loops; /* NULL: not recorded */
 	struct pa_report_talks *talks; /* the same */
+	struct pa_report_locks *locks; /* the same */
 	bool clean;                    /* the collector wrote the end */
 	uint32_t path, command, host, started, ended, version, mode, unwinder;
 	uint32_t name; /* base name of the command, fit for a file name */

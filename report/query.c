@@ -8,6 +8,7 @@
 
 #include "common/wire.h"
 #include "report/load.h"
+#include "report/locks.h"
 #include "report/loops.h"
 #include "report/talks.h"
 
@@ -84,7 +85,7 @@ static int load(struct pa_report *r, struct pa_recording *rec)
 	int err;
 	if ((err = pa_load_head(r, rec)) || (err = pa_load_rows(r, rec)) || (err = pa_load_names(r, rec)) ||
 	    (err = pa_load_samples(r, rec)) || (err = pa_load_heap(r, rec)) || (err = pa_load_loops(r, rec)) ||
-	    (err = pa_load_talks(r, rec)))
+	    (err = pa_load_talks(r, rec)) || (err = pa_load_locks(r, rec)))
 		return err;
 	if (r->last_ns > r->started_mono_ns && r->started_mono_ns)
 		r->duration_ns = r->last_ns - r->started_mono_ns;
@@ -140,6 +141,7 @@ void pa_report_free(struct pa_report *r)
 	free(r->heap.threads);
 	free(r->heap.points);
 	pa_loops_free(r->loops);
+	pa_locks_report_free(r->locks);
 	pa_talks_report_free(r->talks);
 	pa_pool_free(r->strings);
 	free(r);

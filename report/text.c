@@ -9,6 +9,7 @@
 #include "report/escape.h"
 #include "report/heap_text.h"
 #include "report/findings.h"
+#include "report/locks.h"
 #include "report/loops.h"
 #include "report/talks.h"
 #include "report/quantity.h"
@@ -398,5 +399,7 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 		pa_loops_text(r, o, out);
 	if (!err && r->talks && !o->memory_only)
 		err = pa_talks_text(r, o, out);
+	if (!err && r->locks && !o->memory_only)
+		pa_locks_text(r, o, out);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

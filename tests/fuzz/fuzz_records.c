@@ -39,7 +39,7 @@ static struct pa_recorder *open_recorder(struct pa_loop *loop, const char *path)
 	struct pa_recorder_options options = {.path = path,
 					      .command = "fuzz",
 					      .period_ns = 1000000,
-					      .modes = PA_MODE_CPU | PA_MODE_LOOP | PA_MODE_DB | PA_MODE_HTTP,
+					      .modes = PA_MODE_CPU | PA_MODE_LOOP | PA_MODE_DB | PA_MODE_HTTP | PA_MODE_LOCK,
 					      .idle = quiet_idle};
 	struct pa_recorder *r;
 	char err[256];

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/heapwire.h"
+#include "common/lockwire.h"
 #include "common/message.h"
 #include "common/waitwire.h"
 
@@ -126,6 +127,8 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 	    [PA_REC_WAIT] = sizeof(struct pa_wait),
 	    [PA_REC_CONNECTION] = sizeof(struct pa_connection),
 	    [PA_REC_MESSAGES] = sizeof(struct pa_conn_messages),
+	    [PA_REC_LOCK_WAIT] = sizeof(struct pa_lock_wait),
+	    [PA_REC_LOCK_DONE] = sizeof(struct pa_lock_done),
 	};
 
 	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
@@ -134,6 +137,49 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 		append(&len, type, least[type] - 8, 0);
 		assert_true(refused(len));
 	}
+}
+
+static void test_refuses_locks_that_cannot_be(void **state)
+{
+	struct pa_lock_wait *wait;
+	struct pa_lock_done *done;
+	size_t len = 0, offset = 0;
+
+	wait = append(&len, PA_REC_LOCK_WAIT, sizeof(*wait) + 16, 0);
+	wait->kind = PA_LOCK_JOIN;
+	wait->order = 1;
+	wait->nr_frames = 2;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	wait->nr_frames = 3;
+	assert_true(refused(len));
+	wait->nr_frames = 2;
+	wait->kind = PA_LOCK_KINDS;
+	assert_true(refused(len));
+	wait->kind = PA_LOCK_MUTEX;
+	wait->order = 0;
+	assert_true(refused(len));
+
+	len = offset = 0;
+	done = append(&len, PA_REC_LOCK_DONE, sizeof(*done), 0);
+	done->head.time_ns = 30;
+	done->start_ns = 10;
+	done->got_ns = 20;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	done->released_ns = 30;
+	offset = 0;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	done->released_ns = 31;
+	assert_true(refused(len));
+	done->released_ns = 19;
+	assert_true(refused(len));
+	done->released_ns = 0;
+	done->got_ns = 9;
+	assert_true(refused(len));
+	done->got_ns = 31;
+	assert_true(refused(len));
+	done->got_ns = 20;
+	done->outcome = PA_LOCK_OUTCOMES;
+	assert_true(refused(len));
 }
 
 static void test_refuses_waits_that_cannot_be(void **state)
@@ -339,6 +385,7 @@ int main(void)
 	    cmocka_unit_test(test_refuses_sizes_that_cannot_be),
 	    cmocka_unit_test(test_refuses_records_shorter_than_their_type),
 	    cmocka_unit_test(test_refuses_waits_that_cannot_be),
+	    cmocka_unit_test(test_refuses_locks_that_cannot_be),
 	    cmocka_unit_test(test_refuses_messages_that_cannot_be),
 	    cmocka_unit_test(test_refuses_counts_that_leave_the_record),
 	    cmocka_unit_test(test_heap_records_are_checked),

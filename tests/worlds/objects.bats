@@ -62,7 +62,7 @@ expect_only_allowed() {
 
 # functions that an object of the signal or hook world shows to others without its world in the name
 unnamed() {
-	nm -g --defined-only --format=posix "$1" | awk '{ sub(/@.*/, "", $1) } $2 == "T" && $1 !~ /_(sig|hook)$/ { print $1 }' | sort |
+	nm -g --defined-only --format=posix "$1" | awk '{ sub(/@.*/, "", $1) } $2 == "T" && $1 !~ /_(sig|hook)$/ { print $1 }' | sort -u |
 		comm -23 - <(words $WORLDS/exports.list $WORLDS/plain.list)
 }
 
