@@ -11,6 +11,7 @@
 #include "agent/command_sig.h"
 #include "agent/heap_hook.h"
 #include "agent/heap_thread_hook.h"
+#include "agent/libs_sig.h"
 #include "agent/session.h"
 #include "agent/signal.h"
 #include "agent/slots_sig.h"
@@ -101,6 +102,7 @@ void pa_attach_leave_sig(void)
 	if (pa_session_open_sig()) {
 		pa_heap_set_sig(PA_HEAP_OFF);
 		pa_waits_quiet_sig();
+		pa_libs_stop_sig();
 		pa_stream_close_sig(pa_tls.block);
 		pa_slots_close_sig();
 		pa_thread_move_timers_sig(0);

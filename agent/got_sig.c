@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "agent/command_sig.h"
+#include "agent/libs_sig.h"
 #include "agent/sysdep.h"
 #include "agent/walk_sig.h"
 #include "common/atomics.h"
@@ -75,7 +76,7 @@ void pa_got_write_sig(uint64_t at, uint64_t value)
 	pa_store_release((_Atomic uint64_t *)(uintptr_t)at, value);
 }
 
-static uint32_t put_back(const struct pa_got_module *module, const struct pa_got_slot *slots)
+uint32_t pa_got_put_back_sig(const struct pa_got_module *module, const struct pa_got_slot *slots)
 {
 	uint64_t start = 0, end = 0;
 	uint32_t nr = 0;
@@ -108,7 +109,7 @@ uint32_t pa_got_unhook_sig(void)
 		struct pa_got_table *table = tables;
 
 		for (uint32_t i = 0; i < table->nr_modules; i++)
-			nr += put_back(&table->modules[i], table->slots);
+			nr += pa_got_put_back_sig(&table->modules[i], table->slots);
 		tables = table->next;
 		pa_sys(SYS_munmap, table, table->bytes);
 	}
@@ -123,8 +124,6 @@ void pa_got_unloading_sig(void)
 {
 	struct timespec ts = {.tv_nsec = PAUSE_NS};
 
-	if (!pa_got_is_late_sig())
-		return;
 	for (;;) {
 		atomic_fetch_add_explicit(&unloading, 1, memory_order_seq_cst);
 		if (!is_busy())
@@ -136,8 +135,19 @@ void pa_got_unloading_sig(void)
 
 void pa_got_unloaded_sig(void)
 {
-	if (!pa_got_is_late_sig())
+	uint32_t before = pa_load_relaxed(&unloading);
+
+	/* 0: a destructor has forked, and this is the child */
+	while (before && !pa_claim_u32(&unloading, before, before - 1))
+		before = pa_load_relaxed(&unloading);
+	if (before > 1)
 		return;
-	if (atomic_fetch_sub_explicit(&unloading, 1, memory_order_seq_cst) == 1 && pa_load_relaxed(&owed))
+	if (pa_load_relaxed(&owed))
 		pa_got_unhook_sig();
+	pa_libs_unloaded_sig();
+}
+
+void pa_got_forked_sig(void)
+{
+	pa_store_relaxed(&unloading, 0);
 }

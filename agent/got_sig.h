@@ -47,6 +47,9 @@ void pa_got_close_sig(const struct pa_got_module *module);
 /* One store of one word: other threads read the slot meanwhile. */
 void pa_got_write_sig(uint64_t at, uint64_t value);
 
+/* Puts the slots of one module back that still lead to us, if it is the module it was. Returns how many. */
+uint32_t pa_got_put_back_sig(const struct pa_got_module *module, const struct pa_got_slot *slots);
+
 /* Puts everything back that still leads to us; later when a module is being unloaded right now. Nothing is done when
  * there is nothing to do. Returns how many slots were put back. */
 uint32_t pa_got_unhook_sig(void);
@@ -54,5 +57,7 @@ uint32_t pa_got_unhook_sig(void);
 /* Around the real dlclose. */
 void pa_got_unloading_sig(void);
 void pa_got_unloaded_sig(void);
+/* In a forked child: threads that were inside it are not there. */
+void pa_got_forked_sig(void);
 
 #endif

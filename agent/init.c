@@ -14,6 +14,7 @@
 #include "agent/heap_hook.h"
 #include "agent/hooks_exec.h"
 #include "agent/hooks_thread.h"
+#include "agent/libs_sig.h"
 #include "agent/lock_hook.h"
 #include "agent/nudge_sig.h"
 #include "agent/real.h"
@@ -132,6 +133,7 @@ static bool prepare(char *const *env)
 	pa_hooks_thread_init();
 	pa_exec_remember_hook(env);
 	has_find_object = pa_walk_init() == 0;
+	pa_libs_init();
 	pa_heap_init();
 	pa_thread_main_stack(main_stack());
 	pa_signal_learn();

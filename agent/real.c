@@ -8,19 +8,18 @@
 #include "agent/got.h"
 #include "agent/got_sig.h"
 
-/* dlsym moved from libdl to libc in glibc 2.34. Bound to the old version, and weakly, so that a host with an older
- * glibc and no libdl starts all the same, only without us. */
+/* dlvsym and dlsym moved from libdl to libc in glibc 2.34. Bound to the old version, and weakly, so that a host with an
+ * older glibc and no libdl starts all the same, only without us. dlsym itself is interposed: the next one is asked for.
+ */
 #if defined(__x86_64__)
-__asm__(".symver dlsym,dlsym@GLIBC_2.2.5");
-__asm__(".symver dlvsym,dlvsym@GLIBC_2.2.5");
-#define COND_VERSION "GLIBC_2.3.2"
+#define FIRST_VERSION "GLIBC_2.2.5"
+#define COND_VERSION  "GLIBC_2.3.2"
 #else
-__asm__(".symver dlsym,dlsym@GLIBC_2.17");
-__asm__(".symver dlvsym,dlvsym@GLIBC_2.17");
-#define COND_VERSION "GLIBC_2.17"
+#define FIRST_VERSION "GLIBC_2.17"
+#define COND_VERSION  "GLIBC_2.17"
 #endif
-extern __typeof__(dlsym) dlsym __attribute__((weak));
-void *dlvsym(void *handle, const char *name, const char *version) __attribute__((weak));
+__asm__(".symver dlvsym,dlvsym@" FIRST_VERSION);
+extern __typeof__(dlvsym) dlvsym __attribute__((weak));
 
 _Atomic(void *) pa_real_table[PA_REAL_NR] PA_HOT;
 
@@ -42,11 +41,14 @@ static bool is_ours(const void *fn)
  * in some releases. */
 static void *by_version(void *handle, const char *name)
 {
+	__typeof__(&dlsym) next = PA_REAL(dlsym);
 	void *fn = NULL;
 
-	if (dlvsym && (strcmp(name, "pthread_cond_wait") == 0 || strcmp(name, "pthread_cond_timedwait") == 0))
+	if (!next)
+		return NULL;
+	if (strcmp(name, "pthread_cond_wait") == 0 || strcmp(name, "pthread_cond_timedwait") == 0)
 		fn = dlvsym(handle, name, COND_VERSION);
-	return fn ? fn : dlsym(handle, name);
+	return fn ? fn : next(handle, name);
 }
 
 /* Loaded late we are the last in the order of look-up: what comes first is what the program's calls lead to, be it
@@ -55,17 +57,25 @@ void *pa_real_lookup(const char *name)
 {
 	void *fn;
 
-	if (!dlsym)
-		return NULL;
 	if (!pa_got_is_late_sig())
 		return by_version(RTLD_NEXT, name);
 	fn = by_version(RTLD_DEFAULT, name);
 	return is_ours(fn) ? NULL : fn;
 }
 
+static void *lookup_dlsym(void)
+{
+	void *fn;
+
+	if (!dlvsym)
+		return NULL;
+	fn = dlvsym(pa_got_is_late_sig() ? RTLD_DEFAULT : RTLD_NEXT, "dlsym", FIRST_VERSION);
+	return is_ours(fn) ? NULL : fn;
+}
+
 void *pa_real_resolve(enum pa_real_name name)
 {
-	void *fn = pa_real_lookup(names[name]);
+	void *fn = name == PA_REAL_dlsym ? lookup_dlsym() : pa_real_lookup(names[name]);
 
 	if (fn)
 		pa_store_relaxed(&pa_real_table[name], fn);

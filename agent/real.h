@@ -15,6 +15,7 @@
 	X(pthread_create)                                                                                              \
 	X(thrd_create)                                                                                                 \
 	X(dlclose)                                                                                                     \
+	X(dlsym)                                                                                                       \
 	X(sigaction)                                                                                                   \
 	X(signal)                                                                                                      \
 	X(fork)                                                                                                        \

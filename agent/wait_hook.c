@@ -8,11 +8,14 @@
 #include "agent/caller_hook.h"
 #include "agent/command_hook.h"
 #include "agent/conn_area_hook.h"
+#include "agent/got_sig.h"
+#include "agent/libs_sig.h"
 #include "agent/lock_hook.h"
 #include "agent/loop_area_hook.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
 #include "agent/slots_sig.h"
+#include "agent/statement_hook.h"
 #include "agent/timer_sig.h"
 
 #define WAIT_ROOM ((uint32_t)(sizeof(struct pa_wait) + PA_FRAMES_MAX * sizeof(uint64_t)))
@@ -29,8 +32,10 @@ void pa_waits_start_sig(void)
 	if (modes && pa_loop_area_start_sig() != 0)
 		modes = 0;
 	pa_conn_area_start_sig();
+	pa_statements_start_sig();
 	pa_store_release(&pa_wait_modes, modes);
 	pa_locks_start_sig();
+	pa_libs_start_sig(modes);
 }
 
 void pa_waits_quiet_sig(void)
@@ -42,8 +47,11 @@ void pa_waits_quiet_sig(void)
 
 void pa_waits_after_fork_sig(void)
 {
-	if (!pa_waits_off())
+	pa_got_forked_sig();
+	if (!pa_waits_off()) {
 		pa_loop_area_forget_sig();
+		pa_statements_start_sig();
+	}
 }
 
 void pa_waits_epoll_made_hook(int fd)

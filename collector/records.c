@@ -361,6 +361,8 @@ void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r)
 		    [PA_REC_MESSAGES] = {pa_talks_on_record, false},
 		    [PA_REC_LOCK_WAIT] = {pa_locks_on_wait, false},
 		    [PA_REC_LOCK_DONE] = {pa_locks_on_done, false},
+		    [PA_REC_STATEMENT] = {pa_talks_on_record, false},
+		    [PA_REC_STATEMENT_TEXT] = {pa_talks_on_record, false},
 		},
 	    .counters = on_counters,
 	    .bad = on_bad,

@@ -95,7 +95,7 @@ static int each_exchange(struct pa_visited *row, void *arg)
 	    .error = pa_visited_text_or_null(row, 11),
 	};
 
-	row->bad |= (e.role != PA_ROLE_CLIENT && e.role != PA_ROLE_SERVER) || e.proto > PA_PROTO_NONE;
+	row->bad |= (e.role != PA_ROLE_CLIENT && e.role != PA_ROLE_SERVER) || e.proto >= PA_PROTO_NR;
 	return row->bad ? 0 : v->fn.exchange(v->arg, &e);
 }
 
@@ -182,7 +182,7 @@ static int each_pool(struct pa_visited *row, void *arg)
 
 	for (size_t i = 0; i < NR(columns); i++)
 		*columns[i] = pa_visited_u64(row, 4 + (int)i);
-	row->bad |= p.proto > PA_PROTO_NONE;
+	row->bad |= p.proto >= PA_PROTO_NR;
 	return row->bad ? 0 : v->fn.pool(v->arg, &p);
 }
 

@@ -141,15 +141,15 @@ static const struct pa_asked *asker(const struct pa_talk_conn *c, uint64_t start
 	return NULL;
 }
 
-static void put_slow(struct pa_talk_conn *c, const struct pa_form *f, const struct pa_exchange *x,
-		     const struct pa_asked *by, uint64_t ns)
+static void put_slow(struct pa_process *p, const struct pa_form *f, const struct pa_exchange *x, uint32_t tid,
+		     uint32_t stack, uint64_t ns)
 {
-	struct pa_recorder *r = c->p->recorder;
-	struct pa_thread *t = by ? pa_recorder_thread(c->p, by->tid, x->end_ns) : NULL;
+	struct pa_recorder *r = p->recorder;
+	struct pa_thread *t = tid ? pa_recorder_thread(p, tid, x->end_ns) : NULL;
 	struct pa_store_exchange_slow row = {
 	    .exchange = f->row.id,
 	    .thread = t ? t->id : 0,
-	    .stack = by ? by->stack : 0,
+	    .stack = stack,
 	    .failed = !!(x->flags & PA_EXCHANGE_FAILED),
 	    .start_ns = x->end_ns - ns,
 	    .end_ns = x->end_ns,
@@ -159,7 +159,20 @@ static void put_slow(struct pa_talk_conn *c, const struct pa_form *f, const stru
 	if (r->talks->nr_slow++ < PA_EXCHANGE_SLOW_MAX)
 		pa_recorder_store(r, pa_store_add_exchange_slow(r->store, &row));
 	else
-		pa_records_loss(c->p, "exchanges slow but not listed", 1);
+		pa_records_loss(p, "exchanges slow but not listed", 1);
+}
+
+void pa_talk_exchange(struct pa_process *p, const struct pa_exchange *x, const struct pa_party *party, uint32_t tid)
+{
+	struct pa_form *f = pa_forms_of(&p->talks->forms, x, party, &p->recorder->talks->next_exchange);
+	uint64_t ns = 0;
+
+	if (!f)
+		return;
+	if (pa_form_add(f, x, party, &ns) && ns >= PA_EXCHANGE_SLOW_NS)
+		put_slow(p, f, x, tid, party->stack, ns);
+	if (tid && party->role == PA_ROLE_CLIENT && x->kind != PA_EXCHANGE_HTTP)
+		pa_talk_scope_count(p->talks, tid, x->start_ns, f, party->stack);
 }
 
 static void on_login(struct pa_talk_conn *c, const struct pa_exchange *x)
@@ -191,20 +204,11 @@ static void on_exchange(void *arg, const struct pa_exchange *x)
 				 .role = c->role,
 				 .peer = x->host && *x->host ? x->host : c->peer,
 				 .stack = by ? by->stack : 0};
-	struct pa_form *f;
-	uint64_t ns = 0;
 
 	if (x->kind == PA_EXCHANGE_CONNECT)
 		on_login(c, x);
-	else if (counts(x)) {
-		f = pa_forms_of(&c->p->talks->forms, x, &party, &c->p->recorder->talks->next_exchange);
-		if (!f)
-			return;
-		if (pa_form_add(f, x, &party, &ns) && ns >= PA_EXCHANGE_SLOW_NS)
-			put_slow(c, f, x, by, ns);
-		if (by && c->role == PA_ROLE_CLIENT && x->kind != PA_EXCHANGE_HTTP)
-			pa_talk_scope_count(c->p->talks, by->tid, x->start_ns, f, by->stack);
-	}
+	else if (counts(x))
+		pa_talk_exchange(c->p, x, &party, by ? by->tid : 0);
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */

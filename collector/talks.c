@@ -44,10 +44,19 @@ static int by_time(const void *left, const void *right)
 
 static void play_one(const struct pa_talk *talk)
 {
-	if (talk->record->type == PA_REC_CONNECTION)
+	switch (talk->record->type) {
+	case PA_REC_CONNECTION:
 		pa_talk_connection(talk->p, (const struct pa_connection *)talk->record);
-	else
+		break;
+	case PA_REC_STATEMENT:
+		pa_talk_statement(talk->p, (const struct pa_statement *)talk->record);
+		break;
+	case PA_REC_STATEMENT_TEXT:
+		pa_talk_statement_text(talk->p, (const struct pa_statement_text *)talk->record);
+		break;
+	default:
 		pa_talk_messages(talk->p, (const struct pa_conn_messages *)talk->record);
+	}
 }
 
 /* Of a session, or (p) of a process: what is no younger than until_ns, or has waited for a look already. */
@@ -210,6 +219,7 @@ void pa_talks_end(struct pa_process *p)
 	pa_pools_free(&p->talks->peers);
 	free(p->talks->endpoints);
 	free(p->talks->scopes);
+	pa_talk_statements_free(p->talks->statements);
 	free(p->talks);
 	p->talks = NULL;
 }

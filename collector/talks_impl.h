@@ -1,5 +1,6 @@
 /* What the files of talks share: talks.c (records in order), talk_conn.c (connections), talk_peer.c (addresses),
- * talk_scope.c (requests being handled), talk_stack.c (stacks by number). World: plain. */
+ * talk_scope.c (requests being handled), talk_stack.c (stacks by number), statements.c (databases inside the
+ * process). World: plain. */
 #ifndef PA_COLLECTOR_TALKS_IMPL_H
 #define PA_COLLECTOR_TALKS_IMPL_H
 
@@ -85,6 +86,7 @@ struct pa_process_talks {
 	uint32_t nr_scopes;
 	struct pa_talk_thread *threads[PA_TALK_BUCKETS];
 	uint32_t nr_threads;
+	struct pa_statements *statements; /* NULL: none yet */
 };
 
 /* A record that waits for its turn. */
@@ -113,6 +115,11 @@ void pa_talk_connection(struct pa_process *p, const struct pa_connection *record
 void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *record);
 /* Tells the store that a connection of a pool seems not to be given back, or is after all. */
 void pa_talk_held(struct pa_talk_conn *c, enum pa_pool_held held);
+void pa_talk_statement(struct pa_process *p, const struct pa_statement *record);
+void pa_talk_statement_text(struct pa_process *p, const struct pa_statement_text *record);
+void pa_talk_statements_free(struct pa_statements *s); /* NULL allowed */
+/* An exchange, asked or served by a thread (0: not known), goes into its form, and where it belongs besides. */
+void pa_talk_exchange(struct pa_process *p, const struct pa_exchange *x, const struct pa_party *party, uint32_t tid);
 /* All connections of a process end. */
 void pa_talk_conns_free(struct pa_process *p);
 

@@ -25,6 +25,8 @@ enum pa_proto {
 	PA_PROTO_HTTP,
 	PA_PROTO_OPAQUE, /* encrypted, compressed, or switched to another protocol: nothing more is looked at */
 	PA_PROTO_NONE,   /* none of these */
+	PA_PROTO_SQLITE, /* no connection: calls of a library (waitwire.h, statements) */
+	PA_PROTO_NR
 };
 
 enum pa_way { PA_TO_SERVER = 0, PA_TO_CLIENT = 1 };

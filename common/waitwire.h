@@ -138,6 +138,55 @@ struct pa_conn_messages {
 	uint64_t frames[]; /* nr_frames, then nr_bytes bytes */
 };
 
+/* ---- statements --------------------------------------------------------------------------------------------------
+ *
+ * Of databases that are libraries in the program's own process: SQLite. Texts and names of databases are written once,
+ * by the thread that meets them first, before the execution that shows their number. */
+
+#define PA_STATEMENT_TEXT_MAX 4096
+
+enum pa_statement_kind {
+	PA_STATEMENT_STEPPED = 1, /* a prepared one, from its first step until it was done, reset or finalised */
+	PA_STATEMENT_EXEC = 2,    /* a text by sqlite3_exec, of one statement or several */
+	PA_STATEMENT_REFUSED = 3, /* it could not be prepared */
+};
+
+#define PA_STATEMENT_BUSY 1u /* flags: it met a lock, and was tried again */
+
+/* An execution; head time_ns: when it was over. */
+struct pa_statement {
+	struct pa_record head;
+	uint32_t tid; /* that ended it */
+	uint16_t kind;
+	uint16_t flags;
+	uint64_t start_ns;   /* its first call */
+	uint64_t last_ns;    /* return of the last that did something for it */
+	uint64_t library_ns; /* in calls of the library */
+	uint64_t busy_ns;    /* of that, asleep because others held a lock */
+	uint64_t rows;
+	uint64_t text;     /* number of its text, 0: not known */
+	uint64_t database; /* of its database's name, 0: not known */
+	int32_t error;     /* the library's code, 0: none */
+	uint16_t nr_frames;
+	uint16_t stop;     /* enum pa_stop */
+	uint64_t frames[]; /* who made the first call */
+};
+
+/* A text or a name, of this process. */
+struct pa_statement_text {
+	struct pa_record head;
+	uint64_t number;   /* made of its bytes */
+	uint16_t nr_bytes; /* 0..PA_STATEMENT_TEXT_MAX */
+	uint16_t flags;    /* PA_STATEMENT_TEXT_* */
+	uint32_t reserved;
+	uint8_t bytes[]; /* padded to 8 */
+};
+
+#define PA_STATEMENT_TEXT_CUT  1u /* goes on behind what is here */
+#define PA_STATEMENT_TEXT_NAME 2u /* of a database: its file, empty: none */
+
+PA_ASSERT_SIZE(struct pa_statement, 88);
+PA_ASSERT_SIZE(struct pa_statement_text, 32);
 PA_ASSERT_SIZE(struct pa_loop, 88);
 PA_ASSERT_SIZE(struct pa_iteration, 56);
 PA_ASSERT_SIZE(struct pa_wait, 48);

@@ -122,6 +122,22 @@ static uint64_t needs_lock_done(const struct pa_record *head)
 	return sizeof(*r);
 }
 
+static uint64_t needs_statement(const struct pa_record *head)
+{
+	const struct pa_statement *r = (const struct pa_statement *)head;
+
+	if (r->nr_frames > PA_FRAMES_MAX || r->start_ns > head->time_ns)
+		return 0;
+	return sizeof(*r) + (uint64_t)r->nr_frames * sizeof(r->frames[0]);
+}
+
+static uint64_t needs_statement_text(const struct pa_record *head)
+{
+	const struct pa_statement_text *r = (const struct pa_statement_text *)head;
+
+	return r->nr_bytes <= PA_STATEMENT_TEXT_MAX ? sizeof(*r) + r->nr_bytes : 0;
+}
+
 /* One row per record type: its fixed part, and what its lengths add. */
 static const struct record_rule {
 	uint32_t min_bytes;
@@ -145,6 +161,8 @@ static const struct record_rule {
     [PA_REC_MESSAGES] = {sizeof(struct pa_conn_messages), needs_messages},
     [PA_REC_LOCK_WAIT] = {sizeof(struct pa_lock_wait), needs_lock_wait},
     [PA_REC_LOCK_DONE] = {sizeof(struct pa_lock_done), needs_lock_done},
+    [PA_REC_STATEMENT] = {sizeof(struct pa_statement), needs_statement},
+    [PA_REC_STATEMENT_TEXT] = {sizeof(struct pa_statement_text), needs_statement_text},
 };
 
 static bool record_is_sound(const struct pa_record *r)

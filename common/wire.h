@@ -228,6 +228,8 @@ enum pa_record_type {
 	PA_REC_MESSAGES = 16,
 	PA_REC_LOCK_WAIT = 17, /* these: common/lockwire.h */
 	PA_REC_LOCK_DONE = 18,
+	PA_REC_STATEMENT = 19,
+	PA_REC_STATEMENT_TEXT = 20,
 	PA_REC_TYPES
 };
 

@@ -52,6 +52,10 @@ $(addprefix $(O)/tests/targets/malloc_calls_,$(ALLOCATORS)) $(addprefix $(O)/tes
 $(O)/tests/targets/split: TARGET_FLAGS = -fno-optimize-sibling-calls
 $(O)/tests/targets/loader: TARGET_EXTRA = -Wl,--enable-new-dtags -Wl,-rpath,'$$ORIGIN'
 $(O)/tests/targets/hostile_names: TARGET_FLAGS = -rdynamic
+$(O)/tests/targets/sqlite_books: TARGET_EXTRA = -lsqlite3
+$(O)/tests/targets/sqlite_books_now: tests/targets/sqlite_books.c | packages
+	$(call quiet,CC)mkdir -p $(@D) && $(CC) -std=gnu11 $(TARGET_OPT) -o $@ $< -Wl,-z,now -lsqlite3 $(TARGET_LIBS)
+TARGET_BIN += $(O)/tests/targets/sqlite_books_now
 
 # programs that cannot be preloaded
 $(O)/tests/targets/hello_static: tests/targets/hello.c | packages

@@ -127,6 +127,15 @@ static void slow_json(struct pa_json *j, const struct pa_report *r, enum pa_talk
 	pa_json_end_array(j);
 }
 
+/* A database that is a library of the process needs no connection. */
+static bool is_inside(const struct pa_report_talks *t)
+{
+	for (size_t i = 0; i < t->nr_exchanges; i++)
+		if (t->exchanges[i]->proto == PA_PROTO_SQLITE)
+			return true;
+	return false;
+}
+
 static int database_json(struct pa_json *j, const struct pa_report *r, size_t limit)
 {
 	const struct pa_report_talks *t = r->talks;
@@ -141,7 +150,7 @@ static int database_json(struct pa_json *j, const struct pa_report *r, size_t li
 		all.in_tx += t->pools[i].sums.in_tx;
 	}
 	pa_json_object(j, "database");
-	pa_json_text(j, "status", all.opened ? "connected" : t->nr_pools ? "unavailable" : "not_used");
+	pa_json_text(j, "status", all.opened || is_inside(t) ? "connected" : t->nr_pools ? "unavailable" : "not_used");
 	pa_json_u64(j, "pool_size", all.open_max);
 	pa_json_u64(j, "active_connections", all.active);
 	pa_json_u64(j, "idle_connections", all.open - all.active - all.in_tx);

@@ -20,10 +20,10 @@ const char *pa_proto_name(uint32_t proto)
 {
 	static const char *const names[] = {
 	    [PA_PROTO_UNSURE] = "unknown", [PA_PROTO_POSTGRES] = "postgresql", [PA_PROTO_MYSQL] = "mysql",
-	    [PA_PROTO_RESP] = "redis",     [PA_PROTO_HTTP] = "http",
+	    [PA_PROTO_RESP] = "redis",     [PA_PROTO_HTTP] = "http",         [PA_PROTO_SQLITE] = "sqlite",
 	};
 
-	return proto < sizeof(names) / sizeof(names[0]) ? names[proto] : names[0];
+	return proto < sizeof(names) / sizeof(names[0]) && names[proto] ? names[proto] : names[0];
 }
 
 enum pa_talk_section pa_exchange_section(const struct pa_report_exchange *e)

@@ -129,6 +129,8 @@ static void test_refuses_records_shorter_than_their_type(void **state)
 	    [PA_REC_MESSAGES] = sizeof(struct pa_conn_messages),
 	    [PA_REC_LOCK_WAIT] = sizeof(struct pa_lock_wait),
 	    [PA_REC_LOCK_DONE] = sizeof(struct pa_lock_done),
+	    [PA_REC_STATEMENT] = sizeof(struct pa_statement),
+	    [PA_REC_STATEMENT_TEXT] = sizeof(struct pa_statement_text),
 	};
 
 	for (uint16_t type = 1; type < PA_REC_TYPES; type++) {
@@ -207,6 +209,34 @@ static void test_refuses_waits_that_cannot_be(void **state)
 	loop->kind = PA_WAIT_POLL;
 	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
 	loop->kind = PA_WAIT_SLEEP;
+	assert_true(refused(len));
+}
+
+static void test_refuses_statements_that_cannot_be(void **state)
+{
+	struct pa_statement *statement;
+	struct pa_statement_text *text;
+	size_t len = 0, offset = 0;
+
+	statement = append(&len, PA_REC_STATEMENT, sizeof(*statement) + 8, 0);
+	statement->nr_frames = 1;
+	statement->start_ns = statement->head.time_ns;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	statement->nr_frames = 2;
+	assert_true(refused(len));
+	statement->nr_frames = UINT16_MAX;
+	assert_true(refused(len));
+	statement->nr_frames = 0;
+	statement->start_ns = statement->head.time_ns + 1;
+	assert_true(refused(len));
+
+	len = offset = 0;
+	text = append(&len, PA_REC_STATEMENT_TEXT, sizeof(*text) + 8, 0);
+	text->nr_bytes = 8;
+	assert_non_null(pa_wire_next(buf.bytes, len, &offset));
+	text->nr_bytes = 9;
+	assert_true(refused(len));
+	text->nr_bytes = PA_STATEMENT_TEXT_MAX + 1;
 	assert_true(refused(len));
 }
 
@@ -387,6 +417,7 @@ int main(void)
 	    cmocka_unit_test(test_refuses_waits_that_cannot_be),
 	    cmocka_unit_test(test_refuses_locks_that_cannot_be),
 	    cmocka_unit_test(test_refuses_messages_that_cannot_be),
+	    cmocka_unit_test(test_refuses_statements_that_cannot_be),
 	    cmocka_unit_test(test_refuses_counts_that_leave_the_record),
 	    cmocka_unit_test(test_heap_records_are_checked),
 	    cmocka_unit_test(test_hello_is_checked),
