@@ -1,11 +1,10 @@
-/* Batches of a recording: filled in the collector's loop, written to the file by a thread that lives for one batch.
+/* Batches of a recording: filled in the collector's loop, written to the file by a thread (writers.h).
  *
  * While a hundred thousand new stacks are inserted, which takes some tenths of a second, rings of exact heaps would run
  * over: so nothing that fills a batch waits for one that is written. A batch that could not be written stays whole and
  * is the first one the next commit tries. World: plain. */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 
 #include "collector/store_impl.h"
@@ -110,18 +109,17 @@ static bool anything_new(const struct pa_store *s)
 
 /* ---- writing it -------------------------------------------------------------------------------------------------- */
 
-static void *write_batch(void *arg)
+static void write_batch(void *arg)
 {
 	struct pa_store *s = arg;
 
 	s->writing.rc = SQLITE_PERM;
 	if (!pa_owner_enter(&s->owner))
-		return NULL;
+		return;
 	s->writing.rc = pa_batch_apply(&s->writing.batch, &s->inserts, s->db);
 	/* tables grow at their end: few of the pages that were read are needed again */
 	sqlite3_db_release_memory(s->db);
 	pa_owner_leave(&s->owner);
-	return NULL;
 }
 
 /* What came of writing. Errors: -errno: the batch is still there. */
@@ -139,7 +137,7 @@ static int take_result(struct pa_store *s)
 /* Waits for the thread. Errors: as take_result. */
 static int join_writer(struct pa_store *s)
 {
-	pthread_join(s->writing.thread, NULL);
+	pa_writers_wait(&s->writing.job);
 	s->writing.running = false;
 	return take_result(s);
 }
@@ -150,21 +148,13 @@ static int write_here(struct pa_store *s)
 	return take_result(s);
 }
 
-/* Errors: of pthread_create: nobody writes. */
-static int start_thread(struct pa_store *s)
+/* Errors: false: nobody writes. */
+static bool start_writing(struct pa_store *s)
 {
-	sigset_t all, old;
-	int error;
-
+	s->writing.job = (struct pa_writers_job){.run = write_batch, .arg = s};
 	/* a library that was built for one thread only */
-	if (!sqlite3_threadsafe())
-		return EAGAIN;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* the collector's signals are not for this thread */
-	error = pthread_create(&s->writing.thread, NULL, write_batch, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	s->writing.running = !error;
-	return error;
+	s->writing.running = sqlite3_threadsafe() && pa_writers_start(&s->writing.job);
+	return s->writing.running;
 }
 
 /* ---- commits ----------------------------------------------------------------------------------------------------- */
@@ -175,7 +165,7 @@ int pa_store_commit_begin(struct pa_store *s)
 	int err = 0;
 
 	if (w->running) {
-		if (pthread_tryjoin_np(w->thread, NULL))
+		if (!pa_writers_done(&w->job))
 			return 0;
 		w->running = false;
 		err = take_result(s);
@@ -185,7 +175,7 @@ int pa_store_commit_begin(struct pa_store *s)
 
 		err = err ? err : refused;
 	}
-	if (!w->batch.len || !start_thread(s))
+	if (!w->batch.len || start_writing(s))
 		return err;
 	return write_here(s);
 }

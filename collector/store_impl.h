@@ -2,8 +2,6 @@
 #ifndef PA_COLLECTOR_STORE_IMPL_H
 #define PA_COLLECTOR_STORE_IMPL_H
 
-#include <pthread.h>
-
 #include "collector/owner.h"
 #include "collector/store.h"
 #include "collector/store_batch.h"
@@ -12,6 +10,7 @@
 #include "collector/store_inuse.h"
 #include "collector/store_target.h"
 #include "collector/strings.h"
+#include "collector/writers.h"
 
 /* Bytes of rows that may wait while the disk is full: see store_write.c. */
 #define PA_STORE_ROW_LIMIT    (UINT64_C(64) << 20)
@@ -26,8 +25,8 @@ struct pa_store_gap {
 /* The batch on its way to the file: see store_commit.c. */
 struct pa_store_writing {
 	struct pa_batch batch; /* empty: none */
-	pthread_t thread;
-	bool running; /* thread is to be joined; db, inserts and batch are its own until then */
+	struct pa_writers_job job;
+	bool running; /* the job is to be waited for; db, inserts and batch are its own until then */
 	int rc;       /* of SQLite */
 };
 
