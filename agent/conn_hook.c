@@ -257,9 +257,9 @@ static bool is_fatal(int error)
 
 /* ---- around the calls -------------------------------------------------------------------------------------------- */
 
-uint64_t pa_conn_begin_hook(int fd)
+uint64_t pa_conn_begin_hook(int fd, bool sends)
 {
-	return pa_conn_passes(fd) ? 0 : pa_now_sig();
+	return pa_conn_passes(fd) ? 0 : sends ? pa_now_sig() : 1;
 }
 
 void pa_conn_moved_hook(const struct pa_transfer *t, const struct pa_caller *caller)

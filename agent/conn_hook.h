@@ -31,8 +31,9 @@ static inline bool pa_conn_passes(int fd)
 	return pa_conns_off() || pa_conn_kind(fd) == PA_CONN_IGNORED;
 }
 
-/* Around a call that transfers bytes. begin: the clock, before a call that sends; 0: not to be looked at. */
-uint64_t pa_conn_begin_hook(int fd);
+/* Around a call that transfers bytes. begin: the clock, before a call that sends; 0: not to be looked at. What is
+ * received has its time after the call. */
+uint64_t pa_conn_begin_hook(int fd, bool sends);
 
 /* After it: n bytes went (n < 0: none, errno says why) out of, or into, the nr pieces at iov. start_ns: from begin. */
 struct pa_transfer {

@@ -6,7 +6,6 @@
 #include "agent/announce_sig.h"
 #include "agent/caller_hook.h"
 #include "agent/ring_sig.h"
-#include "agent/rules_sig.h"
 #include "agent/slots_sig.h"
 
 #define FRAMES_BYTES ((uint32_t)(PA_FRAMES_MAX * sizeof(uint64_t)))
@@ -21,12 +20,6 @@ bool pa_conn_enter_hook(struct pa_conn_at *at, const struct pa_caller *caller)
 	return true;
 }
 
-/* The place of a stack among those of its thread. */
-static uint32_t cell_of(uint64_t hash)
-{
-	return (uint32_t)(hash >> 32) % PA_CONN_STACKS;
-}
-
 /* The record of messages is seen from now on. */
 static void commit(struct pa_conn_at *at)
 {
@@ -39,9 +32,8 @@ static void commit(struct pa_conn_at *at)
 	while ((end - start) % 8)
 		*end++ = 0;
 	pa_record_end_short_sig(&at->block->hook_ring, &record->head, (uint32_t)(end - start));
-	if (at->defines)
-		at->block->said.stacks[cell_of(at->defines)] = at->defines;
-	at->defines = 0;
+	if (at->news.said)
+		pa_conn_stack_said_hook(&at->news);
 }
 
 static void announce(struct pa_conn_at *at)
@@ -118,45 +110,24 @@ static bool is_request(uint16_t kind)
 	}
 }
 
-static uint64_t hash_frames(const uint64_t *frames, uint32_t nr, uint16_t stop)
-{
-	uint64_t hash = stop;
-
-	for (uint32_t i = 0; i < nr; i++) {
-		hash = (hash ^ frames[i]) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 29;
-	}
-	return hash | 1;
-}
-
-/* What the ring says of stacks holds as long as the session, and the modules that are loaded. */
-static void know_stacks(struct pa_said *said)
-{
-	uint32_t session = pa_load_relaxed(&pa_mapping.generation), flushes = pa_load_relaxed(&pa_rules_flushes);
-
-	if (said->session != session || said->flushes != flushes)
-		*said = (struct pa_said){.session = session, .flushes = flushes};
-}
-
 /* Who sends: the frames the first time, then their number. */
-static void put_stack(struct pa_conn_at *at, struct pa_conn_messages *record)
+static uint16_t put_stack(struct pa_conn_at *at, struct pa_conn_messages *record)
 {
-	uint16_t stop, nr = walk(at, record->frames, &stop);
-	uint64_t hash = hash_frames(record->frames, nr, stop);
+	uint16_t nr_frames, stop;
 
-	know_stacks(&at->block->said);
-	record->stack = (uint16_t)(cell_of(hash) + 1);
-	if (at->block->said.stacks[cell_of(hash)] == hash)
-		return;
-	at->defines = hash;
-	record->nr_frames = nr;
+	at->walked = true;
+	record->stack = pa_conn_stack_hook(at->block, at->caller, record->frames, &nr_frames, &stop, &at->news);
+	record->nr_frames = nr_frames;
 	record->stop = stop;
+	at->met |= nr_frames != 0;
+	return nr_frames;
 }
 
 /* A record for messages from this one on. */
 static bool begin(struct pa_conn_at *at, const struct pa_conn *c, enum pa_way way, bool asks, uint32_t entry)
 {
 	struct pa_conn_messages *record;
+	uint16_t nr_frames = 0;
 	uint32_t bytes = (uint32_t)sizeof(*record) + (asks ? FRAMES_BYTES : 0) + ((entry + 7u) & ~7u);
 
 	record = pa_wait_record_hook(at->block, PA_REC_MESSAGES, bytes, at->now_ns);
@@ -170,9 +141,9 @@ static bool begin(struct pa_conn_at *at, const struct pa_conn *c, enum pa_way wa
 	record->proto = pa_load_relaxed(&c->frame.proto);
 	record->nr_frames = record->stop = record->stack = 0;
 	if (asks)
-		put_stack(at, record);
+		nr_frames = put_stack(at, record);
 	at->messages = record;
-	at->list = (struct pa_message_list){.start = (uint8_t *)(record->frames + record->nr_frames)};
+	at->list = (struct pa_message_list){.start = (uint8_t *)(record->frames + nr_frames)};
 	at->list.end = at->list.start;
 	return true;
 }

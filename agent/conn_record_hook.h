@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "agent/conn_area_hook.h"
+#include "agent/conn_stack_hook.h"
 #include "agent/wait_hook.h"
 #include "common/message.h"
 
@@ -28,7 +29,7 @@ struct pa_conn_at {
 	struct pa_conn_messages *messages; /* being written; NULL: none */
 	struct pa_message_list list;       /* its entries */
 	uint8_t *limit;                    /* where its room ends */
-	uint64_t defines;                  /* hash of the stack whose frames it has; 0: none */
+	struct pa_said_news news;          /* what it says of stacks */
 };
 
 /* Begins to work with the session. False: nobody listens, or another hook of this thread is at work. */

@@ -24,7 +24,7 @@ static inline struct around before(int fd, enum pa_real_name real, uint32_t kind
 {
 	struct around a = {.wait = {.real = pa_real_get(real), .place = {.kind = kind}}};
 
-	a.start_ns = pa_conn_begin_hook(fd);
+	a.start_ns = pa_conn_begin_hook(fd, kind == PA_WAIT_SEND);
 	if (a.start_ns && (pa_load_relaxed(&pa_wait_modes) & PA_MODE_LOOP))
 		pa_wait_begin_hook(&a.wait, caller);
 	return a;

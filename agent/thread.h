@@ -12,7 +12,6 @@
 #include "agent/lock_state.h"
 #include "agent/walk_sig.h"
 #include "common/ring.h"
-#include "common/waitwire.h"
 
 enum pa_block_state {
 	PA_BLOCK_FREE = 0,
@@ -23,13 +22,6 @@ enum pa_block_state {
 #define PA_ROOT_FRAMES 31
 
 struct pa_loop_cell;
-
-/* Hashes of the stacks that stand in this thread's records of messages, by their number there less one; 0: none. */
-struct pa_said {
-	uint32_t session; /* pa_mapping.generation that they were written in, */
-	uint32_t flushes; /* and the modules of then (rules_sig.h) */
-	uint64_t stacks[PA_CONN_STACKS];
-};
 
 struct pa_block {
 	_Atomic uint32_t state;   /* enum pa_block_state, by compare-and-swap; first: the rest is zeroed when taken */
@@ -61,7 +53,6 @@ struct pa_block {
 	struct pa_walk_info info;      /* the handler's scratch: keeps its stack frame small */
 	struct pa_walk_info hook_info; /* the same for walks of hooks, which the handler may interrupt */
 	struct pa_loop_cell *loops;    /* its event loops (loop_area_hook.h); NULL: none */
-	struct pa_said said;           /* stacks of those who send */
 	struct pa_locks locks;
 };
 

@@ -17,6 +17,7 @@ import time
 sys.dont_write_bytecode = True  # this folder is the source's
 import dormant_rows  # noqa: E402
 import malloc_rows  # noqa: E402
+import talk_rows  # noqa: E402
 
 BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "build"
 PERFAGENT = BUILD + "/perfagent"
@@ -311,7 +312,8 @@ def row_sessions(sessions=500, rate=100, seconds=20):
 ROWS = {"walk": row_walk, "handler": row_handler, "overhead": row_overhead, "split": row_split,
         "accounting": row_accounting, "start": row_start, "memory": row_memory, "drain": row_drain, "heap drain": row_heap_drain,
         "symbols": row_symbols, "sessions": row_sessions, "attach": row_attach, "waits": row_waits,
-        "dormant": lambda: dormant_rows.row_dormant(BUILD, say), **malloc_rows.rows(BUILD, say)}
+        "dormant": lambda: dormant_rows.row_dormant(BUILD, say), **malloc_rows.rows(BUILD, say),
+        **talk_rows.rows(BUILD, say)}
 
 
 def main():

@@ -341,7 +341,7 @@ void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *m)
 		return;
 	/* its beginning was lost: only who sends requests has a stack to show */
 	if (!c->role)
-		c->role = m->way == PA_TO_SERVER && m->stack ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
+		c->role = m->way == PA_TO_SERVER && (m->stack || m->nr_frames) ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
 	join(c, m->proto, m->head.time_ns);
 	/* numbers that are missing were lost */
 	if (m->order != c->next_order[m->way])

@@ -78,6 +78,13 @@ static inline bool pa_frame_collect(struct pa_frame_cursor *c, struct pa_frame_w
 {
 	size_t n = pa_frame_avail(c, want - w->nr_head);
 
+	/* nearly always all of it is here: what is copied beyond it does not count */
+	if (!w->nr_head && n == want && want <= 8 && c->len - c->at >= 8) {
+		memcpy(w->head, c->buf + c->at, 8);
+		w->nr_head = (uint8_t)want;
+		pa_frame_pass(c, w, want);
+		return true;
+	}
 	memcpy(w->head + w->nr_head, c->buf + c->at, n);
 	w->nr_head = (uint8_t)(w->nr_head + n);
 	pa_frame_pass(c, w, n);

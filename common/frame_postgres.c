@@ -47,14 +47,14 @@ static const struct rule server_rules[128] = {
     ['I'] = {1, PA_FRAME_PG_EMPTY, 0, 0, 0},    ['s'] = {1, PA_FRAME_PG_SUSPENDED, 0, 0, 0},
     ['V'] = {1, PA_FRAME_PG_CALLED, 0, 0, 0},   ['E'] = {1, PA_FRAME_PG_ERROR, 3, 0, TAG},
     ['N'] = {1, PA_FRAME_PG_NOTICE, 3, 0, TAG}, ['Z'] = {1, PA_FRAME_PG_READY, 0, 0, 0},
-    ['2'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['3'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
-    ['A'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['c'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
-    ['d'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['D'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
-    ['G'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['H'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['2'] = {1, PA_FRAME_NOTHING, 0, 0, 0},     ['3'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['A'] = {1, PA_FRAME_NOTHING, 0, 0, 0},     ['c'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['d'] = {1, PA_FRAME_NOTHING, 0, 0, 0},     ['D'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['G'] = {1, PA_FRAME_NOTHING, 0, 0, 0},     ['H'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
     ['K'] = {1, PA_FRAME_NOTHING, 0, 0, 0}, /* the key of cancel requests */
-    ['n'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['R'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
-    ['S'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['t'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
-    ['T'] = {1, PA_FRAME_NOTHING, 0, 0, 0},        ['v'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['n'] = {1, PA_FRAME_NOTHING, 0, 0, 0},     ['R'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['S'] = {1, PA_FRAME_NOTHING, 0, 0, 0},     ['t'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
+    ['T'] = {1, PA_FRAME_NOTHING, 0, 0, 0},     ['v'] = {1, PA_FRAME_NOTHING, 0, 0, 0},
     ['W'] = {1, PA_FRAME_NOTHING, 0, 0, 0}, /* handled below: replication */
 };
 
@@ -100,6 +100,26 @@ static void message_begin(struct pa_frame_cursor *c, struct pa_frame_way *w, con
 		message_end(c, w);
 	else
 		w->phase = rule->strings ? PHASE_TEXT : PA_PHASE_SKIP;
+}
+
+/* Hops over whole messages of which nothing is reported, rows most of all: as step_head and what follows it would. */
+static void hop(struct pa_frame_cursor *c, struct pa_frame_way *w, enum pa_way way)
+{
+	while (c->len - c->at >= 5) {
+		const uint8_t *p = c->buf + c->at;
+		const struct rule *rule = rule_of(way, p[0]);
+		uint32_t length = pa_frame_be32(p + 1);
+		uint64_t rows_ns = w->first_ns;
+
+		if (!rule || !rule->known || rule->kind != PA_FRAME_NOTHING || length < 4 || length > LENGTH_MAX ||
+		    length >= c->len - c->at || (way == PA_TO_CLIENT && p[0] == 'W'))
+			return;
+		pa_frame_begin(c, w);
+		if (w->count)
+			w->first_ns = rows_ns;
+		w->count += p[0] == 'd' || (way == PA_TO_CLIENT && p[0] == 'D');
+		pa_frame_pass(c, w, length + 1);
+	}
 }
 
 static void step_head(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_way way)
@@ -252,9 +272,12 @@ void pa_frame_postgres(struct pa_frame *f, struct pa_frame_cursor *c, enum pa_wa
 {
 	struct pa_frame_way *w = &f->way[way];
 
-	if (w->phase == PHASE_HEAD)
-		step_head(f, c, way);
-	else if (w->phase == PHASE_TEXT)
+	if (w->phase == PHASE_HEAD) {
+		if (!w->nr_head)
+			hop(c, w, way);
+		if (c->at < c->len)
+			step_head(f, c, way);
+	} else if (w->phase == PHASE_TEXT)
 		step_text(f, c, w);
 	else if (w->phase == PA_PHASE_LOST)
 		step_lost(f, c, way);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static uint8_t *put_number(uint8_t *out, uint64_t number)
+static inline uint8_t *put_number(uint8_t *out, uint64_t number)
 {
 	for (; number >= 0x80; number >>= 7)
 		*out++ = (uint8_t)(number | 0x80);
@@ -13,21 +13,37 @@ static uint8_t *put_number(uint8_t *out, uint64_t number)
 
 uint8_t *pa_message_put(uint8_t *out, const struct pa_frame_event *e, uint64_t now_ns)
 {
-	uint64_t age = e->first_ns < now_ns ? now_ns - e->first_ns : 0;
-	const uint64_t numbers[] = {e->flags ^ PA_FRAME_FIRST, age, e->total, e->count, e->value, e->nr_bytes};
 	uint8_t *head = out;
+	uint8_t what = 0;
 
-	head[0] = (uint8_t)e->kind;
-	head[1] = 0;
 	out += 2;
-	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-		if (!numbers[i])
-			continue;
-		head[1] |= (uint8_t)(1u << i);
-		out = put_number(out, numbers[i]);
+	if (e->flags != PA_FRAME_FIRST) {
+		what |= PA_ENTRY_FLAGS;
+		out = put_number(out, e->flags ^ PA_FRAME_FIRST);
 	}
-	if (e->nr_bytes)
+	if (e->first_ns < now_ns) {
+		what |= PA_ENTRY_AGE;
+		out = put_number(out, now_ns - e->first_ns);
+	}
+	if (e->total) {
+		what |= PA_ENTRY_TOTAL;
+		out = put_number(out, e->total);
+	}
+	if (e->count) {
+		what |= PA_ENTRY_COUNT;
+		out = put_number(out, e->count);
+	}
+	if (e->value) {
+		what |= PA_ENTRY_VALUE;
+		out = put_number(out, e->value);
+	}
+	if (e->nr_bytes) {
+		what |= PA_ENTRY_BYTES;
+		out = put_number(out, e->nr_bytes);
 		memcpy(out, e->bytes, e->nr_bytes);
+	}
+	head[0] = (uint8_t)e->kind;
+	head[1] = what;
 	return out + e->nr_bytes;
 }
 

@@ -25,11 +25,14 @@ $(O)/bench/forward.so: bench/malloc/forward.c
 $(O)/bench/wait_calls: bench/waits/calls.c
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) -O2 -D_GNU_SOURCE $(WARN) -o $@ $<
 
+$(O)/bench/talk: bench/waits/talk.c
+	$(call quiet,LD)mkdir -p $(@D) && $(CC) -O2 -std=gnu11 -D_GNU_SOURCE $(WARN) -o $@ $<
+
 $(O)/bench/forward_waits.so: bench/waits/forward.c
 	$(call quiet,LD)mkdir -p $(@D) && $(CC) -O2 -D_GNU_SOURCE $(WARN) -fPIC -shared -o $@ $<
 
 .PHONY: bench-programs $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC))
-bench-programs: $(BENCH_BIN) $(O)/bench/sessions $(O)/bench/pairs $(O)/bench/forward.so $(O)/bench/wait_calls $(O)/bench/forward_waits.so
+bench-programs: $(BENCH_BIN) $(O)/bench/sessions $(O)/bench/pairs $(O)/bench/forward.so $(O)/bench/wait_calls $(O)/bench/talk $(O)/bench/forward_waits.so
 
 $(patsubst bench/bench_%.c,bench-%,$(BENCH_SRC)): bench-%: $(O)/bench/bench_%
 	@$<

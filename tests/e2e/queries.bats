@@ -163,6 +163,15 @@ letters() {
 	holds '[.loss | .. | .reason? // empty] == []'
 }
 
+@test "queries: every slow one has the stack of its own sender, remembered or walked" {
+	redis_here
+	said "$TARGETS/senders" "$port" 8
+	holds '.database.slow | length == 8'
+	holds '.database.slow | map([.stack[].function // ""] | map(select(test("^asks?_?"))) | join(" ")) | group_by(.) |
+		map([.[0], length]) == [["ask asks_first", 4], ["ask asks_second", 4]]'
+	holds '.database.queries | length == 2 and all(.count == 4)'
+}
+
 @test "queries: redis-server as it serves them" {
 	redis_here
 	kill "${PA_SERVERS[0]}"
