@@ -212,6 +212,7 @@ static int start(struct pa_daemon *d)
 		pa_loop_arm(d->loop, &d->watchdog_timer, 0);
 	pa_daemon_watch_data(d);
 	pa_daemon_watch_age(d);
+	pa_late_init(&d->late, d->loop, d->settings->socket);
 	d->attach = pa_daemon_attach_new(d);
 	if (!d->attach)
 		return complain("looking for agents", "out of memory");
@@ -232,6 +233,7 @@ int pa_daemon_run(struct pa_daemon_settings *settings, const struct pa_setting *
 	if (!status)
 		status = pa_loop_run(d.loop) ? TROUBLE : 0;
 	pa_service_notify("STOPPING=1");
+	pa_late_fini(&d.late);
 	pa_daemon_attach_free(d.attach);
 	pa_listener_close(d.listener);
 	pa_daemon_finish_all(&d);

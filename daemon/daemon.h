@@ -14,6 +14,7 @@
 #include "collector/owner.h"
 #include "collector/recorder.h"
 #include "daemon/settings.h"
+#include "remote/late.h"
 
 #define PA_DAEMON_TREES_MAX 4096
 
@@ -52,14 +53,16 @@ struct pa_daemon {
 	struct pa_watch signals;
 	struct pa_timer create_timer, data_timer, roll_timer, watchdog_timer;
 	struct pa_daemon_attach *attach;
+	struct pa_late late;
 	uint64_t watchdog_ns;
 	int data_fd; /* -1: all goes to one file */
 	uint32_t uid;
 	struct pa_tree *trees;
 	uint32_t nr_trees;
 	struct pa_tree *answering; /* whose grant is on its way */
-	uint64_t refused;          /* agents */
-	uint64_t dropped;          /* recordings */
+	uint32_t answering_pid, answering_uid;
+	uint64_t refused; /* agents */
+	uint64_t dropped; /* recordings */
 	bool disk_low;
 	uint32_t looks; /* at the disk */
 	int status;

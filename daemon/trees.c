@@ -299,6 +299,9 @@ void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 		grant->status = PA_CONFIG_REFUSED_BUSY;
 		return;
 	}
+	/* one that has gone already is no more known to the kernel: its word is taken for where to look */
+	d->answering_pid = peer->pid ? peer->pid : hello->pid;
+	d->answering_uid = peer->uid;
 	pa_recorder_hello(d->answering->recorder, hello, peer, grant);
 	if (grant->status != PA_CONFIG_OK && pa_recorder_is_idle(d->answering->recorder) && !d->answering->ino &&
 	    !d->settings->output[0]) {
@@ -393,10 +396,12 @@ void pa_daemon_answered(void *arg, bool ok)
 	struct pa_tree *t = d->answering;
 
 	pa_recorder_answered(t->recorder, ok);
+	if (!ok)
+		pa_late_come(&d->late, d->answering_pid, d->answering_uid);
 	if (t->waits || t->ino || d->settings->output[0])
 		return;
 	if (!ok) {
-		/* it did not wait for us */
+		/* it has none yet */
 		pa_recorder_abandon(t->recorder);
 		forget(t);
 		return;

@@ -16,6 +16,7 @@
 
 #include "collector/proc.h"
 #include "common/preload.h"
+#include "remote/late.h"
 #include "tools/private_collector.h"
 #include "tools/program.h"
 
@@ -31,6 +32,8 @@ struct run {
 	int trouble[2]; /* child -> parent: errno of exec */
 	struct pa_watch child_watch;
 	struct pa_timer duration;
+	struct pa_late late;
+	uint32_t answering_pid, answering_uid; /* whose grant is on its way */
 	bool child_gone;
 	bool connected;
 	int interrupts;
@@ -306,6 +309,9 @@ static void on_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 		grant->status = PA_CONFIG_REFUSED_UID;
 		return;
 	}
+	/* one that has gone already is no more known to the kernel: its word is taken for where to look */
+	run->answering_pid = peer->pid ? peer->pid : hello->pid;
+	run->answering_uid = peer->uid;
 	pa_recorder_hello(run->private.recorder, hello, peer, grant);
 }
 
@@ -315,6 +321,8 @@ static void on_answered(void *arg, bool ok)
 
 	run->connected |= ok;
 	pa_recorder_answered(run->private.recorder, ok);
+	if (!ok)
+		pa_late_come(&run->late, run->answering_pid, run->answering_uid);
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------------------------- */
@@ -364,6 +372,7 @@ static int prepare(struct run *run)
 	/* the socket before the fork: the child tells its name to the agent */
 	if (!pa_private_begin(&run->private, on_signal, run) || !pa_private_listen(&run->private, 0, &ops))
 		return PA_EXIT_TROUBLE;
+	pa_late_init(&run->late, run->private.loop, run->private.socket);
 	status = fork_child(run); /* before the limit of descriptors is raised: it is the command's */
 	if (status)
 		return status;
@@ -374,6 +383,7 @@ static void clean_up(struct run *run)
 {
 	if (run->trouble[0] >= 0)
 		close(run->trouble[0]);
+	pa_late_fini(&run->late);
 	pa_private_close(&run->private);
 }
 

@@ -339,6 +339,22 @@ EOP
 	[ "$continued" -ge 1 ]
 }
 
+@test "a program that begins while the daemon stands still is recorded when it goes on" {
+	daemon
+	kill -STOP "$DAEMON"
+	watched "$TARGETS/split" 1 2500 &
+	late=$!
+	sleep 0.3
+	[ "$(recordings)" = 0 ]
+	kill -CONT "$DAEMON"
+	wait "$late"
+	until_true "grep -q ended '$T/daemon.err'"
+	end_daemon
+	cp "$(find "$DATA" -name 'split.*.pfa')" "$T/t.pfa"
+	check_recording
+	sampled 100
+}
+
 @test "a daemon that stands still for a second, and a disk that is full: targets do not notice, the daemon lives" {
 	need_root
 	mkdir "$T/data"

@@ -82,6 +82,15 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM); s.bind(sys.argv[1]); s.li
 	check_recording
 }
 
+@test "R60 a program that begins while the collector stands still is recorded when it goes on" {
+	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
+	run_as recorded 60 "$PERFAGENT" record -q -F 250 -o "$T/t.pfa" -- sh -c "kill -STOP \$PPID; (sleep 1.5; kill -CONT \$PPID) & '$TARGETS/split' 1 3500"
+	[ "$(value_of recorded status)" = 0 ]
+	check_recording
+	sampled 100
+	has_stack hot_seventy
+}
+
 @test "R61 a ring that overflows counts what it lost" {
 	[ -z "$PA_SELFTEST" ] || skip "needs perfagent"
 	# stacks of 480 frames are 4 KiB each: 300 of them are more than any signal ring holds
