@@ -6,6 +6,7 @@
 
 #include "collector/recorder_impl.h"
 #include "collector/store_loop.h"
+#include "collector/talks.h"
 #include "common/atomics.h"
 
 #define BUCKETS      256
@@ -231,6 +232,9 @@ void pa_loops_on_iteration(void *arg, const struct pa_drain_origin *from, const 
 	uint64_t waited_ns = it->waited_ns < length_ns ? it->waited_ns : length_ns;
 	struct event_loop *l = NULL;
 
+	/* what was asked within it is known when connections are looked at */
+	if (t && p->talks)
+		pa_talks_on_record(arg, from, record);
 	if (t && is_sane(it->start_ns, record->time_ns) && length_ns >= PA_LAG_FLOOR_NS)
 		l = loop_of(p, t, it->kind, it->key, record->time_ns);
 	if (!l)

@@ -44,6 +44,7 @@ static const char *const insert_sql[PA_ROW_KINDS] = {
     [PA_ROW_POOL_CHUNK] = "INSERT OR REPLACE INTO pool_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [PA_ROW_POOL_LIFE] = "INSERT OR REPLACE INTO pool_life VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [PA_ROW_POOL_HELD] = "INSERT OR REPLACE INTO pool_held VALUES (?,?,?,?,?,?)",
+    [PA_ROW_EXCHANGE_WITHIN] = "INSERT OR REPLACE INTO exchange_within VALUES (?,?,?,?,?,?,?,?)",
     [PA_ROW_REQUEST_CHUNK] = "INSERT OR REPLACE INTO request_chunk VALUES (?,?,?,?,?)",
     [PA_ROW_LOCK] = "INSERT OR REPLACE INTO lock VALUES (?,?,?,?,?,?,?,?)",
     [PA_ROW_LOCK_CHUNK] = "INSERT OR REPLACE INTO lock_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",

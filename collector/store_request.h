@@ -9,7 +9,7 @@
 #include "collector/store.h"
 
 #define PA_REQUESTS_CHUNK 1024    /* of a blob, at most */
-#define PA_REQUESTS_MAX   4000000 /* of a recording */
+#define PA_REQUESTS_MAX   2000000 /* of a recording */
 
 #define PA_REQUEST_UNSURE 1u /* its end was not seen */
 

@@ -59,7 +59,9 @@
     " since_ns INTEGER);"
 #define REQUEST_SQL \
     "CREATE TABLE request_chunk (id INTEGER PRIMARY KEY, first_ns INTEGER, last_ns INTEGER, requests INTEGER," \
-    " data BLOB);"
+    " data BLOB);" \
+    "CREATE TABLE exchange_within (id INTEGER PRIMARY KEY, exchange INTEGER, endpoint INTEGER, repeats INTEGER," \
+    " repeated INTEGER, repeater INTEGER, count INTEGER, total_ns INTEGER);"
 #define LOCK_SQL \
     "CREATE TABLE lock (id INTEGER PRIMARY KEY, process INTEGER, kind INTEGER, stack INTEGER, addresses INTEGER," \
     " holder INTEGER, holder_ns INTEGER, unfinished INTEGER);" \

@@ -64,6 +64,15 @@ int pa_store_put_pool(struct pa_store *s, const struct pa_store_pool *p)
 	return pa_store_end_row(s);
 }
 
+int pa_store_put_exchange_within(struct pa_store *s, const struct pa_store_exchange_within *w)
+{
+	const uint64_t columns[] = {w->id,       w->exchange, w->endpoint, w->repeats,
+				    w->repeated, w->repeater, w->count,    w->total_ns};
+
+	begin(s, PA_ROW_EXCHANGE_WITHIN, columns, NR(columns));
+	return pa_store_end_row(s);
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 struct visit {
@@ -72,6 +81,7 @@ struct visit {
 		int (*chunk)(void *arg, const struct pa_store_exchange_chunk *c);
 		int (*slow)(void *arg, const struct pa_store_exchange_slow *e);
 		int (*pool)(void *arg, const struct pa_store_pool *p);
+		int (*within)(void *arg, const struct pa_store_exchange_within *w);
 	} fn;
 	void *arg;
 	uint64_t counts[PA_LAG_BUCKETS];
@@ -164,6 +174,34 @@ int pa_recording_exchange_slow(struct pa_recording *r, int (*fn)(void *arg, cons
 				  "SELECT id, exchange, thread, stack, failed, start_ns, end_ns, rows"
 				  " FROM exchange_slow ORDER BY id",
 				  each_slow, &v);
+}
+
+static int each_within(struct pa_visited *row, void *arg)
+{
+	struct visit *v = arg;
+	struct pa_store_exchange_within w = {
+	    .id = pa_visited_id(row, 0),
+	    .exchange = pa_visited_id(row, 1),
+	    .endpoint = pa_visited_u32(row, 2),
+	    .repeats = pa_visited_u32(row, 3),
+	    .repeated = pa_visited_u32(row, 4),
+	    .repeater = pa_visited_u32(row, 5),
+	    .count = pa_visited_u64(row, 6),
+	    .total_ns = pa_visited_u64(row, 7),
+	};
+
+	return row->bad ? 0 : v->fn.within(v->arg, &w);
+}
+
+int pa_recording_exchange_within(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_exchange_within *w),
+				 void *arg)
+{
+	struct visit v = {.fn.within = fn, .arg = arg};
+
+	return pa_recording_visit(r, "exchange_within",
+				  "SELECT id, exchange, endpoint, repeats, repeated, repeater, count, total_ns"
+				  " FROM exchange_within ORDER BY id",
+				  each_within, &v);
 }
 
 static int each_pool(struct pa_visited *row, void *arg)

@@ -76,6 +76,20 @@ struct pa_store_pool {
 	uint64_t connect_ns; /* from the beginning of connecting to being ready */
 };
 
+/* Exchanges of one form while requests of another were handled, each the only one of its thread; or (endpoint 0) within
+ * iterations of event loops, where only repeats are known. */
+struct pa_store_exchange_within {
+	uint32_t id; /* from 1 */
+	uint32_t exchange;
+	uint32_t endpoint;                    /* exchange, 0: iterations */
+	uint32_t repeats, repeated, repeater; /* as in an exchange */
+	uint64_t count, total_ns;
+};
+
+int pa_store_put_exchange_within(struct pa_store *s, const struct pa_store_exchange_within *w);
+int pa_recording_exchange_within(struct pa_recording *r, int (*fn)(void *arg, const struct pa_store_exchange_within *w),
+				 void *arg);
+
 /* As in store.h: exchanges and pools replace the row of the same id. Errors: 0 or -errno. */
 int pa_store_put_exchange(struct pa_store *s, const struct pa_store_exchange *e);
 int pa_store_add_exchange_chunk(struct pa_store *s, const struct pa_store_exchange_chunk *c);

@@ -61,7 +61,7 @@ static void end_conn(struct pa_talk_conn **at, uint64_t now_ns)
 	if (c->decode)
 		pa_decode_close(c->decode, now_ns);
 	drop_decoder(c);
-	pa_talk_scope_end(c->p->talks, c->number, false, now_ns);
+	pa_talk_scope_end(c->p, c->number, false, now_ns);
 	pa_pooled_leave(&c->pooled, now_ns);
 	*at = c->chain;
 	c->p->talks->nr_conns--;
@@ -171,8 +171,12 @@ void pa_talk_exchange(struct pa_process *p, const struct pa_exchange *x, const s
 		return;
 	if (pa_form_add(f, x, party, &ns) && ns >= PA_EXCHANGE_SLOW_NS)
 		put_slow(p, f, x, tid, party->stack, ns);
-	if (tid && party->role == PA_ROLE_CLIENT && x->kind != PA_EXCHANGE_HTTP)
-		pa_talk_scope_count(p->talks, tid, x->start_ns, f, party->stack);
+	if (tid && party->role == PA_ROLE_SERVER && x->kind == PA_EXCHANGE_HTTP)
+		pa_talk_request(p, f, x, tid);
+	if (tid && party->role == PA_ROLE_CLIENT && x->kind != PA_EXCHANGE_HTTP) {
+		pa_talk_scope_count(p, tid, x->start_ns, f, party->stack, ns);
+		pa_talk_loop_count(p, tid, x, f, party->stack);
+	}
 }
 
 static void on_login(struct pa_talk_conn *c, const struct pa_exchange *x)
@@ -292,7 +296,7 @@ static void begin_request(struct pa_talk_conn *c, const struct pa_conn_messages 
 {
 	pa_talk_scope_begin(c->p->talks, c->number, m->tid, m->head.time_ns);
 	if (e->flags & PA_FRAME_FIRST)
-		pa_talk_scope_line(c->p->talks, c->number, e->bytes, e->nr_bytes, m->head.time_ns);
+		pa_talk_scope_line(c->p, c->number, e->bytes, e->nr_bytes, m->head.time_ns);
 }
 
 static bool have_decoder(struct pa_talk_conn *c)
@@ -309,7 +313,7 @@ static void on_message(struct pa_talk_conn *c, const struct pa_conn_messages *m,
 	if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_REQUEST && !(e->flags & PA_FRAME_MORE))
 		begin_request(c, m, e);
 	else if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_RESPONSE && e->value >= 200)
-		pa_talk_scope_end(c->p->talks, c->number, true, m->head.time_ns);
+		pa_talk_scope_end(c->p, c->number, true, m->head.time_ns);
 	pa_decode_event(c->decode, m->way, e);
 	turn(c, m, e);
 	weigh(c);
@@ -342,6 +346,7 @@ void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *m)
 	/* its beginning was lost: only who sends requests has a stack to show */
 	if (!c->role)
 		c->role = m->way == PA_TO_SERVER && (m->stack || m->nr_frames) ? PA_ROLE_CLIENT : PA_ROLE_SERVER;
+	p->talks->last_ns = m->head.time_ns;
 	join(c, m->proto, m->head.time_ns);
 	/* numbers that are missing were lost */
 	if (m->order != c->next_order[m->way])

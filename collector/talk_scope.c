@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "collector/normalize.h"
 #include "collector/talks_impl.h"
 
 /* The open request that answers `wanted`; NULL: none. */
@@ -17,20 +16,23 @@ static struct pa_talk_scope *by_conn(struct pa_process_talks *talks, uint32_t co
 
 /* ---- which forms of requests ask which database ------------------------------------------------------------------ */
 
-static uint64_t key_of(const uint8_t *line, size_t len)
+/* The form of a request line: method, target, version. NULL: it is none, or there is no memory. */
+static struct pa_form *form_of(struct pa_process *p, const uint8_t *line, size_t len)
 {
-	const uint8_t *method = memchr(line, ' ', len), *end = line + len;
-	char path[PA_EXCHANGE_TEXT_MAX];
-	uint64_t key;
+	const uint8_t *space = memchr(line, ' ', len), *end = line + len;
+	const struct pa_party party = {.process = p->id, .role = PA_ROLE_SERVER, .peer = ""};
+	struct pa_exchange x = {.proto = PA_PROTO_HTTP, .kind = PA_EXCHANGE_HTTP};
+	char method[16] = "";
 
-	if (!method)
-		return 0;
-	while (end > method + 1 && *--end != ' ')
+	if (!space || (size_t)(space - line) >= sizeof(method))
+		return NULL;
+	memcpy(method, line, (size_t)(space - line));
+	while (end > space + 1 && *--end != ' ')
 		;
-	pa_normalize_path((const char *)method + 1, (size_t)(end - method - 1), path, sizeof(path), &key);
-	for (; line < method; line++)
-		key = (key ^ *line) * UINT64_C(0x100000001b3);
-	return key ? key : 1;
+	x.method = method;
+	x.text = (const char *)space + 1;
+	x.text_len = (size_t)(end - space - 1);
+	return pa_forms_of(&p->talks->forms, &x, &party, &p->recorder->talks->next_exchange);
 }
 
 /* Its place + 1, made when there is none. 0: limit or memory. */
@@ -101,15 +103,17 @@ static void learn(struct pa_process_talks *talks, const struct pa_talk_scope *sc
 	}
 }
 
-void pa_talk_scope_line(struct pa_process_talks *talks, uint32_t conn, const uint8_t *line, size_t len, uint64_t now_ns)
+void pa_talk_scope_line(struct pa_process *p, uint32_t conn, const uint8_t *line, size_t len, uint64_t now_ns)
 {
-	struct pa_talk_scope *scope = by_conn(talks, conn);
+	struct pa_talk_scope *scope = by_conn(p->talks, conn);
+	const struct pa_form *form = scope ? form_of(p, line, len) : NULL;
 
-	if (!scope)
+	if (!form)
 		return;
-	scope->endpoint = endpoint_of(talks, key_of(line, len));
+	scope->exchange = form->row.id;
+	scope->endpoint = endpoint_of(p->talks, form->row.id);
 	if (scope->endpoint)
-		count_in(talks, scope, now_ns);
+		count_in(p->talks, scope, now_ns);
 }
 
 void pa_talk_scope_ask(struct pa_process_talks *talks, uint32_t tid, const struct pa_pool *pool)
@@ -169,13 +173,20 @@ static struct pa_talk_scope *by_thread(struct pa_process_talks *talks, uint32_t 
 	return NULL;
 }
 
-void pa_talk_scope_count(struct pa_process_talks *talks, uint32_t tid, uint64_t start_ns, struct pa_form *form,
-			 uint32_t stack)
+void pa_talk_scope_count(struct pa_process *p, uint32_t tid, uint64_t start_ns, struct pa_form *form, uint32_t stack,
+			 uint64_t ns)
 {
-	struct pa_talk_scope *scope = by_thread(talks, tid);
+	struct pa_talk_scope *scope = by_thread(p->talks, tid);
+	struct pa_talk_within *within;
 
 	if (!scope || scope->shared || start_ns < scope->start_ns)
 		return;
+	within = scope->exchange ? pa_talk_within_of(p, form, scope->exchange) : NULL;
+	if (within) {
+		within->changed = true;
+		within->row.count++;
+		within->row.total_ns += ns;
+	}
 	for (uint32_t i = 0; i < scope->nr; i++) {
 		if (scope->asked[i].form != form)
 			continue;
@@ -186,24 +197,32 @@ void pa_talk_scope_count(struct pa_process_talks *talks, uint32_t tid, uint64_t 
 		scope->asked[scope->nr++] = (struct pa_scope_form){.form = form, .stack = stack, .times = 1};
 }
 
-void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answered, uint64_t now_ns)
+static void put_repeats(struct pa_process *p, const struct pa_talk_scope *scope, const struct pa_scope_form *asked)
 {
+	struct pa_store_exchange *row = &asked->form->row;
+	struct pa_talk_within *within = scope->exchange ? pa_talk_within_of(p, asked->form, scope->exchange) : NULL;
+
+	if (asked->times < PA_REPEATS_MANY)
+		return;
+	if (within)
+		pa_talk_within_repeats(within, asked->times, asked->stack);
+	asked->form->row_changed = true;
+	row->repeated++;
+	if (asked->times <= row->repeats)
+		return;
+	row->repeats = asked->times;
+	row->repeater = asked->stack;
+}
+
+void pa_talk_scope_end(struct pa_process *p, uint32_t conn, bool answered, uint64_t now_ns)
+{
+	struct pa_process_talks *talks = p->talks;
 	struct pa_talk_scope *scope = by_conn(talks, conn);
 
 	if (!scope)
 		return;
-	for (uint32_t i = 0; i < scope->nr && answered && !scope->shared; i++) {
-		struct pa_store_exchange *row = &scope->asked[i].form->row;
-
-		if (scope->asked[i].times < PA_REPEATS_MANY)
-			continue;
-		scope->asked[i].form->row_changed = true;
-		row->repeated++;
-		if (scope->asked[i].times <= row->repeats)
-			continue;
-		row->repeats = scope->asked[i].times;
-		row->repeater = scope->asked[i].stack;
-	}
+	for (uint32_t i = 0; i < scope->nr && answered && !scope->shared; i++)
+		put_repeats(p, scope, &scope->asked[i]);
 	count_out(talks, scope, answered, now_ns);
 	if (answered && !scope->shared && scope->endpoint)
 		learn(talks, scope);

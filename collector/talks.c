@@ -48,6 +48,9 @@ static void play_one(const struct pa_talk *talk)
 	case PA_REC_CONNECTION:
 		pa_talk_connection(talk->p, (const struct pa_connection *)talk->record);
 		break;
+	case PA_REC_ITERATION:
+		pa_talk_loop_iteration(talk->p, (const struct pa_iteration *)talk->record);
+		break;
 	case PA_REC_STATEMENT:
 		pa_talk_statement(talk->p, (const struct pa_statement *)talk->record);
 		break;
@@ -193,6 +196,7 @@ static void flush_process(struct pa_process *p, uint64_t now_ns, uint64_t until_
 	put_pools(p, &p->talks->pools, now_ns, until_ns);
 	put_pools(p, &p->talks->peers, now_ns, until_ns);
 	put_all_held(p, now_ns);
+	pa_talk_within_flush(p);
 }
 
 void pa_talks_flush(struct pa_recording_session *rs)
@@ -201,6 +205,7 @@ void pa_talks_flush(struct pa_recording_session *rs)
 
 	for (struct pa_process *p = rs->processes; p; p = p->next)
 		flush_process(p, now_ns, now_ns - SETTLED_NS);
+	pa_talk_requests_flush(rs->recorder);
 }
 
 void pa_talks_end(struct pa_process *p)
@@ -212,12 +217,15 @@ void pa_talks_end(struct pa_process *p)
 	/* what its end cuts off counts as unanswered, but a connection that was open then stays open in the figures */
 	flush_process(p, p->end_ns, p->end_ns);
 	pa_talk_conns_free(p);
+	pa_talk_requests_flush(p->recorder);
+	pa_talk_within_flush(p);
 	pa_recorder_store(p->recorder, pa_forms_flush(&p->talks->forms, p->recorder->store));
 	pa_forms_free(&p->talks->forms);
 	pa_pools_free(&p->talks->pools);
 	pa_talk_stacks_free(p->talks);
 	pa_pools_free(&p->talks->peers);
 	free(p->talks->endpoints);
+	pa_talk_within_free(p->talks);
 	free(p->talks->scopes);
 	pa_talk_statements_free(p->talks->statements);
 	free(p->talks);
@@ -231,5 +239,6 @@ void pa_talks_free(struct pa_talks *t)
 	for (size_t i = 0; i < t->nr; i++)
 		free(t->list[i].record);
 	free(t->list);
+	free(t->requests);
 	free(t);
 }

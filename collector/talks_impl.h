@@ -8,6 +8,7 @@
 #include "collector/exchanges.h"
 #include "collector/pools.h"
 #include "collector/recorder_impl.h"
+#include "collector/store_request.h"
 #include "collector/talks.h"
 #include "common/message.h"
 #include "common/waitwire.h"
@@ -48,6 +49,7 @@ struct pa_talk_scope {
 	uint32_t conn, tid;
 	bool shared;                         /* its thread handled another one, too */
 	uint32_t endpoint;                   /* place of its method and path + 1; 0: not known */
+	uint32_t exchange;                   /* id of its form, 0: not known */
 	uint32_t asked_pools, counted_pools; /* bits by place: that were asked while it was alone, that count it */
 	uint32_t nr;
 	uint64_t start_ns;
@@ -75,14 +77,28 @@ struct pa_talk_endpoint {
 	uint32_t alone, asked[PA_POOLS_COUNTED];
 };
 
+#define PA_TALK_WITHIN 8192 /* of a process */
+
+/* What was asked within requests of one form, or (endpoint 0) within iterations of loops. */
+struct pa_talk_within {
+	struct pa_store_exchange_within row;
+	bool changed;
+	struct pa_talk_within *chain;
+};
+
 struct pa_process_talks {
 	struct pa_talk_conn *conns[PA_TALK_BUCKETS];
 	uint32_t nr_conns;
+	uint64_t last_ns; /* of the latest record */
 	struct pa_forms forms;
 	struct pa_pools pools;              /* databases */
 	struct pa_pools peers;              /* whom else it connects to */
 	struct pa_talk_endpoint *endpoints; /* NULL: none yet */
 	struct pa_talk_scope *scopes;       /* NULL: none yet */
+	struct pa_talk_within *within[PA_TALK_BUCKETS];
+	uint32_t nr_within;
+	struct pa_talk_loop *loops;
+	uint32_t nr_loops;
 	uint32_t nr_scopes;
 	struct pa_talk_thread *threads[PA_TALK_BUCKETS];
 	uint32_t nr_threads;
@@ -102,7 +118,10 @@ struct pa_talks {
 	size_t nr, size, bytes;
 	uint64_t seq;
 	size_t decode_bytes;
-	uint32_t next_exchange, next_pool, next_held, nr_slow;
+	uint32_t next_exchange, next_pool, next_held, next_within, nr_slow;
+	struct pa_store_request *requests; /* PA_REQUESTS_CHUNK; NULL: none yet */
+	size_t nr_requests;
+	uint64_t all_requests;
 };
 
 /* An address as text, "" for what is none. Shapes: out has PA_PEER_MAX bytes. */
@@ -120,6 +139,9 @@ void pa_talk_statement_text(struct pa_process *p, const struct pa_statement_text
 void pa_talk_statements_free(struct pa_statements *s); /* NULL allowed */
 /* An exchange, asked or served by a thread (0: not known), goes into its form, and where it belongs besides. */
 void pa_talk_exchange(struct pa_process *p, const struct pa_exchange *x, const struct pa_party *party, uint32_t tid);
+/* A request was answered, or will not be: its thread was at it. And those that wait go to the store. */
+void pa_talk_request(struct pa_process *p, const struct pa_form *form, const struct pa_exchange *x, uint32_t tid);
+void pa_talk_requests_flush(struct pa_recorder *r);
 /* All connections of a process end. */
 void pa_talk_conns_free(struct pa_process *p);
 
@@ -131,13 +153,23 @@ void pa_talk_stacks_free(struct pa_process_talks *talks);
  * connection is gone. */
 void pa_talk_scope_begin(struct pa_process_talks *talks, uint32_t conn, uint32_t tid, uint64_t now_ns);
 /* Its request line. */
-void pa_talk_scope_line(struct pa_process_talks *talks, uint32_t conn, const uint8_t *line, size_t len,
-			uint64_t now_ns);
+void pa_talk_scope_line(struct pa_process *p, uint32_t conn, const uint8_t *line, size_t len, uint64_t now_ns);
+/* The sums of a form within those of an endpoint, made when there are none. NULL: limit or memory. */
+struct pa_talk_within *pa_talk_within_of(struct pa_process *p, const struct pa_form *form, uint32_t endpoint);
+/* Asked that often in one of them. */
+void pa_talk_within_repeats(struct pa_talk_within *w, uint32_t times, uint32_t stack);
+void pa_talk_within_flush(struct pa_process *p);
+void pa_talk_within_free(struct pa_process_talks *talks);
+/* A thread asked something; an iteration of its loop has ended. */
+void pa_talk_loop_count(struct pa_process *p, uint32_t tid, const struct pa_exchange *x, struct pa_form *form,
+			uint32_t stack);
+void pa_talk_loop_iteration(struct pa_process *p, const struct pa_iteration *it);
+
 /* A thread begins to ask a database. */
 void pa_talk_scope_ask(struct pa_process_talks *talks, uint32_t tid, const struct pa_pool *pool);
-void pa_talk_scope_count(struct pa_process_talks *talks, uint32_t tid, uint64_t start_ns, struct pa_form *form,
-			 uint32_t stack);
-void pa_talk_scope_end(struct pa_process_talks *talks, uint32_t conn, bool answered, uint64_t now_ns);
+void pa_talk_scope_count(struct pa_process *p, uint32_t tid, uint64_t start_ns, struct pa_form *form, uint32_t stack,
+			 uint64_t ns);
+void pa_talk_scope_end(struct pa_process *p, uint32_t conn, bool answered, uint64_t now_ns);
 
 /* What a process has, made when there is none. NULL: no memory. */
 struct pa_process_talks *pa_talks_of(struct pa_process *p);

@@ -90,6 +90,36 @@ static int by_repeats(const void *left, const void *right)
 	return ra < rb ? 1 : ra > rb ? -1 : a->text < b->text ? -1 : a->text > b->text;
 }
 
+/* Who asked, and in which endpoint as far as it is known. */
+static char *repeating_place(const struct pa_report *r, const struct pa_report_exchange *e,
+			     const struct pa_report_within *w, uint32_t stack)
+{
+	const char *own = pa_text(r, pa_stack_caller(r, e->process, stack));
+	const struct pa_report_exchange *in = w && w->endpoint ? r->talks->exchanges[w->endpoint - 1] : NULL;
+
+	if (!in)
+		return strdup(own);
+	return say("%s%s%s%s%s", pa_text(r, in->method), in->method ? " " : "", pa_text(r, in->text),
+		   *own ? ", asked by " : "", own);
+}
+
+static int put_repeats(const struct pa_report *r, struct pa_findings *f, const struct pa_report_exchange *e, bool loops)
+{
+	const struct pa_report_within *w = pa_exchange_repeats(r, e, loops);
+	uint64_t times = loops ? w->sums.repeats : e->repeats, nr = loops ? w->sums.repeated : e->repeated;
+
+	return put(f, (struct pa_finding){
+			  .kind = PA_FIND_N_PLUS_ONE,
+			  .what = name_of(r, e),
+			  .place = repeating_place(r, e, w, loops ? w->stack : e->repeater),
+			  .figure = say(loops ? "asked up to %" PRIu64
+						" times in one iteration of an event loop, in %" PRIu64 " iterations"
+					      : "asked up to %" PRIu64 " times in one request, in %" PRIu64 " requests",
+					times, nr),
+			  .count = times,
+		      });
+}
+
 static int repeated_statements(const struct pa_report *r, struct pa_findings *f)
 {
 	const struct pa_report_exchange **list;
@@ -101,18 +131,12 @@ static int repeated_statements(const struct pa_report *r, struct pa_findings *f)
 	if (nr)
 		qsort(list, nr, sizeof(*list), by_repeats);
 	for (size_t i = 0; i < nr && !err && nr_of(f, PA_FIND_N_PLUS_ONE) < PA_FIND_EACH_MAX; i++) {
-		const struct pa_report_exchange *e = list[i];
+		const struct pa_report_within *w = pa_exchange_repeats(r, list[i], true);
 
-		if (e->repeated < PA_FIND_REPEATED)
-			break;
-		err = put(f, (struct pa_finding){
-				 .kind = PA_FIND_N_PLUS_ONE,
-				 .what = name_of(r, e),
-				 .place = say("%s", pa_text(r, pa_stack_caller(r, e->process, e->repeater))),
-				 .figure = say("asked up to %" PRIu32 " times in one request, in %" PRIu32 " requests",
-					       e->repeats, e->repeated),
-				 .count = e->repeats,
-			     });
+		if (list[i]->repeated >= PA_FIND_REPEATED)
+			err = put_repeats(r, f, list[i], false);
+		else if (w && w->sums.repeated >= PA_FIND_REPEATED)
+			err = put_repeats(r, f, list[i], true);
 	}
 	free(list);
 	return err;

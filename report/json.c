@@ -9,6 +9,7 @@
 #include "report/json_writer.h"
 #include "report/locks.h"
 #include "report/loops.h"
+#include "report/requests.h"
 #include "report/talks.h"
 #include "report/model.h"
 #include "report/report.h"
@@ -292,6 +293,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 		err = pa_talks_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	if (!err && r->locks)
 		pa_locks_json(&j, r, o->limit ? o->limit : JSON_ROWS);
+	if (!err && r->talks && r->talks->http)
+		err = pa_requests_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	pa_json_end_object(&j);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

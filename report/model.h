@@ -174,20 +174,24 @@ struct pa_report_heap {
 struct pa_report_window {
 	uint64_t from_ns; /* 0: the start */
 	uint64_t to_ns;   /* UINT64_MAX: the end */
+	/* "METHOD /path": only samples that are certainly of such requests (requests.h). NULL: all. Lent. */
+	const char *endpoint;
 };
 
-struct pa_report_loops; /* loops.h */
-struct pa_report_talks; /* talks.h */
-struct pa_report_locks; /* locks.h */
+struct pa_report_loops;    /* loops.h */
+struct pa_report_talks;    /* talks.h */
+struct pa_report_requests; /* requests.h */
+struct pa_report_locks;    /* locks.h */
 
 struct pa_report {
 	struct pa_pool *strings;
 	struct pa_report_window window;
 	struct pa_report_heap heap;
-	struct pa_report_loops *loops; /* NULL: not recorded */
-	struct pa_report_talks *talks; /* the same */
-	struct pa_report_locks *locks; /* the same */
-	bool clean;                    /* the collector wrote the end */
+	struct pa_report_loops *loops;       /* NULL: not recorded */
+	struct pa_report_talks *talks;       /* the same */
+	struct pa_report_locks *locks;       /* the same */
+	struct pa_report_requests *requests; /* always there */
+	bool clean;                          /* the collector wrote the end */
 	uint32_t path, command, host, started, ended, version, mode, unwinder;
 	uint32_t name; /* base name of the command, fit for a file name */
 	uint64_t period_ns, duration_ns, cpu_ns, collector_ns;

@@ -12,6 +12,7 @@ struct pa_report; /* query.c: the loaded recording, see report/model.h */
 
 struct pa_report_options {
 	const char *by;    /* "function" (default), "line", "module", "thread", "stack" (memory only) */
+	bool by_endpoint;  /* CPU time by the request it was used for, instead */
 	const char *sort;  /* memory: "bytes" (default), "calls", "live", "peak", "temporary" */
 	bool memory_only;  /* leave CPU time out of a text */
 	const char *kind;  /* flame: "cpu" (default), "alloc", "live", "peak", "temporary" */

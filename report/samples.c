@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "report/requests.h"
+
 struct adding {
 	struct pa_report *r;
 	struct pa_span span;
@@ -42,11 +44,17 @@ static int on_sample(void *arg, const struct pa_store_sample *s)
 	struct pa_sum sum = {
 	    .weight = s->weight, .ns = s->weight * period, .signals = flags & PA_STACK_UNSAMPLED ? 0 : 1};
 	struct pa_report_entry *e;
+	uint32_t label;
 
 	if (s->time_ns > r->last_ns)
 		r->last_ns = s->time_ns;
 	if (s->time_ns < a->span.from || (s->time_ns >= a->span.to && a->span.to != UINT64_MAX))
 		return 0;
+	/* times of samples are whole microseconds */
+	label = flags & PA_STACK_UNSAMPLED ? PA_LABEL_NONE : pa_requests_label(r, thread, s->time_ns + 999);
+	if (r->window.endpoint && label != r->requests->wanted)
+		return 0;
+	add(&r->requests->labels[label].cpu, &sum);
 	e = entry_of(a, t->process, stack);
 	if (!e)
 		return -ENOMEM;

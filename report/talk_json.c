@@ -7,6 +7,8 @@
 #include "report/talks.h"
 #include "report/text.h"
 
+#define ASKED_ROWS 100
+
 static double ms(uint64_t ns)
 {
 	return (double)ns / 1e6;
@@ -38,11 +40,58 @@ static void latency_json(struct pa_json *j, const struct pa_report_exchange *e)
 	pa_json_u64(j, "received_bytes", e->received_bytes);
 }
 
+/* The endpoint, as far as it is known. */
+static void within_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_within *w)
+{
+	const struct pa_report_exchange *e = w ? r->talks->exchanges[w->endpoint - 1] : NULL;
+
+	text_or_null(j, "method", e ? pa_text(r, e->method) : "");
+	text_or_null(j, "path", e ? pa_text(r, e->text) : "");
+}
+
+static void loop_repeats_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_exchange *e)
+{
+	const struct pa_report_within *w = pa_exchange_repeats(r, e, true);
+
+	if (!w)
+		return;
+	pa_json_object(j, "n_plus_one_in_loop");
+	pa_json_u64(j, "times", w->sums.repeats);
+	pa_json_u64(j, "iterations", w->sums.repeated);
+	text_or_null(j, "caller", pa_text(r, pa_stack_caller(r, e->process, w->stack)));
+	pa_stack_json(j, "stack", r, w->stack);
+	pa_json_end_object(j);
+}
+
+/* What was certainly asked for an endpoint. */
+static void asked_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_exchange *e, size_t limit)
+{
+	const struct pa_report_talks *t = r->talks;
+	size_t shown = 0;
+
+	pa_json_array(j, "asked");
+	for (size_t i = 0; i < t->nr_within && shown < limit; i++) {
+		const struct pa_report_within *w = &t->within[i];
+
+		if (!w->endpoint || t->exchanges[w->endpoint - 1] != e)
+			continue;
+		shown++;
+		pa_json_row(j, NULL);
+		pa_json_text(j, "fingerprint", pa_text(r, t->exchanges[w->exchange]->text));
+		pa_json_u64(j, "count", w->sums.count);
+		pa_json_real(j, "total_ms", ms(w->sums.total_ns), 3);
+		pa_json_u64(j, "times_max", w->sums.repeats);
+		pa_json_end_object(j);
+	}
+	pa_json_end_array(j);
+}
+
 static void repeats_json(struct pa_json *j, const struct pa_report *r, const struct pa_report_exchange *e)
 {
 	pa_json_object(j, "n_plus_one");
 	pa_json_u64(j, "times", e->repeats);
 	pa_json_u64(j, "requests", e->repeated);
+	within_json(j, r, pa_exchange_repeats(r, e, false));
 	text_or_null(j, "caller", pa_text(r, pa_stack_caller(r, e->process, e->repeater)));
 	pa_stack_json(j, "stack", r, e->repeater);
 	pa_json_end_object(j);
@@ -71,6 +120,10 @@ static void exchange_json(struct pa_json *j, const struct pa_report *r, const st
 		pa_json_u64(j, "rows", e->rows);
 	if (section == PA_TALK_QUERIES && e->repeated)
 		repeats_json(j, r, e);
+	if (section == PA_TALK_QUERIES)
+		loop_repeats_json(j, r, e);
+	if (section == PA_TALK_ENDPOINTS)
+		asked_json(j, r, e, ASKED_ROWS);
 	if (e->stack) {
 		text_or_null(j, "caller", pa_text(r, pa_stack_caller(r, e->process, e->stack)));
 		pa_stack_json(j, "stack", r, e->stack);

@@ -72,13 +72,36 @@ static void repeats_text(const struct pa_report *r, const struct pa_report_optio
 			 const struct pa_report_exchange *e, FILE *out)
 {
 	const struct pa_stack_style style = {.indent = 6, .max = TEXT_FRAMES};
+	const struct pa_report_within *w = pa_exchange_repeats(r, e, false);
 
-	fprintf(out, "\n  N+1: up to %" PRIu32 " times in one request, in %" PRIu32 " requests: ", e->repeats,
+	fprintf(out, "\n  N+1: up to %" PRIu32 " times in one request, in %" PRIu32 " requests", e->repeats,
 		e->repeated);
+	if (w) {
+		fputs(" (", out);
+		name_text(r, o, r->talks->exchanges[w->endpoint - 1], out);
+		fputc(')', out);
+	}
+	fputs(": ", out);
 	name_text(r, o, e, out);
 	fputc('\n', out);
 	if (e->repeater)
 		pa_stack_text(r, o, e->repeater, &style, out);
+}
+
+static void loop_repeats_text(const struct pa_report *r, const struct pa_report_options *o,
+			      const struct pa_report_exchange *e, FILE *out)
+{
+	const struct pa_stack_style style = {.indent = 6, .max = TEXT_FRAMES};
+	const struct pa_report_within *w = pa_exchange_repeats(r, e, true);
+
+	if (!w)
+		return;
+	fprintf(out, "\n  N+1: up to %" PRIu32 " times in one iteration of an event loop, in %" PRIu32 " iterations: ",
+		w->sums.repeats, w->sums.repeated);
+	name_text(r, o, e, out);
+	fputc('\n', out);
+	if (w->stack)
+		pa_stack_text(r, o, w->stack, &style, out);
 }
 
 static void slow_text(const struct pa_report *r, const struct pa_report_options *o, enum pa_talk_section section,
@@ -131,6 +154,8 @@ static int section_text(const struct pa_report *r, const struct pa_report_option
 	for (size_t i = 0; i < nr && i < max; i++)
 		if (list[i]->repeated)
 			repeats_text(r, o, list[i], out);
+	for (size_t i = 0; i < nr && i < max && section == PA_TALK_QUERIES; i++)
+		loop_repeats_text(r, o, list[i], out);
 	slow_text(r, o, section, out);
 	free(list);
 	return 0;

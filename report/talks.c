@@ -13,7 +13,7 @@ struct loading {
 	struct pa_span span;
 	struct pa_map forms; /* (texts) -> index + 1 */
 	struct pa_map ids;   /* id -> index + 1 */
-	size_t exchange_capacity, slow_capacity;
+	size_t exchange_capacity, slow_capacity, within_capacity;
 };
 
 const char *pa_proto_name(uint32_t proto)
@@ -181,6 +181,44 @@ static int on_slow(void *arg, const struct pa_store_exchange_slow *from)
 	return 0;
 }
 
+static int on_within(void *arg, const struct pa_store_exchange_within *from)
+{
+	struct loading *l = arg;
+	const uint32_t *exchange = pa_map_at(&l->ids, from->exchange, 0);
+	uint32_t index = exchange ? *exchange : 0;
+	const uint32_t *endpoint = from->endpoint ? pa_map_at(&l->ids, from->endpoint, 0) : NULL;
+
+	if (!exchange || (from->endpoint && !endpoint))
+		return -ENOMEM;
+	if (!index || (from->endpoint && !*endpoint))
+		return 0;
+	if (!pa_grow((void **)&l->to->within, &l->within_capacity, l->to->nr_within, sizeof(*l->to->within)))
+		return -ENOMEM;
+	l->to->within[l->to->nr_within++] = (struct pa_report_within){
+	    .exchange = index - 1,
+	    .endpoint = endpoint ? *endpoint : 0,
+	    .stack = stack_index(l->r, from->repeater),
+	    .sums = *from,
+	};
+	return 0;
+}
+
+const struct pa_report_within *pa_exchange_repeats(const struct pa_report *r, const struct pa_report_exchange *e,
+						   bool loops)
+{
+	const struct pa_report_talks *t = r->talks;
+	const struct pa_report_within *most = NULL;
+
+	for (size_t i = 0; i < t->nr_within; i++) {
+		const struct pa_report_within *w = &t->within[i];
+
+		if (t->exchanges[w->exchange] == e && w->sums.repeated && !w->endpoint == loops &&
+		    (!most || w->sums.repeats > most->sums.repeats))
+			most = w;
+	}
+	return most;
+}
+
 /* ---- order ------------------------------------------------------------------------------------------------------ */
 
 static int by_text(const struct pa_report_exchange *a, const struct pa_report_exchange *b)
@@ -219,6 +257,15 @@ static int by_length(const void *left, const void *right)
 	if (la != lb)
 		return la < lb ? 1 : -1;
 	return a->start_ns < b->start_ns ? -1 : a->start_ns > b->start_ns;
+}
+
+static int by_within(const void *left, const void *right)
+{
+	const struct pa_report_within *a = left, *b = right;
+
+	if (a->sums.total_ns != b->sums.total_ns)
+		return a->sums.total_ns < b->sums.total_ns ? 1 : -1;
+	return a->sums.id < b->sums.id ? -1 : a->sums.id > b->sums.id;
 }
 
 int pa_talks_select(const struct pa_report *r, enum pa_talk_section section, const struct pa_report_exchange ***list,
@@ -281,7 +328,10 @@ int pa_load_talks(struct pa_report *r, struct pa_recording *rec)
 	l.to->http = has_mode(r, "http");
 	(void)((err = pa_recording_exchanges(rec, on_exchange, &l)) ||
 	       (err = pa_recording_exchange_chunks(rec, on_chunk, &l)) ||
-	       (err = pa_recording_exchange_slow(rec, on_slow, &l)) || (err = pa_load_pools(r, rec)));
+	       (err = pa_recording_exchange_slow(rec, on_slow, &l)) || (err = pa_load_pools(r, rec)) ||
+	       (err = pa_recording_exchange_within(rec, on_within, &l)));
+	if (l.to->nr_within)
+		qsort(l.to->within, l.to->nr_within, sizeof(*l.to->within), by_within);
 	for (size_t i = 0; i < l.to->nr_exchanges; i++)
 		l.to->exchanges[i]->latency.max_ns = l.to->exchanges[i]->max_ns * 1000;
 	if (l.to->nr_slow)
@@ -298,6 +348,7 @@ void pa_talks_report_free(struct pa_report_talks *t)
 	for (size_t i = 0; i < t->nr_exchanges; i++)
 		free(t->exchanges[i]);
 	free(t->exchanges);
+	free(t->within);
 	free(t->slow);
 	pa_pools_report_free(t);
 	free(t);

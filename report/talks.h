@@ -30,6 +30,14 @@ struct pa_report_exchange {
 	struct pa_lag latency; /* in picoseconds: pa_exchange_quantile */
 };
 
+/* What was asked within requests of a form, or (endpoint 0) within iterations of loops; of the whole recording. */
+struct pa_report_within {
+	uint32_t exchange; /* index */
+	uint32_t endpoint; /* index + 1 */
+	uint32_t stack;    /* index: that repeated it, 0: none */
+	struct pa_store_exchange_within sums;
+};
+
 struct pa_report_slow {
 	uint32_t exchange; /* index */
 	uint32_t thread;   /* index, 0: not known */
@@ -68,12 +76,13 @@ struct pa_report_talks {
 	uint64_t threshold_ns;
 	bool db, http;                         /* what was asked for */
 	struct pa_report_exchange **exchanges; /* as they come */
+	struct pa_report_within *within;       /* by time */
 	struct pa_report_slow *slow;           /* the longest first */
 	struct pa_report_pool *pools;          /* databases, by process and peer */
 	struct pa_report_pool *peers;          /* whom else it connected to */
 	struct pa_report_pool_point *points;   /* by time */
 	struct pa_report_pool_held *held;
-	size_t nr_exchanges, nr_slow, nr_pools, nr_peers, nr_points, nr_held;
+	size_t nr_exchanges, nr_within, nr_slow, nr_pools, nr_peers, nr_points, nr_held;
 };
 
 /* What a section is about. */
@@ -91,6 +100,9 @@ enum pa_talk_section pa_exchange_section(const struct pa_report_exchange *e);
 uint64_t pa_exchange_quantile(const struct pa_report_exchange *e, uint32_t permille);
 /* 0: none was answered. */
 uint64_t pa_exchange_mean(const struct pa_report_exchange *e);
+/* Of the requests, or (loops) iterations, in which something is repeated most; NULL: none is known. */
+const struct pa_report_within *pa_exchange_repeats(const struct pa_report *r, const struct pa_report_exchange *e,
+						   bool loops);
 const char *pa_proto_name(uint32_t proto);
 /* "busy", "in_transaction", "unused". */
 const char *pa_pool_held_name(enum pa_pool_held kind);

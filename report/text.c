@@ -11,6 +11,7 @@
 #include "report/findings.h"
 #include "report/locks.h"
 #include "report/loops.h"
+#include "report/requests.h"
 #include "report/talks.h"
 #include "report/quantity.h"
 
@@ -365,7 +366,7 @@ static int write_cpu(const struct head *h)
 	if (err)
 		return err;
 	fputc('\n', h->out);
-	return pa_text_table(h->r, h->o, h->out);
+	return h->o->by_endpoint ? pa_requests_text(h->r, h->o, h->out) : pa_text_table(h->r, h->o, h->out);
 }
 
 /* The question comes with the command line: who asks for memory gets no table of functions before it. */

@@ -8,7 +8,7 @@
 
 static const char help[] =
     "usage: perfagent flame [-i FILE.pfa] [--kind cpu|alloc|live|peak|temporary] [--unit bytes|calls]\n"
-    "                       [--format svg|folded] [--invert] [--from T] [--to T] [-o FILE]\n"
+    "                       [--format svg|folded] [--invert] [--endpoint E] [--from T] [--to T] [-o FILE]\n"
     "\n"
     "  -i, --input FILE   the recording; without it the newest *.pfa of this directory\n"
     "  -k, --kind KIND    what the widths mean: cpu (default, time on a CPU); memory that was allocated (alloc), is\n"
@@ -17,6 +17,7 @@ static const char help[] =
     "  -f, --format FMT   svg (default: a page for a browser, NAME.svg) or folded (one line per stack, standard "
     "output)\n"
     "      --invert       the leaf is at the bottom, its callers above it\n"
+    "      --endpoint E   only what was certainly done for requests of this method and path, as 'GET /items/{id}'\n"
     "      --title TEXT   instead of the recorded command\n"
     "      --from T       leave out what was before T, as 90 or 1m30s since the recording began\n"
     "      --to T         and what came after\n"
@@ -27,12 +28,13 @@ static const char help[] =
     "printed.\n"
     "Exit status: 0 done, 2 error or usage.\n";
 
-enum { OPTION_INVERT = PA_OPTION_OWN, OPTION_TITLE };
+enum { OPTION_INVERT = PA_OPTION_OWN, OPTION_TITLE, OPTION_ENDPOINT };
 static const struct option longs[] = {
     {"kind", required_argument, NULL, 'k'},
     {"unit", required_argument, NULL, 'u'},
     {"invert", no_argument, NULL, OPTION_INVERT},
     {"title", required_argument, NULL, OPTION_TITLE},
+    {"endpoint", required_argument, NULL, OPTION_ENDPOINT},
     PA_READING_LONGS,
     PA_OPTION_HELP,
     PA_OPTION_VERSION,
@@ -78,6 +80,9 @@ static bool set(struct pa_reading *a, int option)
 	case OPTION_INVERT:
 		a->options.invert = true;
 		return true;
+	case OPTION_ENDPOINT:
+		a->window.endpoint = optarg;
+		return true;
 	default:
 		a->options.title = optarg;
 		return true;
@@ -93,6 +98,10 @@ static bool check(const struct pa_reading *a)
 {
 	if (a->options.unit && !is_heap(a)) {
 		pa_fail("flame", "--unit is for memory: choose a --kind of it");
+		return false;
+	}
+	if (a->window.endpoint && is_heap(a)) {
+		pa_fail("flame", "--endpoint is for CPU time: memory is not told apart by requests");
 		return false;
 	}
 	return pa_reading_check(a);
@@ -126,8 +135,11 @@ static int run(struct pa_reading *a)
 			 is_heap(a) ? a->options.kind : "", a->format->suffix);
 		path = name;
 	}
+	if (a->window.endpoint && !a->options.title)
+		a->options.title = a->window.endpoint;
 	bool temporary = is_heap(a) && !strcmp(a->options.kind, "temporary");
-	if ((!is_heap(a) || pa_reading_wants_heap(a, r)) && (!temporary || pa_reading_wants_temporary(a, r)))
+	if ((!a->window.endpoint || pa_reading_wants_requests(a, r)) && (!is_heap(a) || pa_reading_wants_heap(a, r)) &&
+	    (!temporary || pa_reading_wants_temporary(a, r)))
 		status = write_to(a, r, path);
 	pa_report_free(r);
 	return status;

@@ -8,12 +8,13 @@
 #include <string.h>
 
 static const char help[] =
-    "usage: perfagent report [-i FILE.pfa] [--format text|json] [--by function|line|module|thread|stack]\n"
+    "usage: perfagent report [-i FILE.pfa] [--format text|json] [--by function|line|module|thread|stack|endpoint]\n"
     "                        [--sort bytes|calls|live|peak|temporary] [--from T] [--to T] [-n ROWS] [-o FILE]\n"
     "\n"
     "  -i, --input FILE   the recording; without it the newest *.pfa of this directory\n"
     "  -f, --format FMT   text (default) or json\n"
-    "  -b, --by WHAT      one row per function (default), line, module or thread; of memory also per stack\n"
+    "  -b, --by WHAT      one row per function (default), line, module or thread; of memory also per stack; of CPU\n"
+    "                     time also per endpoint, the request that it was used for\n"
     "  -s, --sort WHAT    memory only, by bytes allocated (default), calls, what is live at the end, what was live\n"
     "                     at the peak, or temporary allocations\n"
     "      --from T       leave out what was before T, as 90 or 1m30s since the recording began\n"
@@ -38,9 +39,13 @@ static const struct pa_command_line line = {"report", help, ":i:f:b:s:n:o:hV", l
 static bool take_by(struct pa_reading *a)
 {
 	enum pa_by by = pa_by_find(optarg);
-	a->options.by = optarg;
+
+	a->options.by_endpoint = !strcmp(optarg, "endpoint");
+	a->options.by = a->options.by_endpoint ? NULL : optarg;
+	if (a->options.by_endpoint)
+		return true;
 	if (by == PA_BY_BAD)
-		pa_fail("report", "cannot report by '%s': function, line, module, thread or stack", optarg);
+		pa_fail("report", "cannot report by '%s': function, line, module, thread, stack or endpoint", optarg);
 	a->options.memory_only = a->options.memory_only || by == PA_BY_STACK;
 	return by != PA_BY_BAD;
 }
@@ -71,7 +76,8 @@ static int run(struct pa_reading *a)
 	if (!r)
 		return status;
 	bool temporary = a->options.sort && !strcmp(a->options.sort, "temporary");
-	if ((!a->options.memory_only || pa_reading_wants_heap(a, r)) &&
+	if ((!a->options.by_endpoint || pa_reading_wants_requests(a, r)) &&
+	    (!a->options.memory_only || pa_reading_wants_heap(a, r)) &&
 	    (!temporary || pa_reading_wants_temporary(a, r)) && pa_outfile_open(&f, a->output))
 		status = pa_outfile_close(&f, a->format->write(r, &a->options, f.stream));
 	pa_report_free(r);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "report/heap_table.h"
+#include "report/requests.h"
 #include "tools/quantity.h"
 
 #define TERMINAL_WIDTH 100 /* when the terminal does not say */
@@ -102,6 +103,34 @@ bool pa_reading_wants_temporary(const struct pa_reading *a, const struct pa_repo
 	if (pa_heap_knows_temporary(r))
 		return true;
 	pa_fail(a->input, "temporary allocations are not known of samples; record with --heap=exact");
+	return false;
+}
+
+#define ENDPOINTS_SAID 10
+
+bool pa_reading_wants_requests(const struct pa_reading *a, const struct pa_report *r)
+{
+	const struct pa_report_requests *q = r->requests;
+	char known[1024] = "", name[256];
+	size_t used = 0, more = 0;
+
+	if (q->nr_moments && (!a->window.endpoint || q->wanted))
+		return true;
+	if (!q->nr_moments) {
+		pa_fail(a->input, "no requests to a server in this recording; record with --mode cpu,http");
+		return false;
+	}
+	for (uint32_t i = PA_LABEL_FIRST; i < q->nr_labels; i++) {
+		if (i - PA_LABEL_FIRST >= ENDPOINTS_SAID || used + sizeof(name) >= sizeof(known) ||
+		    !pa_requests_name(r, i, name, sizeof(name)))
+			more++;
+		else
+			used += (size_t)sprintf(known + used, "%s'%s'", used ? ", " : "", name);
+	}
+	if (more)
+		pa_fail(a->input, "no endpoint '%s': there are %s and %zu more", a->window.endpoint, known, more);
+	else
+		pa_fail(a->input, "no endpoint '%s': there are %s", a->window.endpoint, known);
 	return false;
 }
 

@@ -45,6 +45,10 @@ bool pa_reading_wants_heap(const struct pa_reading *a, const struct pa_report *r
 /* Says that temporary allocations are counted in exact mode only. Errors: false. */
 bool pa_reading_wants_temporary(const struct pa_reading *a, const struct pa_report *r);
 
+/* Says that no request of a server is in it and how to have some; or which there are, if the one that is wanted is none
+ * of them. Errors: false. */
+bool pa_reading_wants_requests(const struct pa_reading *a, const struct pa_report *r);
+
 /* Names are cut and headings are bold only where a person reads them: an answer to a terminal. */
 void pa_reading_fit_terminal(struct pa_reading *a);
 

@@ -112,12 +112,20 @@ need_them() {
 	serve 2 bad
 	holds '.findings | map(.kind) | unique == ["blocked_loop", "n_plus_one", "slow_endpoint", "small_pool"]'
 	holds '.findings | any(.kind == "slow_endpoint" and .what == "GET /report" and .ms >= 300 and .count == 7)'
-	holds '.findings | any(.kind == "n_plus_one" and .count == 30 and (.what | startswith("select id * ? from items")))'
+	holds '.findings | any(.kind == "n_plus_one" and .count == 30 and (.what | startswith("select id * ? from items")) and
+		(.place | startswith("GET /orders/{id}")))'
+	holds '.endpoints[] | select(.path == "/orders/{id}").asked | any((.fingerprint | startswith("select id * ?")) and .count == 210 and .times_max == 30)'
 	holds '.findings | any(.kind == "blocked_loop" and .count >= 6 and .ms >= 80 and (.place | test("sleep")))'
 	# eight clients, two connections, 40 ms each: who waits does so for three others, 120 ms and what the machine adds
 	holds '.findings | any(.kind == "small_pool" and .count == 2 and .pct >= 30 and .ms >= 60)'
 	holds '.database.pools | length == 1 and (.[0] | .size == 2 and .waits.known and .waits.requests_avg > 4 and
 		.waits.requests_avg <= 7 and (.timeline | length >= 3 and any(.full_pct > 90 and .waiting_avg > 3)))'
+	holds '.requests.by_endpoint | any(.path == "/pdf/{id}" and .requests == 6 and .blocked_count == 6 and .blocked_ms >= 480)'
+	# every field is in the schema
+	jq -r '[paths | map(select(type == "string")) | last | strings] | unique | .[]' "$T/report.json" | LC_ALL=C sort >"$T/fields"
+	jq -r '[paths | map(select(type == "string")) | last | strings] | unique | .[]' \
+		"$PA_ROOT/report/schema/perfagent.report-1.schema.json" | LC_ALL=C sort >"$T/known"
+	[ -z "$(LC_ALL=C comm -23 "$T/fields" "$T/known")" ]
 	for kind in 'slow endpoint: GET /report' 'N+1: select id' 'blocked loop: the event loop' 'pool too small: the pool of 2 connections to postgresql'; do
 		grep -qF "$kind" <(sed -n '1,/^$/p' "$T/report.txt")
 	done

@@ -162,6 +162,14 @@ static int on_request(void *arg, const struct pa_store_request *q)
 	return 0;
 }
 
+static int on_within(void *arg, const struct pa_store_exchange_within *w)
+{
+	if (w->exchange == 0)
+		abort();
+	used += w->count + w->total_ns;
+	return 0;
+}
+
 static void read_all(struct pa_recording *r)
 {
 	use(pa_recording_meta(r, "command"));
@@ -182,6 +190,7 @@ static void read_all(struct pa_recording *r)
 	pa_recording_pool_lives(r, on_pool_life, NULL);
 	pa_recording_pool_held(r, on_pool_held, NULL);
 	pa_recording_requests(r, on_request, NULL);
+	pa_recording_exchange_within(r, on_within, NULL);
 	pa_recording_losses(r, on_loss, NULL);
 	pa_recording_notes(r, on_note, NULL);
 	use(pa_recording_error(r));

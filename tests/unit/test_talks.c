@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
+#include "collector/store_request.h"
 #include "collector/store_talk.h"
 #include "collector/talks_impl.h"
 #include "common/waitwire.h"
@@ -44,7 +45,7 @@ static int begin(void **state)
 	struct pa_recorder_options options = {.path = s->file,
 					      .command = "test",
 					      .period_ns = MS,
-					      .modes = PA_MODE_DB | PA_MODE_HTTP,
+					      .modes = PA_MODE_DB | PA_MODE_HTTP | PA_MODE_LOOP,
 					      .idle = quiet_idle};
 	s->loop = pa_loop_new();
 	if (!s->loop || pa_recorder_open(s->loop, &options, &s->r, err, sizeof(err)))
@@ -202,6 +203,10 @@ struct found {
 	char text[128], peer[128], error[32];
 	struct pa_store_pool pool;
 	bool other;
+	struct pa_store_exchange_within within[4]; /* the first */
+	size_t nr_within;
+	struct pa_store_request requests[4];
+	size_t nr_requests;
 };
 
 static int see_form(void *arg, const struct pa_store_exchange *e)
@@ -255,6 +260,26 @@ static int see_pool(void *arg, const struct pa_store_pool *p)
 	return 0;
 }
 
+static int see_within(void *arg, const struct pa_store_exchange_within *w)
+{
+	struct found *f = arg;
+
+	if (f->nr_within < 4)
+		f->within[f->nr_within] = *w;
+	f->nr_within++;
+	return 0;
+}
+
+static int see_request(void *arg, const struct pa_store_request *q)
+{
+	struct found *f = arg;
+
+	if (f->nr_requests < 4)
+		f->requests[f->nr_requests] = *q;
+	f->nr_requests++;
+	return 0;
+}
+
 static struct found read_back(struct scene *s)
 {
 	struct pa_recording *rec;
@@ -267,6 +292,8 @@ static struct found read_back(struct scene *s)
 	assert_int_equal(pa_recording_exchange_chunks(rec, see_chunk, &f), 0);
 	assert_int_equal(pa_recording_exchange_slow(rec, see_slow, &f), 0);
 	assert_int_equal(pa_recording_pools(rec, see_pool, &f), 0);
+	assert_int_equal(pa_recording_exchange_within(rec, see_within, &f), 0);
+	assert_int_equal(pa_recording_requests(rec, see_request, &f), 0);
 	pa_recording_close(rec);
 	return f;
 }
@@ -518,6 +545,61 @@ static void what_is_asked_many_times_in_a_request_is_told(void **state)
 	assert_int_equal(f.count, 23);
 	assert_int_equal(f.repeats, 11);
 	assert_int_equal(f.repeated, 1);
+	/* both requests are of one form, and so is what they ask */
+	assert_int_equal(f.nr_within, 1);
+	assert_int_equal(f.within[0].count, 21);
+	assert_int_equal(f.within[0].total_ns, 21 * MS);
+	assert_int_equal(f.within[0].repeats, 11);
+	assert_int_equal(f.within[0].repeated, 1);
+	assert_true(f.within[0].endpoint && f.within[0].endpoint != f.within[0].exchange);
+	assert_int_equal(f.nr_requests, 2);
+	assert_int_equal(f.requests[0].exchange, f.within[0].endpoint);
+	assert_int_equal(f.requests[0].start_ns, s->start_ns + 200 * MS);
+	assert_int_equal(f.requests[0].end_ns, s->start_ns + 250 * MS);
+	assert_int_equal(f.requests[0].flags, 0);
+	assert_true(f.requests[0].thread);
+}
+
+static void put_iteration(struct scene *s, unsigned from_ms, unsigned to_ms)
+{
+	struct pa_iteration *it = fake_begin(&s->first.hook, PA_REC_ITERATION, sizeof(*it), s->start_ns + to_ms * MS);
+
+	assert_non_null(it);
+	it->tid = s->first.tid;
+	it->kind = PA_WAIT_EPOLL;
+	it->key = 3;
+	it->start_ns = s->start_ns + from_ms * MS;
+	pa_ring_commit(&s->first.hook);
+}
+
+/* Asked and answered within one: ten are not many, eleven are; what is answered after its end is not of it. */
+static void what_is_asked_many_times_in_an_iteration_is_told(void **state)
+{
+	struct scene *s = *state;
+	struct found f;
+	uint32_t order = 0;
+
+	put_connection(s, &s->first, 1, 1, PA_CONNECTION_CONNECT, PA_CONNECTION_CLIENT, 0);
+	put_message(s, &s->first, 2, COMMAND(1, order, GET));
+	put_message(s, &s->first, 3, REPLY(1, order++));
+	/* iterations are looked at once something was said */
+	look(s);
+	put_iteration(s, 4, 50);
+	for (unsigned nr = 10; nr <= 12; nr++) {
+		unsigned ms = nr * 100;
+
+		for (unsigned i = 0; i < nr; i++, order++) {
+			put_message(s, &s->first, ms + 1 + 2 * i, COMMAND(1, order, GET));
+			put_message(s, &s->first, ms + 2 + 2 * i, REPLY(1, order));
+		}
+		put_iteration(s, ms, ms + 24);
+	}
+	f = read_back(s);
+	assert_int_equal(f.nr_within, 1);
+	assert_int_equal(f.within[0].endpoint, 0);
+	assert_int_equal(f.within[0].repeats, 12);
+	assert_int_equal(f.within[0].repeated, 2);
+	assert_int_equal(f.repeated, 0);
 }
 
 static void a_thread_with_two_requests_tells_nothing_of_either(void **state)
@@ -529,6 +611,9 @@ static void a_thread_with_two_requests_tells_nothing_of_either(void **state)
 	f = read_back(s);
 	assert_int_equal(f.count, 13);
 	assert_int_equal(f.repeated, 0);
+	assert_int_equal(f.nr_within, 0);
+	assert_int_equal(f.nr_requests, 2);
+	assert_true(f.requests[0].end_ns > f.requests[1].start_ns);
 }
 
 static void forms_beyond_the_limit_are_one(void **state)
@@ -711,6 +796,7 @@ int main(void)
 	    CASE(what_is_younger_than_a_look_waits_for_the_next),
 	    CASE(transactions_left_open_are_counted),
 	    CASE(what_is_asked_many_times_in_a_request_is_told),
+	    CASE(what_is_asked_many_times_in_an_iteration_is_told),
 	    CASE(a_thread_with_two_requests_tells_nothing_of_either),
 	    CASE(forms_beyond_the_limit_are_one),
 	    CASE(anybodys_messages_stay_within_bounds),
