@@ -221,18 +221,30 @@ lacks() {
 	[ "$status" -eq 1 ]
 	says no 'agent' 'not loaded'
 	says ok 'SIGPROF' 'free'
-	LD_PRELOAD=$AGENT sleep 30 &
+	LD_PRELOAD=$AGENT sleep 60 &
 	PA_BACKGROUND+=($!)
-	sleep 0.3
+	for _ in $(seq 200); do ! grep -q libc.so "/proc/$!/maps" || ! grep -q '^State:.S' "/proc/$!/status" || break; sleep 0.05; done
 	doctor $!
 	[ "$status" -eq 0 ]
 	says ok 'agent' "loaded: $AGENT"
 }
 
+# says_something FILE: waits until it is not empty
+says_something() {
+	for _ in $(seq 200); do
+		[ ! -s "$1" ] || return 0
+		sleep 0.05
+	done
+	fail "nobody wrote $1"
+}
+
 @test "a process that has SIGPROF for itself, is stopped, or is a zombie" {
-	python3 -c 'import signal, time; signal.signal(signal.SIGPROF, lambda *a: None); time.sleep(30)' &
+	python3 -c 'import signal, time
+signal.signal(signal.SIGPROF, lambda *a: None)
+print("ready", flush=True)
+time.sleep(60)' >"$T/ready" &
 	PA_BACKGROUND+=($!)
-	sleep 0.5
+	says_something "$T/ready"
 	kill -STOP $!
 	sleep 0.1
 	doctor $!
@@ -242,9 +254,10 @@ lacks() {
 pid = os.fork()
 if pid == 0: os._exit(0)
 print(pid, flush=True)
-time.sleep(30)' >"$T/zombie" &
+time.sleep(60)' >"$T/zombie" &
 	PA_BACKGROUND+=($!)
-	sleep 0.5
+	says_something "$T/zombie"
+	sleep 0.2
 	doctor "$(cat "$T/zombie")"
 	[ "$status" -eq 1 ]
 	says no 'state' 'ended'
