@@ -39,11 +39,15 @@ static int ask_option(int fd, int option)
 	return pa_sys(SYS_getsockopt, fd, SOL_SOCKET, option, &value, &len) == 0 ? value : -1;
 }
 
+/* One of whose addresses is of that family. */
+static bool is_stream_of(int fd, int family)
+{
+	return (family == AF_INET || family == AF_INET6 || family == AF_UNIX) && ask_option(fd, SO_TYPE) == SOCK_STREAM;
+}
+
 static bool is_stream(int fd)
 {
-	int domain = ask_option(fd, SO_DOMAIN);
-
-	return (domain == AF_INET || domain == AF_INET6 || domain == AF_UNIX) && ask_option(fd, SO_TYPE) == SOCK_STREAM;
+	return is_stream_of(fd, ask_option(fd, SO_DOMAIN));
 }
 
 static uint16_t port_of(const union pa_address *a)
@@ -115,12 +119,12 @@ static struct pa_conn *find(struct pa_conn_at *at, int fd)
 	enum pa_proto hint;
 	bool is_client;
 
-	if (!is_stream(fd)) {
+	a.local_len = ask_address(SYS_getsockname, fd, &a.local);
+	if (!is_stream_of(fd, a.local_len ? a.local.any.sa_family : AF_UNSPEC)) {
 		pa_conn_set_kind_hook(fd, PA_CONN_IGNORED);
 		return NULL;
 	}
 	a.peer_len = ask_address(SYS_getpeername, fd, &a.peer);
-	a.local_len = ask_address(SYS_getsockname, fd, &a.local);
 	if (!a.peer_len) /* not connected, or no more */
 		return NULL;
 	if (!tell_sides(&a, &is_client)) {
@@ -382,10 +386,10 @@ void pa_conn_accept_hook(int fd, const struct pa_caller *caller)
 	if (fd < 0 || pa_conns_off() || !pa_conn_enter_hook(&at, caller))
 		return;
 	pa_conn_set_kind_hook(fd, PA_CONN_UNKNOWN);
-	if (is_stream(fd)) {
+	a.local_len = ask_address(SYS_getsockname, fd, &a.local);
+	if (is_stream_of(fd, a.local_len ? a.local.any.sa_family : AF_UNSPEC)) {
 		at.now_ns = pa_now_sig();
 		a.peer_len = ask_address(SYS_getpeername, fd, &a.peer);
-		a.local_len = ask_address(SYS_getsockname, fd, &a.local);
 		c = make(&at, fd, false, hint_of(&a.local, a.local_len), false);
 		if (c)
 			pa_conn_put_hook(&at, c, fd,

@@ -1,36 +1,12 @@
 /* HTTP: a recorded stream of curl and nginx, cut anywhere; and by hand pipelines, interim answers, tunnels, odd heads.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "tests/unit/frame_util.h"
-
-static struct told told;
+#include "tests/unit/frame_told.h"
 static struct pa_frame frame;
 
 static int set(void **state)
 {
 	pa_frame_init(&frame, PA_PROTO_HTTP, PA_PROTO_UNSURE, false);
 	return 0;
-}
-
-static int reset(void **state)
-{
-	told_free(&told);
-	return 0;
-}
-
-static unsigned times(const char *text)
-{
-	unsigned n = 0;
-
-	for (const char *at = told.text; at && (at = strstr(at, text)); at++)
-		n++;
-	return n;
 }
 
 static void ask(const char *text)

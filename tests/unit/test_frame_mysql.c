@@ -1,32 +1,8 @@
 /* MySQL and MariaDB: recorded streams of the mariadb client and of statements prepared by libmariadb, cut anywhere; and
  * by hand what those do not show. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "tests/unit/frame_util.h"
-
-static struct told told;
+#include "tests/unit/frame_told.h"
 
 static const char *const recordings[] = {"mysql_text", "mysql_prepared"};
-
-static int reset(void **state)
-{
-	told_free(&told);
-	return 0;
-}
-
-static unsigned times(const char *text)
-{
-	unsigned n = 0;
-
-	for (const char *at = told.text; at && (at = strstr(at, text)); at++)
-		n++;
-	return n;
-}
 
 /* A packet of n bytes, number `seq` of its exchange. */
 static void packet(struct pa_frame *f, enum pa_way way, unsigned seq, const void *body, size_t n)

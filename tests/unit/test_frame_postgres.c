@@ -1,34 +1,9 @@
 /* PostgreSQL's messages: recorded streams of psql and pgbench, cut anywhere, cut short, with losses; and the rare ones.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "tests/unit/frame_util.h"
-
-static struct told told;
+#include "tests/unit/frame_told.h"
 
 static const char *const recordings[] = {"postgres_simple", "postgres_extended", "postgres_prepared",
 					 "postgres_pipeline", "postgres_refused"};
-
-static int reset(void **state)
-{
-	told_free(&told);
-	return 0;
-}
-
-/* How often a text stands among what was told. */
-static unsigned times(const char *text)
-{
-	unsigned n = 0;
-
-	for (const char *at = told.text; at && (at = strstr(at, text)); at++)
-		n++;
-	return n;
-}
 
 /* A message of the way's, appended to buf: type 0 is a packet without one. Returns the new length. */
 static size_t put(uint8_t *buf, size_t len, uint8_t type, const void *body, size_t n)

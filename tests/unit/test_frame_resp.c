@@ -1,32 +1,8 @@
 /* Redis: recorded streams of both versions, pipelined, inline, subscribed; cut anywhere, with losses; and the rare. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "tests/unit/frame_util.h"
-
-static struct told told;
+#include "tests/unit/frame_told.h"
 
 static const char *const recordings[] = {"redis_resp2", "redis_resp3", "redis_pipeline", "redis_inline",
 					 "redis_pubsub"};
-
-static int reset(void **state)
-{
-	told_free(&told);
-	return 0;
-}
-
-static unsigned times(const char *text)
-{
-	unsigned n = 0;
-
-	for (const char *at = told.text; at && (at = strstr(at, text)); at++)
-		n++;
-	return n;
-}
 
 static void say(struct pa_frame *f, enum pa_way way, const char *text)
 {
