@@ -67,9 +67,12 @@ class Talks:
             for what in ("dormant", "on", "with loops"):
                 ns, steps = (statistics.median(r[what][name][i] - r["wrapper"][name][i] for r in rounds) for i in (0, 1))
                 base = statistics.median(r["wrapper"][name][0] for r in rounds)
-                bar = 0 if what == "dormant" else bars.get(name)
-                self.say("talk: %s, %s" % (name, what), "%+.0f instructions, %+.0f ns over %.0f" % (steps, ns, base),
-                         "" if bar is None else "<= %d ns" % bar, bar is not None and ns <= max(bar, 5))
+                figure = "%+.0f instructions, %+.0f ns over %.0f" % (steps, ns, base)
+                bar = bars.get(name)
+                if what == "dormant":
+                    self.say("talk: %s, %s" % (name, what), figure, "<= 0 instructions", steps <= 0)
+                else:
+                    self.say("talk: %s, %s" % (name, what), figure, "<= %d ns" % bar if bar else "", bar and ns <= bar)
 
     # ---- whole programs ----------------------------------------------------------------------------------------------
 

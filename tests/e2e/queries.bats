@@ -163,6 +163,27 @@ letters() {
 	holds '[.loss | .. | .reason? // empty] == []'
 }
 
+@test "queries: three system calls tell what was accepted" {
+	need strace
+	cat >"$T/server.py" <<-'END'
+		import socket
+		s = socket.create_server(("127.0.0.1", 0))
+		print(s.getsockname()[1], file=open("port.tmp", "w"), flush=True)
+		import os; os.rename("port.tmp", "port")
+		for i in range(40): s.accept()[0].close()
+	END
+	strace -f -qq -e trace=getsockopt,getsockname,getpeername,accept4 -o "$T/calls" timeout 60 "$PERFAGENT" record -q --mode db -o "$T/t.pfa" -- \
+		/usr/bin/python3 -c "import os; os.chdir('$T'); exec(open('server.py').read())" 3>&- &
+	for _ in $(seq 400); do [ ! -s "$T/port" ] || break; sleep 0.05; done
+	for _ in $(seq 40); do (exec 4<>"/dev/tcp/127.0.0.1/$(cat "$T/port")") || fail "cannot connect"; done
+	wait $!
+	[ "$(grep -c 'accept4(.*) = [0-9]' "$T/calls")" -ge 40 ]
+	# whether it is a stream, and its two addresses; getsockname is asked by python, too
+	[ "$(grep -c 'SO_TYPE' "$T/calls")" = 40 ]
+	[ "$(grep -cF '[112 =>' <(grep 'getpeername(' "$T/calls"))" = 40 ]
+	if grep -q SO_DOMAIN "$T/calls"; then fail "$(grep -m 1 SO_DOMAIN "$T/calls")"; fi
+}
+
 @test "queries: every slow one has the stack of its own sender, remembered or walked" {
 	redis_here
 	said "$TARGETS/senders" "$port" 8
