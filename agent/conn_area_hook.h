@@ -28,6 +28,7 @@ struct pa_conn {
 	bool connecting;           /* connect() has said EINPROGRESS */
 	_Atomic uint8_t busy[2];   /* by way: a thread feeds it */
 	_Atomic uint8_t missed[2]; /* by way: bytes went by while another one did */
+	_Atomic uint8_t is_tls;    /* its messages are seen at a library's calls: what its socket moves is encrypted */
 	uint32_t order[2];
 	uint64_t start_ns; /* of connect() */
 	struct pa_frame frame;

@@ -86,13 +86,8 @@ static bool tell_sides(const struct addresses *a, bool *is_client)
 
 /* ---- cells ------------------------------------------------------------------------------------------------------- */
 
-/* A cell that nobody else is making; its number is new. */
-static struct pa_conn *make(struct pa_conn_at *at, int fd, bool is_client, enum pa_proto hint, bool mid)
+void pa_conn_init_hook(struct pa_conn_at *at, struct pa_conn *c, bool is_client, enum pa_proto hint, bool mid)
 {
-	struct pa_conn *c = pa_conn_cell_hook(fd);
-
-	if (!c || !pa_claim_u32(&c->making, 0, 1))
-		return NULL;
 	c->id = pa_conn_next_id_hook();
 	c->session = pa_conn_area_session_hook();
 	c->pid = at->block->pid;
@@ -105,7 +100,18 @@ static struct pa_conn *make(struct pa_conn_at *at, int fd, bool is_client, enum 
 		pa_store_relaxed(&c->busy[way], 0);
 		pa_store_relaxed(&c->missed[way], 0);
 	}
+	pa_store_relaxed(&c->is_tls, 0);
 	pa_frame_init(&c->frame, PA_PROTO_UNSURE, hint, mid);
+}
+
+/* A cell that nobody else is making; its number is new. */
+static struct pa_conn *make(struct pa_conn_at *at, int fd, bool is_client, enum pa_proto hint, bool mid)
+{
+	struct pa_conn *c = pa_conn_cell_hook(fd);
+
+	if (!c || !pa_claim_u32(&c->making, 0, 1))
+		return NULL;
+	pa_conn_init_hook(at, c, is_client, hint, mid);
 	pa_conn_set_kind_hook(fd, PA_CONN_STREAM);
 	pa_store_release(&c->making, 0);
 	return c;
@@ -205,7 +211,7 @@ static void feed_piece(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way
 	}
 }
 
-static void feed(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way, const struct pa_transfer *t)
+void pa_conn_feed_hook(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way, const struct pa_transfer *t)
 {
 	size_t left = (size_t)t->n;
 
@@ -226,6 +232,41 @@ static void feed(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way, cons
 	if (!t->iov)
 		feed_piece(at, c, way, NULL, left);
 	atomic_store_explicit(&c->busy[way], 0, memory_order_release);
+}
+
+/* Both ways begin anew: what was framed so far led to encryption, or was it. */
+static void begin_tls(struct pa_conn_at *at, struct pa_conn *c, int fd)
+{
+	/* a connection whose handshake was seen has said nothing yet */
+	bool mid = pa_load_relaxed(&c->frame.proto) != PA_PROTO_OPAQUE;
+	union pa_address a;
+	uint32_t len = ask_address(c->is_client ? SYS_getpeername : SYS_getsockname, fd, &a);
+
+	if (atomic_exchange_explicit(&c->busy[0], 1, memory_order_acquire))
+		return;
+	if (!atomic_exchange_explicit(&c->busy[1], 1, memory_order_acquire)) {
+		pa_frame_init(&c->frame, PA_PROTO_UNSURE, hint_of(&a, len), mid);
+		pa_conn_set_kind_hook(fd, PA_CONN_STREAM);
+		pa_store_release(&c->is_tls, 1);
+		pa_conn_put_hook(at, c, fd, &(struct pa_conn_event){.event = PA_CONNECTION_TLS});
+		pa_store_release(&c->busy[1], 0);
+	}
+	pa_store_release(&c->busy[0], 0);
+}
+
+struct pa_conn *pa_conn_tls_hook(struct pa_conn_at *at, int fd)
+{
+	struct pa_conn *c = pa_conn_peek_hook(fd);
+
+	/* what was taken for a protocol that is none of ours */
+	if (pa_conn_kind(fd) == PA_CONN_IGNORED && (!c || c->session != pa_conn_area_session_hook() ||
+						    c->pid != at->block->pid || pa_load_relaxed(&c->is_tls)))
+		return NULL;
+	if (pa_conn_kind(fd) != PA_CONN_IGNORED)
+		c = conn_of(at, fd);
+	if (c && !pa_load_acquire(&c->is_tls))
+		begin_tls(at, c, fd);
+	return c && pa_load_acquire(&c->is_tls) ? c : NULL;
 }
 
 static void end_of_way(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way)
@@ -290,8 +331,8 @@ void pa_conn_moved_hook(const struct pa_transfer *t, const struct pa_caller *cal
 			pa_conn_connected_hook(&at, c, t->fd, 0);
 		if (t->n < 0)
 			c->error = error;
-		else if (!is_settled(t->fd, c) && t->n > 0)
-			feed(&at, c, way, t);
+		else if (t->n > 0 && !pa_load_relaxed(&c->is_tls) && !is_settled(t->fd, c))
+			pa_conn_feed_hook(&at, c, way, t);
 		else if (t->n == 0 && !t->sent && t->iov && t->iov[0].iov_len)
 			end_of_way(&at, c, way);
 	}

@@ -54,6 +54,13 @@ void pa_conn_put_hook(struct pa_conn_at *at, struct pa_conn *c, int fd, const st
 void pa_conn_put_message_hook(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way,
 			      const struct pa_frame_event *event);
 
+/* Of conn_hook.c, for connections whose bytes come by other calls (conn_tls_hook.c). A cell is filled in; bytes of it are
+ * framed; the connection of a descriptor, encrypted from now on: NULL: it has none, or it cannot be said yet. */
+struct pa_transfer;
+void pa_conn_init_hook(struct pa_conn_at *at, struct pa_conn *c, bool is_client, enum pa_proto hint, bool mid);
+void pa_conn_feed_hook(struct pa_conn_at *at, struct pa_conn *c, enum pa_way way, const struct pa_transfer *t);
+struct pa_conn *pa_conn_tls_hook(struct pa_conn_at *at, int fd);
+
 /* A connect() in the background is over (conn_hook.c). */
 void pa_conn_connected_hook(struct pa_conn_at *at, struct pa_conn *c, int fd, int error);
 

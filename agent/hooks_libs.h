@@ -5,5 +5,6 @@
 #include "agent/libs_sig.h"
 
 extern const struct pa_lib pa_lib_sqlite; /* hooks_sqlite.c */
+extern const struct pa_lib pa_lib_tls;    /* hooks_tls.c */
 
 #endif

@@ -259,11 +259,22 @@ static void on_close(struct pa_process *p, const struct pa_connection *record)
 	end_conn(at, record->head.time_ns);
 }
 
+/* What comes now is the text inside: it begins anew. */
+static void on_tls(struct pa_process *p, const struct pa_connection *record)
+{
+	struct pa_talk_conn **at = p->talks ? place_of(p->talks, record->connection) : NULL;
+
+	if (at && *at)
+		drop_decoder(*at);
+}
+
 void pa_talk_connection(struct pa_process *p, const struct pa_connection *record)
 {
 	if (record->event == PA_CONNECTION_CLOSE)
 		on_close(p, record);
-	else if (record->event != PA_CONNECTION_TLS)
+	else if (record->event == PA_CONNECTION_TLS)
+		on_tls(p, record);
+	else
 		on_open(p, record);
 }
 

@@ -8,6 +8,7 @@ PACKAGES_BUILD += libiberty-dev
 PACKAGES_TEST  := g++ clang libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user musl-tools libcmocka-dev
 PACKAGES_TEST  += bats perl mandoc shellcheck strace binutils elfutils dwz xz-utils gdb libc6-dbg
 # programs the tests put the agent into, and tools they look with
+PACKAGES_TEST  += openssl
 PACKAGES_TEST  += python3 python3-uvloop nodejs redis-server redis-tools postgresql-15 jq sqlite3 procps util-linux chromium systemd
 PACKAGES_TEST  += python3-fastapi python3-asyncpg python3-uvicorn
 # allocators the heap engine has to get along with, and an independent judge of its figures
