@@ -647,7 +647,7 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	return 0;
 }
 
-/* The upper end of the bucket that holds the permille-th handler time. */
+/* The upper end of the bucket that holds the permille-th handler time; 0: there was none. */
 static uint64_t handler_quantile(const struct pa_recorder *r, uint32_t permille)
 {
 	uint64_t total = 0, seen = 0;
@@ -655,6 +655,8 @@ static uint64_t handler_quantile(const struct pa_recorder *r, uint32_t permille)
 
 	for (i = 0; i < PA_HANDLER_BUCKETS; i++)
 		total += r->handler_ns[i];
+	if (!total)
+		return 0;
 	for (i = 0; i < PA_HANDLER_BUCKETS - 1; i++) {
 		seen += r->handler_ns[i];
 		if (seen * 1000 >= total * permille)
@@ -669,6 +671,8 @@ static void put_handler_times(struct pa_recorder *r)
 	pa_recorder_meta_u64(r, "armed_max_ns", r->armed_max_ns);
 	if (r->agent_rss_kib)
 		pa_recorder_meta_u64(r, "target_rss_kib", r->agent_rss_kib);
+	if (!handler_quantile(r, 500))
+		return;
 	pa_recorder_meta_u64(r, "handler_p50_ns", handler_quantile(r, 500));
 	pa_recorder_meta_u64(r, "handler_p99_ns", handler_quantile(r, 990));
 }
