@@ -45,7 +45,8 @@ static const struct mode {
 		  {"loop", PA_MODE_LOOP},
 		  {"db", PA_MODE_DB},
 		  {"http", PA_MODE_HTTP},
-		  {"lock", PA_MODE_LOCK}};
+		  {"lock", PA_MODE_LOCK},
+		  {"wall", PA_MODE_WALL}};
 
 #define NR_MODES (sizeof(mode_names) / sizeof(mode_names[0]))
 
@@ -79,7 +80,7 @@ static int set_mode(struct pa_options *o, const char *value, char *err, size_t e
 		uint32_t bit = mode_of(word, len);
 
 		if (!bit) {
-			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory, loop, db, http and lock",
+			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory, loop, db, http, lock and wall",
 				 value);
 			return -EINVAL;
 		}

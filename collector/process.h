@@ -42,6 +42,7 @@ struct pa_heap;
 struct pa_process_locks;
 struct pa_process_loops;
 struct pa_process_talks;
+struct pa_process_wall;
 struct pa_recorder;
 struct pa_unwinder;
 struct pa_recording_session;
@@ -96,6 +97,7 @@ struct pa_process {
 	struct pa_process_loops *loops; /* loops.c's; NULL: none seen */
 	struct pa_process_talks *talks; /* talks.c's; the same */
 	struct pa_process_locks *locks; /* locks.c's; the same */
+	struct pa_process_wall *wall;   /* wall.c's; the same */
 	struct pa_unwinder *unwinder;   /* slices.c's */
 	int perfmap_fd;                 /* -1: none opened */
 	bool wants_perfmap;

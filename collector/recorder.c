@@ -494,6 +494,7 @@ static void on_commit(struct pa_timer *timer)
 		pa_locks_flush(rs);
 		pa_talks_flush(rs);
 	}
+	pa_wall_flush(r);
 	pa_recorder_store(r, pa_store_commit_begin(r->store));
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
 }
@@ -539,6 +540,8 @@ static void put_modes(struct pa_recorder *r)
 	pa_recorder_meta(r, "mode", modes);
 	if (pa_loops_wanted(r))
 		pa_recorder_meta_u64(r, "loop_blocked_ns", r->options.loop_blocked_ns);
+	if (pa_wall_wanted(r))
+		pa_recorder_meta_u64(r, "wall_period_ns", PA_WALL_PERIOD_NS);
 	if (pa_locks_wanted(r))
 		pa_recorder_meta_u64(r, "lock_slow_ns", PA_LOCK_SLOW_NS);
 	if (pa_talks_wanted(r))
@@ -583,6 +586,7 @@ static void free_recorder(struct pa_recorder *r)
 	pa_modules_free(r->modules);
 	pa_heaps_fini(r);
 	pa_talks_free(r->talks);
+	pa_wall_free(r);
 	free(r->unnamed);
 	free(r->completed);
 	free(r->path);
@@ -600,6 +604,7 @@ int pa_recorder_create_file(struct pa_recorder *r, char *err, size_t err_size)
 	first_rows(r);
 	pa_loop_arm(r->loop, &r->poll_timer, POLL_NS);
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
+	pa_wall_begin(r);
 	take_up_waiting(r);
 	return 0;
 }
@@ -635,7 +640,8 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	r->commit_timer = (struct pa_timer){.fn = on_commit, .arg = r};
 	pa_records_init(&r->sink, r);
 	status = -ENOMEM;
-	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain && !pa_heaps_init(r))
+	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain && !pa_heaps_init(r) &&
+	    !pa_wall_open(r))
 		status = try_session(r, err, err_size);
 	if (!status && !options->file_later)
 		status = pa_recorder_create_file(r, err, err_size);
@@ -726,6 +732,7 @@ int pa_recorder_finish(struct pa_recorder *r, uint64_t tree_cpu_ns)
 			pa_recorder_end_process(p, p->gone_ns ? NULL : "running");
 		session_losses(rs);
 	}
+	pa_wall_finish(r);
 	last_rows(r, tree_cpu_ns);
 	err = r->store_error;
 	status = pa_store_close(r->store, true);

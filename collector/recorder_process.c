@@ -210,6 +210,7 @@ void pa_recorder_end_process(struct pa_process *p, const char *how)
 	pa_heaps_end(p);
 	pa_loops_end(p);
 	pa_locks_end(p);
+	pa_wall_end(p);
 	pa_talks_end(p);
 	r->tree_cpu_ns += p->cpu_ns > p->cpu_base_ns ? p->cpu_ns - p->cpu_base_ns : 0;
 	pa_recorder_put_process(p);

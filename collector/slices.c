@@ -16,8 +16,10 @@ struct pa_slices {
 	} kept;
 };
 
-/* Where the unwinder looks modules up. */
+/* Where the unwinder looks modules up, and memory, if there is more than the slice. */
 struct place {
+	int (*read)(void *arg, uint64_t address, void *out, size_t len);
+	void *arg;
 	const struct pa_process *p;
 	const struct pa_modules *modules;
 	uint64_t time_ns;
@@ -107,4 +109,25 @@ const struct pa_sample *pa_slices_complete(struct pa_slices *s, struct pa_proces
 	out->nr_frames = (uint16_t)nr;
 	out->stop = (uint16_t)stop;
 	return out;
+}
+
+static int read_place(void *arg, uint64_t address, void *out, size_t len)
+{
+	struct place *place = arg;
+
+	return place->read(place->arg, address, out, len);
+}
+
+size_t pa_slices_walk(struct pa_slices *s, struct pa_process *p, const struct pa_modules *modules,
+		      const struct pa_unwind_registers *registers,
+		      int (*read)(void *arg, uint64_t address, void *out, size_t len), void *arg, uint64_t *frames,
+		      size_t max, enum pa_stop *stop)
+{
+	struct place place = {.read = read, .arg = arg, .p = p, .modules = modules, .time_ns = UINT64_MAX};
+	struct pa_unwind_source source = {
+	    .find = find_module, .read = read_place, .arg = &place, .generation = p->maps.generation};
+
+	if (!p->unwinder)
+		p->unwinder = pa_unwinder_new(s->files);
+	return p->unwinder ? pa_unwind_process(p->unwinder, &source, registers, frames, max, stop) : 0;
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "collector/process.h"
+#include "collector/unwind.h"
 #include "common/wire.h"
 
 struct pa_slices;
@@ -25,5 +26,12 @@ void pa_slices_keep(struct pa_slices *s, const struct pa_process *p, const struc
  * of it or the unwinder knows no more than the agent did. */
 const struct pa_sample *pa_slices_complete(struct pa_slices *s, struct pa_process *p, const struct pa_modules *modules,
 					   const struct pa_sample *sample, struct pa_sample *out);
+
+/* Walks a thread of the process that does not run, from its registers. Shapes: as pa_unwind_process; memory is read by
+ * `read`. Returns 0 without memory. */
+size_t pa_slices_walk(struct pa_slices *s, struct pa_process *p, const struct pa_modules *modules,
+		      const struct pa_unwind_registers *registers,
+		      int (*read)(void *arg, uint64_t address, void *out, size_t len), void *arg, uint64_t *frames,
+		      size_t max, enum pa_stop *stop);
 
 #endif

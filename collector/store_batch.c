@@ -49,6 +49,7 @@ static const char *const insert_sql[PA_ROW_KINDS] = {
     [PA_ROW_LOCK] = "INSERT OR REPLACE INTO lock VALUES (?,?,?,?,?,?,?,?)",
     [PA_ROW_LOCK_CHUNK] = "INSERT OR REPLACE INTO lock_chunk VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
     [PA_ROW_LOCK_SLOW] = "INSERT OR REPLACE INTO lock_slow VALUES (?,?,?,?,?,?,?,?)",
+    [PA_ROW_WALL] = "INSERT OR REPLACE INTO wall VALUES (?,?,?,?,?,?)",
 };
 
 static bool reserve(struct pa_batch *b, size_t bytes)

@@ -70,6 +70,9 @@
     " latency BLOB);" \
     "CREATE TABLE lock_slow (id INTEGER PRIMARY KEY, lock INTEGER, thread INTEGER, holder INTEGER, stack INTEGER," \
     " start_ns INTEGER, end_ns INTEGER, address INTEGER);"
+#define WALL_SQL \
+    "CREATE TABLE wall (id INTEGER PRIMARY KEY, process INTEGER, thread INTEGER, stack INTEGER, looks INTEGER," \
+    " ns INTEGER);"
 /* clang-format on */
 
 static const char schema_sql[] =
@@ -91,7 +94,7 @@ static const char schema_sql[] =
     "CREATE TABLE note (id INTEGER PRIMARY KEY, process INTEGER, time_ns INTEGER, text TEXT);"
     "CREATE VIEW symbol_text AS SELECT s.frame, s.level, f.text AS function, p.text AS file, s.line FROM symbol s"
     " LEFT JOIN string f ON f.id = s.function LEFT JOIN string p ON p.id = s.file;" HEAP_SQL LOOP_SQL TALK_SQL POOL_SQL
-	REQUEST_SQL LOCK_SQL;
+	REQUEST_SQL LOCK_SQL WALL_SQL;
 
 static int set_pragma(sqlite3 *db, const char *name, int value)
 {
@@ -136,7 +139,7 @@ const struct pa_migration *pa_schema_migrations(size_t *nr)
 	    {1, HEAP_SQL},
 	    {2, LOOP_SQL},
 	    {3, TALK_SQL},
-	    {4, POOL_SQL REQUEST_SQL LOCK_SQL},
+	    {4, POOL_SQL REQUEST_SQL LOCK_SQL WALL_SQL},
 	};
 
 	*nr = sizeof(steps) / sizeof(steps[0]);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report/quantity.h"
+#include "report/wall.h"
 
 static const struct {
 	const char *title, *noun;
@@ -24,6 +25,15 @@ int pa_flame_init(const struct pa_report *r, const struct pa_report_options *o, 
 	*f = (struct pa_flame){.entries = pa_cpu_entries(r), .title = "CPU time", .noun = "samples"};
 	if (!o->kind || !strcmp(o->kind, "cpu"))
 		return o->unit ? -EINVAL : 0;
+	if (!strcmp(o->kind, "wall")) {
+		f->title = "wall-clock time: on a processor and waiting";
+		f->noun = "us";
+		f->wall = true;
+		f->entries.entries = NULL;
+		if (o->unit)
+			return -EINVAL;
+		return pa_wall_entries(r, &f->own, &f->entries);
+	}
 	f->heap = true;
 	f->kind = pa_heap_kind_find(o->kind);
 	bool calls = o->unit && !strcmp(o->unit, "calls");

@@ -9,6 +9,7 @@ struct pa_flame {
 	struct pa_entries entries;
 	struct pa_report_entry *own; /* NULL: lent by the report */
 	bool heap;
+	bool wall; /* CPU samples and waits, in microseconds */
 	enum pa_heap_kind kind; /* of heap */
 	const char *title;      /* "CPU time", "allocated", "live at the end", ... */
 	const char *noun;       /* of a number of calls: "calls", "blocks" */

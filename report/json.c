@@ -14,6 +14,7 @@
 #include "report/model.h"
 #include "report/report.h"
 #include "report/text.h"
+#include "report/wall.h"
 
 #define JSON_ROWS 1000
 
@@ -295,6 +296,8 @@ int pa_write_json(const struct pa_report *r, const struct pa_report_options *o, 
 		pa_locks_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	if (!err && r->talks && r->talks->http)
 		err = pa_requests_json(&j, r, o->limit ? o->limit : JSON_ROWS);
+	if (!err && r->wall)
+		pa_wall_json(&j, r, o->limit ? o->limit : JSON_ROWS);
 	pa_json_end_object(&j);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

@@ -182,6 +182,7 @@ struct pa_report_loops;    /* loops.h */
 struct pa_report_talks;    /* talks.h */
 struct pa_report_requests; /* requests.h */
 struct pa_report_locks;    /* locks.h */
+struct pa_report_wall;     /* wall.h */
 
 struct pa_report {
 	struct pa_pool *strings;
@@ -191,6 +192,7 @@ struct pa_report {
 	struct pa_report_talks *talks;       /* the same */
 	struct pa_report_locks *locks;       /* the same */
 	struct pa_report_requests *requests; /* always there */
+	struct pa_report_wall *wall;         /* NULL: not recorded */
 	bool clean;                          /* the collector wrote the end */
 	uint32_t path, command, host, started, ended, version, mode, unwinder;
 	uint32_t name; /* base name of the command, fit for a file name */

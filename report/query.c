@@ -12,6 +12,7 @@
 #include "report/loops.h"
 #include "report/requests.h"
 #include "report/talks.h"
+#include "report/wall.h"
 
 static uint32_t meta(struct pa_report *r, struct pa_recording *rec, const char *key)
 {
@@ -86,7 +87,8 @@ static int load(struct pa_report *r, struct pa_recording *rec)
 	int err;
 	if ((err = pa_load_head(r, rec)) || (err = pa_load_rows(r, rec)) || (err = pa_load_names(r, rec)) ||
 	    (err = pa_load_requests(r, rec)) || (err = pa_load_samples(r, rec)) || (err = pa_load_heap(r, rec)) ||
-	    (err = pa_load_loops(r, rec)) || (err = pa_load_talks(r, rec)) || (err = pa_load_locks(r, rec)))
+	    (err = pa_load_loops(r, rec)) || (err = pa_load_talks(r, rec)) || (err = pa_load_locks(r, rec)) ||
+	    (err = pa_load_wall(r, rec)))
 		return err;
 	pa_requests_blocked(r);
 	if (r->last_ns > r->started_mono_ns && r->started_mono_ns)
@@ -144,6 +146,7 @@ void pa_report_free(struct pa_report *r)
 	free(r->heap.points);
 	pa_loops_free(r->loops);
 	pa_locks_report_free(r->locks);
+	pa_wall_report_free(r->wall);
 	pa_talks_report_free(r->talks);
 	pa_requests_free(r->requests);
 	pa_pool_free(r->strings);

@@ -11,6 +11,7 @@
 #include "report/quantity.h"
 #include "report/report.h"
 #include "report/text.h"
+#include "report/wall.h"
 
 /* The parts that never change: report/flame.css and report/flame.js, as they are. */
 #define EMBED(name, file)                                                                                              \
@@ -246,6 +247,15 @@ static void write_heap_figures(struct picture *p)
 	fprintf(p->out, "; %zu process%s", h->nr_processes, h->nr_processes == 1 ? "" : "es");
 }
 
+static void write_wall_figures(struct picture *p)
+{
+	fprintf(p->out, "%s: %.3f s on a processor, %.3f s in waits that were looked at", p->flame.title,
+		(double)p->r->sum.ns / 1e9, (double)p->r->wall->ns / 1e9);
+	if (p->r->wall->missed != UINT64_MAX)
+		fprintf(p->out, ", %" PRIu64 " of %" PRIu64 " rounds left out", p->r->wall->missed,
+			p->r->wall->missed + p->r->wall->rounds);
+}
+
 static void write_window(struct picture *p)
 {
 	const struct pa_report_window *w = &p->r->window;
@@ -262,6 +272,8 @@ static void write_subtitle(struct picture *p)
 	fprintf(p->out, "<text class=\"sub\" x=\"%d\" y=\"44\">", MARGIN);
 	if (p->flame.heap)
 		write_heap_figures(p);
+	else if (p->flame.wall)
+		write_wall_figures(p);
 	else
 		write_cpu_figures(p);
 	write_window(p);

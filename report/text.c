@@ -14,6 +14,7 @@
 #include "report/requests.h"
 #include "report/talks.h"
 #include "report/quantity.h"
+#include "report/wall.h"
 
 #define NAMED_MODULES   6
 #define NAMED_NOTES     10
@@ -402,5 +403,7 @@ int pa_write_text(const struct pa_report *r, const struct pa_report_options *o, 
 		err = pa_talks_text(r, o, out);
 	if (!err && r->locks && !o->memory_only)
 		pa_locks_text(r, o, out);
+	if (!err && r->wall && !o->memory_only)
+		err = pa_wall_text(r, o, out);
 	return err ? err : ferror(out) ? -EIO : 0;
 }

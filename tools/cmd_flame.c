@@ -7,12 +7,14 @@
 #include "tools/reading.h"
 
 static const char help[] =
-    "usage: perfagent flame [-i FILE.pfa] [--kind cpu|alloc|live|peak|temporary] [--unit bytes|calls]\n"
+    "usage: perfagent flame [-i FILE.pfa] [--kind cpu|wall|alloc|live|peak|temporary] [--unit bytes|calls]\n"
     "                       [--format svg|folded] [--invert] [--endpoint E] [--from T] [--to T] [-o FILE]\n"
     "\n"
     "  -i, --input FILE   the recording; without it the newest *.pfa of this directory\n"
-    "  -k, --kind KIND    what the widths mean: cpu (default, time on a CPU); memory that was allocated (alloc), is\n"
-    "                     live at the end (live), was live at the highest heap (peak); temporary allocations\n"
+    "  -k, --kind KIND    what the widths mean: cpu (default, time on a CPU); wall (that, and time in waits, where "
+    "mode\n"
+    "                     wall was recorded); memory that was allocated (alloc), is live at the end (live), was live "
+    "at the highest heap (peak); temporary allocations\n"
     "  -u, --unit UNIT    of memory: bytes (default) or calls\n"
     "  -f, --format FMT   svg (default: a page for a browser, NAME.svg) or folded (one line per stack, standard "
     "output)\n"
@@ -51,10 +53,10 @@ static bool one_of(const char *word, const char *const *words)
 
 static bool take_kind(struct pa_reading *a)
 {
-	static const char *const kinds[] = {"cpu", "alloc", "live", "peak", "temporary", NULL};
+	static const char *const kinds[] = {"cpu", "wall", "alloc", "live", "peak", "temporary", NULL};
 	a->options.kind = optarg;
 	if (!one_of(optarg, kinds))
-		pa_fail("flame", "unknown kind '%s': cpu, alloc, live, peak or temporary", optarg);
+		pa_fail("flame", "unknown kind '%s': cpu, wall, alloc, live, peak or temporary", optarg);
 	return one_of(optarg, kinds);
 }
 
@@ -89,9 +91,14 @@ static bool set(struct pa_reading *a, int option)
 	}
 }
 
+static bool is_wall(const struct pa_reading *a)
+{
+	return a->options.kind && strcmp(a->options.kind, "wall") == 0;
+}
+
 static bool is_heap(const struct pa_reading *a)
 {
-	return a->options.kind && strcmp(a->options.kind, "cpu") != 0;
+	return a->options.kind && strcmp(a->options.kind, "cpu") != 0 && !is_wall(a);
 }
 
 static bool check(const struct pa_reading *a)
@@ -102,6 +109,10 @@ static bool check(const struct pa_reading *a)
 	}
 	if (a->window.endpoint && is_heap(a)) {
 		pa_fail("flame", "--endpoint is for CPU time: memory is not told apart by requests");
+		return false;
+	}
+	if (is_wall(a) && a->window.endpoint) {
+		pa_fail("flame", "--endpoint and --kind wall do not go together: waits are not told apart by request");
 		return false;
 	}
 	return pa_reading_check(a);
@@ -131,12 +142,17 @@ static int run(struct pa_reading *a)
 	if (!r)
 		return status;
 	if (!path && a->format->suffix) {
-		snprintf(name, sizeof(name), "%s%s%s.%s", pa_report_name(r), is_heap(a) ? "." : "",
-			 is_heap(a) ? a->options.kind : "", a->format->suffix);
+		snprintf(name, sizeof(name), "%s%s%s.%s", pa_report_name(r), is_heap(a) || is_wall(a) ? "." : "",
+			 is_heap(a) || is_wall(a) ? a->options.kind : "", a->format->suffix);
 		path = name;
 	}
 	if (a->window.endpoint && !a->options.title)
 		a->options.title = a->window.endpoint;
+	if (is_wall(a) && !r->wall) {
+		pa_fail("flame", "waits were not recorded: record with --mode cpu,wall");
+		pa_report_free(r);
+		return status;
+	}
 	bool temporary = is_heap(a) && !strcmp(a->options.kind, "temporary");
 	if ((!a->window.endpoint || pa_reading_wants_requests(a, r)) && (!is_heap(a) || pa_reading_wants_heap(a, r)) &&
 	    (!temporary || pa_reading_wants_temporary(a, r)))

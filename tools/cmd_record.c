@@ -18,7 +18,7 @@ static const char usage_text[] =
     "waiting.\n\n"
     "  -o, --output FILE   the recording (%p: process id, %h: host; default COMMAND.PID.pfa; - is stdout)\n"
     "  -F, --rate HZ       samples per second of CPU time and thread, 1 to 10000 (default 99)\n"
-    "      --mode LIST     what is recorded: cpu, memory, loop, db, http, lock (default: the first three)\n"
+    "      --mode LIST     what is recorded: cpu, memory, loop, db, http, lock, wall (default: the first three)\n"
     "      --heap HOW      sampled[:SIZE] (default: one allocation in 512k bytes) or exact: each one;\n"
     "                      then ,mmap: memory that is mapped, too\n"
     "      --loop-blocked MS  an event loop is blocked by what takes that long (default 50)\n"
