@@ -1,35 +1,21 @@
 /* See command_hook.h. World: hook. */
 #include "agent/command_hook.h"
 
-#include <signal.h>
-
 #include "agent/attach_sig.h"
 #include "agent/command_sig.h"
 #include "agent/session.h"
+#include "agent/signals_sig.h"
 #include "agent/slots_sig.h"
 #include "agent/sysdep.h"
 #include "agent/thread.h"
 #include "agent/timer_sig.h"
 
-static uint64_t hold_signals(void)
-{
-	uint64_t all = ~UINT64_C(0), before = 0;
-
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-	return before;
-}
-
-static void let_signals(uint64_t before)
-{
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
-}
-
 static void take(void)
 {
-	uint64_t began_ns = pa_now_sig(), mask = hold_signals();
+	uint64_t began_ns = pa_now_sig(), mask = pa_signals_hold();
 	bool attached = pa_command_take_sig();
 
-	let_signals(mask);
+	pa_signals_let(mask);
 	if (!attached)
 		return;
 	pa_thread_adopt_hook();
@@ -38,10 +24,10 @@ static void take(void)
 
 static void tidy(void)
 {
-	uint64_t mask = hold_signals();
+	uint64_t mask = pa_signals_hold();
 
 	pa_command_tidy_sig();
-	let_signals(mask);
+	pa_signals_let(mask);
 }
 
 /* What to act by meanwhile. */
@@ -78,10 +64,10 @@ bool pa_command_session_ended_hook(_Atomic uint32_t *busy)
 
 	if (__builtin_expect(!pa_session_ended_sig(), 1) || !pa_session_is_mine_hook())
 		return false;
-	mask = hold_signals();
+	mask = pa_signals_hold();
 	if (busy)
 		pa_store_release(busy, 0);
 	pa_command_ended_sig();
-	let_signals(mask);
+	pa_signals_let(mask);
 	return true;
 }

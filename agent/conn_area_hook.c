@@ -3,13 +3,14 @@
 
 #include <stddef.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#include "agent/sysdep.h"
+#include "agent/area_hook.h"
+
+#define CHUNK_BYTES (PA_CONN_CHUNK * sizeof(struct pa_conn))
 
 _Atomic uint8_t pa_conn_kinds[PA_CONN_FDS];
 
-static _Atomic(struct pa_conn *) chunks[PA_CONN_FDS / PA_CONN_CHUNK];
+static _Atomic uintptr_t chunks[PA_CONN_FDS / PA_CONN_CHUNK];
 static _Atomic uint32_t session = 1;
 static _Atomic uint32_t highest;
 static _Atomic uint32_t last_id;
@@ -31,26 +32,17 @@ uint32_t pa_conn_area_session_hook(void)
 
 struct pa_conn *pa_conn_peek_hook(int fd)
 {
-	struct pa_conn *chunk = (unsigned)fd < PA_CONN_FDS ? pa_load_acquire(&chunks[(unsigned)fd / PA_CONN_CHUNK])
-							   : NULL;
+	struct pa_conn *chunk = (unsigned)fd < PA_CONN_FDS
+				    ? (struct pa_conn *)pa_load_acquire(&chunks[(unsigned)fd / PA_CONN_CHUNK])
+				    : NULL;
 
 	return chunk ? &chunk[(unsigned)fd % PA_CONN_CHUNK] : NULL;
 }
 
 struct pa_conn *pa_conn_cell_hook(int fd)
 {
-	struct pa_conn *cell = pa_conn_peek_hook(fd), *none = NULL;
-	const size_t bytes = PA_CONN_CHUNK * sizeof(struct pa_conn);
-	long at;
-
-	if (cell || (unsigned)fd >= PA_CONN_FDS)
-		return cell;
-	at = pa_sys(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (at < 0 && at > -4096)
+	if ((unsigned)fd >= PA_CONN_FDS || !pa_area(&chunks[(unsigned)fd / PA_CONN_CHUNK], CHUNK_BYTES))
 		return NULL;
-	if (!atomic_compare_exchange_strong_explicit(&chunks[(unsigned)fd / PA_CONN_CHUNK], &none, (struct pa_conn *)at,
-						     memory_order_acq_rel, memory_order_acquire))
-		pa_sys(SYS_munmap, at, bytes);
 	return pa_conn_peek_hook(fd);
 }
 

@@ -1,10 +1,8 @@
 /* See conn_tls_hook.h. Callers: hooks_tls.c. World: hook. */
 #include "agent/conn_tls_hook.h"
 
-#include <sys/mman.h>
-
+#include "agent/area_hook.h"
 #include "agent/conn_record_hook.h"
-#include "agent/sysdep.h"
 #include "agent/timer_sig.h"
 
 #define NR_CELLS 2048
@@ -16,23 +14,11 @@ struct cell {
 	struct pa_conn conn;
 };
 
-static _Atomic(struct cell *) cells;
+static _Atomic uintptr_t cells;
 
 static struct cell *area(void)
 {
-	struct cell *at = pa_load_acquire(&cells), *none = NULL;
-	long made;
-
-	if (at)
-		return at;
-	made = pa_sys(SYS_mmap, 0, NR_CELLS * sizeof(*at), PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (made < 0 && made > -4096)
-		return NULL;
-	if (!atomic_compare_exchange_strong_explicit(&cells, &none, (struct cell *)made, memory_order_acq_rel,
-						     memory_order_acquire))
-		pa_sys(SYS_munmap, made, NR_CELLS * sizeof(*at));
-	return pa_load_acquire(&cells);
+	return pa_area(&cells, NR_CELLS * sizeof(struct cell));
 }
 
 static struct cell *first_of(struct cell *all, const void *object)
@@ -49,7 +35,7 @@ static bool is_present(const struct cell *c, uint32_t pid)
 
 static struct cell *find(const void *object)
 {
-	struct cell *all = pa_load_acquire(&cells), *c = all ? first_of(all, object) : NULL;
+	struct cell *all = (struct cell *)pa_load_acquire(&cells), *c = all ? first_of(all, object) : NULL;
 
 	for (uint32_t i = 0; c && i < NR_WAYS; i++)
 		if (pa_load_acquire(&c[i].key) == (uint64_t)(uintptr_t)object)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "agent/exec_env_hook.h"
 #include "agent/helper.h"
 #include "agent/exec_needed_hook.h"
+#include "agent/signals_sig.h"
 #include "agent/sysdep.h"
 
 #define HEAD_BYTES   1024 /* the ELF header and some 17 program headers */
@@ -162,7 +162,7 @@ static bool single_threaded(void)
 
 void pa_exec_probe_hook(struct pa_exec_probe *probe)
 {
-	uint64_t all = ~0ull, before = 0;
+	uint64_t before;
 
 	probe->refused = 0;
 	probe->machine = 0;
@@ -171,10 +171,10 @@ void pa_exec_probe_hook(struct pa_exec_probe *probe)
 	if (!probe->by_descriptor && (!probe->file || pa_sys(SYS_faccessat, AT_FDCWD, probe->file, F_OK) == -EFAULT))
 		return;
 	/* no handler of the host's may run in the helper, nor see the descriptor of a process with one thread */
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+	before = pa_signals_hold();
 	if (single_threaded())
 		look(probe);
 	else
 		(void)pa_helper_run_sig(look, probe);
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+	pa_signals_let(before);
 }

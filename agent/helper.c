@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 
+#include "agent/signals_sig.h"
 #include "agent/sysdep.h"
 
 #define STACK_BYTES (64u << 10)
@@ -36,14 +36,14 @@ static void wait_until_gone(long id)
 
 int pa_helper_run_sig(int (*fn)(void *), void *arg)
 {
-	uint64_t all = ~0ull, before = 0;
+	uint64_t before;
 	long stack = pa_sys(SYS_mmap, 0, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	void *top = (void *)(stack + STACK_BYTES);
 	long id;
 
 	if (stack < 0 && stack > -4096)
 		return (int)stack;
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
+	before = pa_signals_hold();
 	id = pa_arch_clone_helper(AS_THREAD, top, fn, arg);
 	if (id > 0)
 		wait_until_gone(id);
@@ -53,7 +53,7 @@ int pa_helper_run_sig(int (*fn)(void *), void *arg)
 		if (id > 0)
 			pa_sys(SYS_wait4, id, NULL, __WCLONE, NULL);
 	}
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
+	pa_signals_let(before);
 	pa_sys(SYS_munmap, stack, STACK_BYTES);
 	return id < 0 ? (int)id : 0;
 }

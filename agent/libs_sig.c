@@ -2,7 +2,6 @@
  * blocked; who cannot leaves word. World: signal. */
 #include "agent/libs_sig.h"
 
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -10,6 +9,7 @@
 #include "agent/got_sig.h"
 #include "agent/loaded_sig.h"
 #include "agent/probe_sig.h"
+#include "agent/signals_sig.h"
 #include "agent/sysdep.h"
 #include "agent/walk_sig.h"
 
@@ -48,19 +48,6 @@ static const void *last_dynamic;
 
 static struct pa_loaded module; /* that is being looked at */
 static bool unfinished;         /* the loader is still at work on one of those read */
-
-static uint64_t hold_signals(void)
-{
-	uint64_t all = ~UINT64_C(0), before = 0;
-
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, 8);
-	return before;
-}
-
-static void let_signals(uint64_t before)
-{
-	pa_sys(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, 8);
-}
 
 /* ---- copies ------------------------------------------------------------------------------------------------------ */
 
@@ -358,7 +345,7 @@ static void put_back(void)
 /* Whatever is to be done. Who cannot do it now leaves it to whoever is at it, or to the dlclose that is going on. */
 static void settle(void)
 {
-	uint64_t mask = hold_signals();
+	uint64_t mask = pa_signals_hold();
 
 	while ((pa_load_acquire(&owed) || pa_load_relaxed(&news)) && pa_got_begin_sig() == 0) {
 		if (pa_exchange(&owed, 0))
@@ -369,7 +356,7 @@ static void settle(void)
 			pa_store_relaxed(&news, NEWS_NONE);
 		pa_got_end_sig();
 	}
-	let_signals(mask);
+	pa_signals_let(mask);
 }
 
 void pa_libs_start_sig(uint32_t modes)

@@ -2,9 +2,9 @@
 #include "agent/statement_hook.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "agent/announce_sig.h"
+#include "agent/area_hook.h"
 #include "agent/caller_hook.h"
 #include "agent/conn_record_hook.h"
 #include "agent/ring_sig.h"
@@ -27,7 +27,7 @@ struct cell {
 	struct pa_statement_open open;
 };
 
-static _Atomic(struct cell *) cells;
+static _Atomic uintptr_t cells;
 static _Atomic uint32_t session = 1;
 static _Atomic uint64_t known[NR_KNOWN]; /* numbers of texts, mixed with the session */
 
@@ -122,19 +122,7 @@ void pa_statement_text_hook(struct pa_statement_call *call, const char *text, in
 
 static struct cell *area(void)
 {
-	struct cell *at = pa_load_acquire(&cells), *none = NULL;
-	long made;
-
-	if (at)
-		return at;
-	made = pa_sys(SYS_mmap, 0, NR_CELLS * sizeof(*at), PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (made < 0 && made > -4096)
-		return NULL;
-	if (!atomic_compare_exchange_strong_explicit(&cells, &none, (struct cell *)made, memory_order_acq_rel,
-						     memory_order_acquire))
-		pa_sys(SYS_munmap, made, NR_CELLS * sizeof(*at));
-	return pa_load_acquire(&cells);
+	return pa_area(&cells, NR_CELLS * sizeof(struct cell));
 }
 
 static struct cell *first_of(struct cell *all, const void *key)
@@ -156,7 +144,7 @@ static bool claim(struct cell *c, const void *key)
 /* NULL: none of this session and process. */
 static struct cell *find(const void *key)
 {
-	struct cell *all = pa_load_acquire(&cells), *c;
+	struct cell *all = (struct cell *)pa_load_acquire(&cells), *c;
 
 	if (!all || !key)
 		return NULL;
