@@ -6,14 +6,9 @@
 #include <string.h>
 
 #include "collector/normalize.h"
+#include "collector/sums.h"
 
 /* Times and sums of another process are believed as far as they can be true. */
-#define SUM_MAX (UINT64_C(1) << 62)
-
-static void add(uint64_t *sum, uint64_t value)
-{
-	*sum = value < SUM_MAX && *sum < SUM_MAX - value ? *sum + value : SUM_MAX;
-}
 
 /* ---- which form -------------------------------------------------------------------------------------------------- */
 
@@ -157,7 +152,7 @@ static void spans(struct pa_form *f, uint64_t from_ns, uint64_t to_ns)
 static void add_latency(struct pa_form *f, uint64_t ns, uint32_t stack)
 {
 	f->counts[pa_latency_bucket(ns > PA_LATENCY_FLOOR_NS ? ns : PA_LATENCY_FLOOR_NS)]++;
-	add(&f->sums.total_ns, ns);
+	pa_sum(&f->sums.total_ns, ns);
 	if (f->sums.count - f->sums.lost == 1 || ns < f->sums.min_ns)
 		f->sums.min_ns = ns;
 	if (ns > f->sums.max_ns)
@@ -185,9 +180,9 @@ bool pa_form_add(struct pa_form *f, const struct pa_exchange *x, const struct pa
 	*ns = x->end_ns > x->turn_ns ? x->end_ns - x->turn_ns : 0;
 	*ns = *ns < PA_LATENCY_MAX_NS ? *ns : PA_LATENCY_MAX_NS;
 	add_latency(f, *ns, by->stack);
-	add(&f->sums.rows, x->rows);
-	add(&f->sums.sent_bytes, x->sent_bytes);
-	add(&f->sums.received_bytes, x->received_bytes);
+	pa_sum(&f->sums.rows, x->rows);
+	pa_sum(&f->sums.sent_bytes, x->sent_bytes);
+	pa_sum(&f->sums.received_bytes, x->received_bytes);
 	return true;
 }
 

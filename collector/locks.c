@@ -7,6 +7,7 @@
 #include "collector/recorder_impl.h"
 #include "collector/store_lock.h"
 #include "collector/store_talk.h"
+#include "collector/sums.h"
 
 #define BUCKETS   256
 #define OPEN      32   /* waits of a thread whose end may still come: handlers wait inside waits */
@@ -16,8 +17,7 @@
 #define HOLDERS   4    /* stacks of holders that are compared, of a site */
 #define ADDRESSES 4096 /* of a process: counted exactly as far as that goes */
 /* A time that long is a liar's. Sums of those still fit. */
-#define NS_MAX  (UINT64_C(1) << 50)
-#define SUM_MAX (UINT64_C(1) << 62)
+#define NS_MAX (UINT64_C(1) << 50)
 
 struct site {
 	struct pa_store_lock row;
@@ -68,11 +68,6 @@ struct pa_process_locks {
 bool pa_locks_wanted(const struct pa_recorder *r)
 {
 	return r->options.modes & PA_MODE_LOCK;
-}
-
-static void add(uint64_t *sum, uint64_t value)
-{
-	*sum = value < SUM_MAX && *sum < SUM_MAX - value ? *sum + value : SUM_MAX;
 }
 
 /* ---- look-ups: NULL: limit or memory ---------------------------------------------------------------------------- */
@@ -193,7 +188,7 @@ static void blame(struct site *s, uint32_t stack, uint64_t ns)
 		at = least;
 		*at = (struct holder){.stack = stack};
 	}
-	add(&at->ns, ns);
+	pa_sum(&at->ns, ns);
 	if (at->ns >= s->row.holder_ns) {
 		s->row.holder = at->stack;
 		s->row.holder_ns = at->ns;
@@ -298,14 +293,14 @@ static void count(struct site *s, const struct pa_lock_done *done, uint64_t ns)
 	s->sums.waits++;
 	s->sums.timed_out += done->outcome == PA_LOCK_TIMED_OUT;
 	s->counts[pa_latency_bucket(ns > PA_LATENCY_FLOOR_NS ? ns : PA_LATENCY_FLOOR_NS)]++;
-	add(&s->sums.total_ns, ns);
+	pa_sum(&s->sums.total_ns, ns);
 	if (ns > s->sums.max_ns)
 		s->sums.max_ns = ns;
 	if (done->released_ns) {
 		uint64_t held_ns = done->released_ns - done->got_ns;
 
 		s->sums.held++;
-		add(&s->sums.held_ns, held_ns);
+		pa_sum(&s->sums.held_ns, held_ns);
 		if (held_ns > s->sums.held_max_ns)
 			s->sums.held_max_ns = held_ns;
 	}
@@ -325,7 +320,7 @@ void pa_locks_on_done(void *arg, const struct pa_drain_origin *from, const struc
 	if (!w.site || w.order != done->order)
 		return;
 	t->open[done->order % OPEN].site = NULL;
-	if (done->outcome == PA_LOCK_REFUSED || ns >= NS_MAX || done->got_ns >= SUM_MAX ||
+	if (done->outcome == PA_LOCK_REFUSED || ns >= NS_MAX || done->got_ns >= PA_SUM_MAX ||
 	    (w.kind == PA_LOCK_JOIN && ns < PA_LOCK_JOIN_NS))
 		return;
 	count(w.site, done, ns);

@@ -6,14 +6,14 @@
 
 #include "collector/recorder_impl.h"
 #include "collector/store_loop.h"
+#include "collector/sums.h"
 #include "collector/talks.h"
 #include "common/atomics.h"
 
 #define BUCKETS      256
 #define RECENT_WAITS 64
 /* Two years: a time that long is a liar's. Sums of those still fit. */
-#define NS_MAX  (UINT64_C(1) << 56)
-#define SUM_MAX (UINT64_C(1) << 62)
+#define NS_MAX (UINT64_C(1) << 56)
 
 struct event_loop {
 	struct pa_store_loop row;
@@ -54,11 +54,6 @@ struct pa_process_loops {
 bool pa_loops_wanted(const struct pa_recorder *r)
 {
 	return r->options.modes & PA_MODE_LOOP;
-}
-
-static void add(uint64_t *sum, uint64_t value)
-{
-	*sum = value < SUM_MAX && *sum < SUM_MAX - value ? *sum + value : SUM_MAX;
 }
 
 /* ---- look-ups: NULL: limit or memory ---------------------------------------------------------------------------- */
@@ -133,7 +128,7 @@ static struct wait_sum *wait_of(struct pa_process *p, uint32_t thread, uint32_t 
 /* Times of another process are believed as far as they can be true. */
 static bool is_sane(uint64_t from_ns, uint64_t to_ns)
 {
-	return from_ns <= to_ns && to_ns - from_ns < NS_MAX && to_ns < SUM_MAX;
+	return from_ns <= to_ns && to_ns - from_ns < NS_MAX && to_ns < PA_SUM_MAX;
 }
 
 /* The process and the thread a record is about. Errors: NULL. */
@@ -171,10 +166,10 @@ void pa_loops_on_loop(void *arg, const struct pa_drain_origin *from, const struc
 	if (!l)
 		return;
 	spans(l, loop->since_ns, record->time_ns);
-	add(&l->sums.iterations, loop->iterations);
-	add(&l->sums.ready, loop->ready);
-	add(&l->sums.busy_ns, loop->busy_ns);
-	add(&l->sums.wait_ns, loop->wait_ns);
+	pa_sum(&l->sums.iterations, loop->iterations);
+	pa_sum(&l->sums.ready, loop->ready);
+	pa_sum(&l->sums.busy_ns, loop->busy_ns);
+	pa_sum(&l->sums.wait_ns, loop->wait_ns);
 	if (!l->row.frame && loop->pc >= PA_FRAME_PSEUDO_MAX) {
 		l->row.frame = pa_frames_of(p, loop->pc, record->time_ns);
 		l->row_changed = true;
@@ -245,8 +240,8 @@ void pa_loops_on_iteration(void *arg, const struct pa_drain_origin *from, const 
 		return;
 	spans(l, it->start_ns, record->time_ns);
 	l->counts[pa_lag_bucket(length_ns)]++;
-	add(&l->sums.long_ns, length_ns);
-	add(&l->sums.waited_ns, waited_ns);
+	pa_sum(&l->sums.long_ns, length_ns);
+	pa_sum(&l->sums.waited_ns, waited_ns);
 	if (length_ns > l->sums.max_ns)
 		l->sums.max_ns = length_ns;
 	if (length_ns >= p->recorder->options.loop_blocked_ns)
@@ -284,7 +279,7 @@ void pa_loops_on_wait(void *arg, const struct pa_drain_origin *from, const struc
 		return;
 	sum->changed = true;
 	sum->row.waits++;
-	add(&sum->row.total_ns, record->time_ns - wait->start_ns);
+	pa_sum(&sum->row.total_ns, record->time_ns - wait->start_ns);
 	if (record->time_ns - wait->start_ns > sum->row.max_ns)
 		sum->row.max_ns = record->time_ns - wait->start_ns;
 }
