@@ -384,9 +384,21 @@ static void unknown_stacks_are_followed_for_a_mebibyte(void **state)
 	assert_true(nr > 100 && nr < 140);
 }
 
+/* Two pcs of the walk have one word of the cache: where libraries lie differs from run to run. */
+static bool cache_is_too_small(void)
+{
+	for (size_t i = 1; i < nr; i++)
+		for (size_t k = 0; k < i; k++)
+			if ((address(i) - address(k)) % PA_RULES_WORDS == 0 && address(i) != address(k))
+				return true;
+	return false;
+}
+
 static void quiet_means_no_question_to_the_kernel(void **state)
 {
 	outer(64); /* warm */
+	if (cache_is_too_small())
+		skip();
 	pa_walk_set_quiet_sig(true);
 	outer(64);
 	assert_true(nr > 3);
