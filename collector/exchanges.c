@@ -12,6 +12,11 @@
 
 /* ---- which form -------------------------------------------------------------------------------------------------- */
 
+static enum pa_dialect dialect_of(uint32_t proto)
+{
+	return proto == PA_PROTO_MYSQL ? PA_SQL_MYSQL : proto == PA_PROTO_SQLITE ? PA_SQL_SQLITE : PA_SQL_POSTGRES;
+}
+
 static void text_of(const struct pa_exchange *x, char *out, size_t size, uint64_t *fingerprint)
 {
 	bool cut = x->flags & PA_EXCHANGE_CUT;
@@ -24,8 +29,7 @@ static void text_of(const struct pa_exchange *x, char *out, size_t size, uint64_
 	else if (x->proto == PA_PROTO_RESP)
 		pa_normalize_redis(x->text, x->text_len, x->flags & PA_EXCHANGE_INLINE, out, size, fingerprint);
 	else
-		pa_normalize_sql(x->proto == PA_PROTO_MYSQL ? PA_SQL_MYSQL : PA_SQL_POSTGRES, x->text, x->text_len, cut,
-				 out, size, fingerprint);
+		pa_normalize_sql(dialect_of(x->proto), x->text, x->text_len, cut, out, size, fingerprint);
 }
 
 static uint64_t mix(uint64_t hash, const char *text)

@@ -376,6 +376,21 @@ void pa_locks_flush(struct pa_recording_session *rs)
 		flush_process(p);
 }
 
+void pa_locks_thread_ended(struct pa_process *p, const struct pa_thread *t)
+{
+	struct lock_thread **at = p->locks ? &p->locks->threads[t->id % BUCKETS] : NULL, *gone;
+
+	while (at && *at && (*at)->id != t->id)
+		at = &(*at)->chain;
+	if (!at || !*at)
+		return;
+	gone = *at;
+	*at = gone->chain;
+	for (unsigned k = 0; k < OPEN; k++)
+		left(&gone->open[k]);
+	free(gone);
+}
+
 void pa_locks_end(struct pa_process *p)
 {
 	if (!p->locks)

@@ -16,6 +16,7 @@
 #define PA_LOCK_JOIN_NS   UINT64_C(50000)   /* a join that is shorter found the thread's end there */
 
 struct pa_process;
+struct pa_thread;
 struct pa_recorder;
 struct pa_recording_session;
 
@@ -23,6 +24,8 @@ bool pa_locks_wanted(const struct pa_recorder *r);
 /* Once a second: what is new goes to the store. At a process's end: everything, and it is freed. */
 void pa_locks_flush(struct pa_recording_session *rs);
 void pa_locks_end(struct pa_process *p);
+/* What it waited for then stays unfinished. */
+void pa_locks_thread_ended(struct pa_process *p, const struct pa_thread *t);
 /* Handlers of records. */
 void pa_locks_on_wait(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 void pa_locks_on_done(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);

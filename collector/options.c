@@ -40,13 +40,8 @@ static bool is_word(const char *word, size_t len, const char *want)
 static const struct mode {
 	const char *name;
 	uint32_t bit;
-} mode_names[] = {{"cpu", PA_MODE_CPU},
-		  {"memory", PA_MODE_MEMORY},
-		  {"loop", PA_MODE_LOOP},
-		  {"db", PA_MODE_DB},
-		  {"http", PA_MODE_HTTP},
-		  {"lock", PA_MODE_LOCK},
-		  {"wall", PA_MODE_WALL}};
+} mode_names[] = {{"cpu", PA_MODE_CPU},   {"memory", PA_MODE_MEMORY}, {"loop", PA_MODE_LOOP}, {"db", PA_MODE_DB},
+		  {"http", PA_MODE_HTTP}, {"lock", PA_MODE_LOCK},     {"wall", PA_MODE_WALL}};
 
 #define NR_MODES (sizeof(mode_names) / sizeof(mode_names[0]))
 
@@ -80,7 +75,8 @@ static int set_mode(struct pa_options *o, const char *value, char *err, size_t e
 		uint32_t bit = mode_of(word, len);
 
 		if (!bit) {
-			snprintf(err, err_size, "mode '%.40s': this version records cpu, memory, loop, db, http, lock and wall",
+			snprintf(err, err_size,
+				 "mode '%.40s': this version records cpu, memory, loop, db, http, lock and wall",
 				 value);
 			return -EINVAL;
 		}

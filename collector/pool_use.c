@@ -63,7 +63,10 @@ void pa_pool_use_until(struct pa_pool_use *u, uint64_t until_ns)
 {
 	while (u->first < u->next && u->steps[u->first % PA_POOL_STEPS].time_ns <= until_ns)
 		count_oldest(u);
-	if (u->until_ns)
+	/* nothing to tell of a pool that nobody uses: its time goes by */
+	if (u->until_ns && !u->open && !u->taken && !u->requests && !u->sums.first_ns)
+		u->until_ns = until_ns > u->until_ns ? until_ns : u->until_ns;
+	else if (u->until_ns)
 		account(u, until_ns);
 }
 

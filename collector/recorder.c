@@ -640,8 +640,8 @@ int pa_recorder_open(struct pa_loop *loop, const struct pa_recorder_options *opt
 	r->commit_timer = (struct pa_timer){.fn = on_commit, .arg = r};
 	pa_records_init(&r->sink, r);
 	status = -ENOMEM;
-	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain && !pa_heaps_init(r) &&
-	    !pa_wall_open(r))
+	if (r->path && r->stacks && r->memo && r->modules && r->slices && r->completed && r->drain &&
+	    !pa_heaps_init(r) && !pa_wall_open(r))
 		status = try_session(r, err, err_size);
 	if (!status && !options->file_later)
 		status = pa_recorder_create_file(r, err, err_size);

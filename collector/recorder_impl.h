@@ -94,7 +94,7 @@ struct pa_recorder {
 	uint32_t next_loop, next_loop_wait;
 	struct pa_talks *talks; /* NULL: nothing was said */
 	uint32_t next_lock, nr_lock_slow;
-	struct pa_wall *wall; /* NULL: not wanted */
+	struct pa_wall *wall;     /* NULL: not wanted */
 	uint32_t nr_loop_blocked; /* iterations that were long enough for a row */
 	uint64_t samples;         /* weighted */
 	uint64_t signals;

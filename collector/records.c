@@ -180,6 +180,8 @@ static void on_thread_end(void *arg, const struct pa_drain_origin *from, const s
 	t->end_ns = record->time_ns;
 	pa_records_put_thread(p, t);
 	pa_heaps_thread_ended(p, t);
+	pa_talks_thread_ended(p, t);
+	pa_locks_thread_ended(p, t);
 	pa_recorder_forget_thread(p, t);
 }
 

@@ -16,7 +16,7 @@
 #define PA_SESSION_EXTENTS     4
 #define PA_SESSION_SIGNAL_RING (64 * 1024)
 #define PA_SESSION_HOOK_RING   (32 * 1024)
-#define PA_SESSION_SAMPLE_RING (64 * 1024)  /* the hook ring that holds sampled allocations, too */
+#define PA_SESSION_SAMPLE_RING (64 * 1024)   /* the hook ring that holds sampled allocations, too */
 #define PA_SESSION_TALK_RING   (1024 * 1024) /* the hook ring that holds what is spoken on connections, too */
 #define PA_SESSION_MEMFD_NAME  "perfagent"
 /* Heap rings: for a few threads that allocate all the time, some that do often, and many that do now and then. Together

@@ -119,7 +119,9 @@ static void turn(struct pa_talk_conn *c, const struct pa_conn_messages *m, const
 
 	if (c->pooled.pool && m->proto == PA_PROTO_RESP && pending > 1)
 		c->pooled.pool->life.shared = 1;
-	if (c->pooled.state != PA_POOLED_ACTIVE && m->way == PA_TO_SERVER && is_database(m->proto))
+	/* a database where something else was expected is in nobody's pool of databases: places are of those */
+	if (c->pooled.state != PA_POOLED_ACTIVE && m->way == PA_TO_SERVER && is_database(m->proto) && c->pooled.pool &&
+	    is_database(c->pooled.pool->row.proto))
 		pa_talk_scope_ask(c->p->talks, m->tid, c->pooled.pool);
 	pa_pooled_turn(&c->pooled,
 		       pending || asking        ? PA_POOLED_ACTIVE
@@ -145,10 +147,9 @@ static void put_slow(struct pa_process *p, const struct pa_form *f, const struct
 		     uint32_t stack, uint64_t ns)
 {
 	struct pa_recorder *r = p->recorder;
-	struct pa_thread *t = tid ? pa_recorder_thread(p, tid, x->end_ns) : NULL;
 	struct pa_store_exchange_slow row = {
 	    .exchange = f->row.id,
-	    .thread = t ? t->id : 0,
+	    .thread = tid ? pa_talk_thread_id(p, tid, x->end_ns - ns) : 0,
 	    .stack = stack,
 	    .failed = !!(x->flags & PA_EXCHANGE_FAILED),
 	    .start_ns = x->end_ns - ns,
@@ -317,13 +318,19 @@ static bool have_decoder(struct pa_talk_conn *c)
 	return c->decode;
 }
 
+/* A final response, or the switch to something that has no requests. */
+static bool ends_request(const struct pa_frame_event *e)
+{
+	return e->kind == PA_FRAME_OPAQUE || (e->kind == PA_FRAME_HTTP_RESPONSE && e->value >= 200);
+}
+
 static void on_message(struct pa_talk_conn *c, const struct pa_conn_messages *m, const struct pa_frame_event *e,
 		       uint32_t stack)
 {
 	note_asker(c, m, e->first_ns, stack);
 	if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_REQUEST && !(e->flags & PA_FRAME_MORE))
 		begin_request(c, m, e);
-	else if (c->role == PA_ROLE_SERVER && e->kind == PA_FRAME_HTTP_RESPONSE && e->value >= 200)
+	else if (c->role == PA_ROLE_SERVER && ends_request(e))
 		pa_talk_scope_end(c->p, c->number, true, m->head.time_ns);
 	pa_decode_event(c->decode, m->way, e);
 	turn(c, m, e);
@@ -331,12 +338,11 @@ static void on_message(struct pa_talk_conn *c, const struct pa_conn_messages *m,
 }
 
 /* What the record says is in it, and what is. */
-static void on_entries(struct pa_talk_conn *c, const struct pa_conn_messages *m)
+static void on_entries(struct pa_talk_conn *c, const struct pa_conn_messages *m, uint32_t stack)
 {
 	const uint8_t *entries = (const uint8_t *)(m->frames + m->nr_frames);
 	struct pa_message_cursor cursor = {
 	    .at = entries, .end = entries + m->nr_bytes, .now_ns = m->head.time_ns, .left = m->nr};
-	uint32_t stack = pa_talk_stack_of(c->p, m);
 	struct pa_frame_event e;
 
 	while (have_decoder(c) && pa_message_next(&cursor, &e))
@@ -350,8 +356,13 @@ static void on_entries(struct pa_talk_conn *c, const struct pa_conn_messages *m)
 
 void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *m)
 {
-	struct pa_talk_conn *c = conn_of(p, m->connection, m->nr);
+	struct pa_talk_conn *c;
+	uint32_t stack;
 
+	if (!pa_talks_of(p))
+		return;
+	stack = pa_talk_stack_of(p, m); /* other records may refer to it */
+	c = conn_of(p, m->connection, m->nr);
 	if (!c || !have_decoder(c))
 		return;
 	/* its beginning was lost: only who sends requests has a stack to show */
@@ -363,5 +374,5 @@ void pa_talk_messages(struct pa_process *p, const struct pa_conn_messages *m)
 	if (m->order != c->next_order[m->way])
 		pa_decode_lost(c->decode);
 	c->next_order[m->way] = m->order + m->nr;
-	on_entries(c, m);
+	on_entries(c, m, stack);
 }

@@ -72,17 +72,19 @@ static void count_in(struct pa_process_talks *talks, struct pa_talk_scope *scope
 	const struct pa_talk_endpoint *e = &talks->endpoints[scope->endpoint - 1];
 
 	for (uint32_t i = 0; i < PA_POOLS_COUNTED; i++) {
-		if (!asks(e, i))
+		struct pa_pool *pool = asks(e, i) ? pool_at(talks, i) : NULL;
+
+		if (!pool)
 			continue;
 		scope->counted_pools |= 1u << i;
-		pa_pool_request(pool_at(talks, i), now_ns, 1, false);
+		pa_pool_request(pool, now_ns, 1, false);
 	}
 }
 
 static void count_out(struct pa_process_talks *talks, const struct pa_talk_scope *scope, bool answered, uint64_t now_ns)
 {
 	for (uint32_t i = 0; i < PA_POOLS_COUNTED; i++)
-		if (scope->counted_pools & 1u << i)
+		if (scope->counted_pools & 1u << i && pool_at(talks, i))
 			pa_pool_request(pool_at(talks, i), now_ns, -1, answered);
 }
 

@@ -227,6 +227,7 @@ void pa_talks_end(struct pa_process *p)
 	free(p->talks->endpoints);
 	pa_talk_within_free(p->talks);
 	free(p->talks->scopes);
+	free(p->talks->ended);
 	pa_talk_statements_free(p->talks->statements);
 	free(p->talks);
 	p->talks = NULL;

@@ -11,7 +11,7 @@ static struct {
 	pthread_mutex_t lock;
 	pthread_cond_t come, gone;
 	struct pa_writers_job *first, **end;
-	unsigned threads, idle;
+	unsigned threads, idle, queued;
 } writers = {.lock = PTHREAD_MUTEX_INITIALIZER,
 	     .come = PTHREAD_COND_INITIALIZER,
 	     .gone = PTHREAD_COND_INITIALIZER,
@@ -29,6 +29,7 @@ static void *work(void *unused)
 			writers.idle--;
 			continue;
 		}
+		writers.queued--;
 		writers.first = job->next;
 		if (!writers.first)
 			writers.end = &writers.first;
@@ -49,7 +50,7 @@ static void forget(void)
 	pthread_cond_init(&writers.gone, NULL);
 	writers.first = NULL;
 	writers.end = &writers.first;
-	writers.threads = writers.idle = 0;
+	writers.threads = writers.idle = writers.queued = 0;
 }
 
 static void watch_forks(void)
@@ -85,7 +86,8 @@ bool pa_writers_start(struct pa_writers_job *job)
 	bool taken;
 
 	pthread_mutex_lock(&writers.lock);
-	if (!writers.idle && writers.threads < THREADS_MAX)
+	/* one that was woken counts as idle until it runs */
+	if (writers.queued >= writers.idle && writers.threads < THREADS_MAX)
 		add_thread();
 	taken = writers.threads != 0;
 	if (taken) {
@@ -93,6 +95,7 @@ bool pa_writers_start(struct pa_writers_job *job)
 		job->done = false;
 		*writers.end = job;
 		writers.end = &job->next;
+		writers.queued++;
 		pthread_cond_signal(&writers.come);
 	}
 	pthread_mutex_unlock(&writers.lock);

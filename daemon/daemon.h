@@ -61,6 +61,7 @@ struct pa_daemon {
 	uint32_t nr_trees;
 	struct pa_tree *answering; /* whose grant is on its way */
 	uint32_t answering_pid, answering_uid;
+	bool answering_claimed;
 	uint64_t refused; /* agents */
 	uint64_t dropped; /* recordings */
 	bool disk_low;

@@ -301,6 +301,7 @@ void pa_daemon_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 	}
 	/* one that has gone already is no more known to the kernel: its word is taken for where to look */
 	d->answering_pid = peer->pid ? peer->pid : hello->pid;
+	d->answering_claimed = !peer->pid;
 	d->answering_uid = peer->uid;
 	pa_recorder_hello(d->answering->recorder, hello, peer, grant);
 	if (grant->status != PA_CONFIG_OK && pa_recorder_is_idle(d->answering->recorder) && !d->answering->ino &&
@@ -397,7 +398,7 @@ void pa_daemon_answered(void *arg, bool ok)
 
 	pa_recorder_answered(t->recorder, ok);
 	if (!ok)
-		pa_late_come(&d->late, d->answering_pid, d->answering_uid);
+		pa_late_come(&d->late, d->answering_pid, d->answering_uid, d->answering_claimed);
 	if (t->waits || t->ino || d->settings->output[0])
 		return;
 	if (!ok) {

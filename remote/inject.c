@@ -302,20 +302,22 @@ static bool is_better(const struct pa_stopped *t, const struct pa_stopped *chose
 	return !chosen || (pa_registers_timed(&chosen->registers) && !pa_registers_timed(&t->registers));
 }
 
-/* Whether the thread can go on with the wait that it is in after it has made other calls. */
-static bool can_go_on(struct pa_stopped *t)
+/* Whether the thread can go on with the wait that it is in after it has made other calls; with these registers. */
+static bool can_go_on(const struct pa_stopped *t, struct pa_registers *with)
 {
 	uint8_t code[PA_REMOTE_CALL_BYTES];
 
-	return !pa_registers_timed(&t->registers) ||
-	       (!pa_unwind_read_process(t->tid, pa_registers_pc(&t->registers) - sizeof(code), code, sizeof(code)) &&
-		pa_registers_begin_anew(&t->registers, code));
+	*with = t->registers;
+	return !pa_registers_timed(with) ||
+	       (!pa_unwind_read_process(t->tid, pa_registers_pc(with) - sizeof(code), code, sizeof(code)) &&
+		pa_registers_begin_anew(with, code));
 }
 
 /* The thread that is to call; NULL: none can now. One that is inside the loader, or may be, rules out all. */
 static struct pa_stopped *choose(struct attempt *a, struct pa_stopping *stop)
 {
 	struct pa_stopped *chosen = NULL;
+	struct pa_registers with, chosen_with = {0};
 	bool loader_busy = false;
 
 	for (size_t i = 0; i < stop->nr; i++) {
@@ -327,10 +329,15 @@ static struct pa_stopped *choose(struct attempt *a, struct pa_stopping *stop)
 		verdict = judge(a, t);
 		a->seen[verdict]++;
 		loader_busy = loader_busy || verdict == PA_UNSAFE_LOADER || t->hold != PA_HOLD_STOPPED || t->error;
-		if (verdict == PA_SAFE && !t->signal && is_better(t, chosen))
+		if (verdict == PA_SAFE && !t->signal && is_better(t, chosen) && can_go_on(t, &with)) {
 			chosen = t;
+			chosen_with = with;
+		}
 	}
-	return loader_busy || !chosen || !can_go_on(chosen) ? NULL : chosen;
+	if (loader_busy || !chosen)
+		return NULL;
+	chosen->registers = chosen_with;
+	return chosen;
 }
 
 /* What is copied to the target. */

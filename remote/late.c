@@ -58,12 +58,13 @@ void pa_late_fini(struct pa_late *l)
 	l->nr = 0;
 }
 
-void pa_late_come(struct pa_late *l, uint32_t pid, uint32_t uid)
+void pa_late_come(struct pa_late *l, uint32_t pid, uint32_t uid, bool claimed)
 {
 	struct pa_proc_status status;
 
 	/* the number may be the client's own word, and another process's by now */
-	if (!l->loop || l->nr == PA_LATE_MAX || pa_proc_status(pid, &status) || status.uid != uid)
+	if (!l->loop || l->nr == PA_LATE_MAX || pa_proc_status(pid, &status) || status.uid != uid ||
+	    (claimed && status.inner_pid != pid))
 		return;
 	l->list[l->nr].agent = (struct pa_agent){.pid = (pid_t)pid};
 	l->list[l->nr].tries = 0;

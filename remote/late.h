@@ -3,6 +3,7 @@
 #ifndef PA_REMOTE_LATE_H
 #define PA_REMOTE_LATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "collector/loop.h"
@@ -26,7 +27,8 @@ struct pa_late {
 void pa_late_init(struct pa_late *l, struct pa_loop *loop, const char *socket);
 void pa_late_fini(struct pa_late *l);
 
-/* That process, if it is the user's, is asked as soon as its agent can be. */
-void pa_late_come(struct pa_late *l, uint32_t pid, uint32_t uid);
+/* That process, if it is the user's, is asked as soon as its agent can be. claimed: the number is what the client says
+ * itself: nobody of another pid namespace can be meant by it. */
+void pa_late_come(struct pa_late *l, uint32_t pid, uint32_t uid, bool claimed);
 
 #endif

@@ -111,6 +111,11 @@ static bool check(const struct pa_reading *a)
 		pa_fail("flame", "--endpoint is for CPU time: memory is not told apart by requests");
 		return false;
 	}
+	if (is_wall(a) && (a->window.from_ns || a->window.to_ns != UINT64_MAX)) {
+		pa_fail("flame",
+			"--from and --to do not go with --kind wall: waits are known for the whole recording only");
+		return false;
+	}
 	if (is_wall(a) && a->window.endpoint) {
 		pa_fail("flame", "--endpoint and --kind wall do not go together: waits are not told apart by request");
 		return false;

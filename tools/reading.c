@@ -121,7 +121,7 @@ bool pa_reading_wants_requests(const struct pa_reading *a, const struct pa_repor
 		return false;
 	}
 	for (uint32_t i = PA_LABEL_FIRST; i < q->nr_labels; i++) {
-		if (i - PA_LABEL_FIRST >= ENDPOINTS_SAID || used + sizeof(name) >= sizeof(known) ||
+		if (i - PA_LABEL_FIRST >= ENDPOINTS_SAID || used + sizeof(name) + sizeof(", ''") >= sizeof(known) ||
 		    !pa_requests_name(r, i, name, sizeof(name)))
 			more++;
 		else

@@ -34,6 +34,7 @@ struct run {
 	struct pa_timer duration;
 	struct pa_late late;
 	uint32_t answering_pid, answering_uid; /* whose grant is on its way */
+	bool answering_claimed;
 	bool child_gone;
 	bool connected;
 	int interrupts;
@@ -311,6 +312,7 @@ static void on_hello(void *arg, const struct pa_hello *hello, struct pa_peer *pe
 	}
 	/* one that has gone already is no more known to the kernel: its word is taken for where to look */
 	run->answering_pid = peer->pid ? peer->pid : hello->pid;
+	run->answering_claimed = !peer->pid;
 	run->answering_uid = peer->uid;
 	pa_recorder_hello(run->private.recorder, hello, peer, grant);
 }
@@ -322,7 +324,7 @@ static void on_answered(void *arg, bool ok)
 	run->connected |= ok;
 	pa_recorder_answered(run->private.recorder, ok);
 	if (!ok)
-		pa_late_come(&run->late, run->answering_pid, run->answering_uid);
+		pa_late_come(&run->late, run->answering_pid, run->answering_uid, run->answering_claimed);
 }
 
 /* ---- beginning and end ----------------------------------------------------------------------------------------- */
