@@ -15,6 +15,7 @@
 	X(free)                                                                                                        \
 	X(new)
 #define CALLED(X)                                                                                                      \
+	X(get_rbio)                                                                                                    \
 	X(get_fd)                                                                                                      \
 	X(is_server)
 
@@ -41,18 +42,21 @@ typedef int write_ex_fn(void *ssl, const void *buf, size_t len, size_t *done);
 typedef void free_fn(void *ssl);
 typedef void *new_fn(void *context);
 typedef int get_fn(const void *ssl);
+typedef void *rbio_fn(const void *ssl);
 
 static inline void *real_of(unsigned copy, enum name name)
 {
 	return pa_load_relaxed(&real[copy * NR_NAMES + name]);
 }
 
-/* Neither takes a lock, nor leaves an error in the library's queue. */
+/* Takes no lock. Without a BIO to read from, asking for its descriptor would leave an error in the library's queue. */
 static inline struct pa_tls_call begin(unsigned copy, void *ssl, bool sent, const struct pa_caller *caller)
 {
 	struct pa_tls_call call = {.object = ssl, .sent = sent};
 
-	call.fd = ((get_fn *)real_of(copy, NAME_get_fd))(ssl);
+	call.fd = -1;
+	if (((rbio_fn *)real_of(copy, NAME_get_rbio))(ssl))
+		call.fd = ((get_fn *)real_of(copy, NAME_get_fd))(ssl);
 	call.is_server = ((get_fn *)real_of(copy, NAME_is_server))(ssl);
 	pa_tls_begin_hook(&call, caller);
 	return call;

@@ -33,7 +33,6 @@ static uint32_t wanted_modes;
 /* A module that is a copy of a library. */
 struct copy {
 	uint64_t start, end; /* 0: none */
-	const char *soname;
 };
 static struct copy copies[NR_LIBS][PA_LIB_COPIES];
 static bool too_many[NR_LIBS]; /* there are copies that we do not know */
@@ -76,8 +75,12 @@ static bool note_copy(const struct pa_lib *lib, struct copy *of, bool *beyond)
 {
 	struct copy *room = NULL;
 
-	if (!pa_loaded_function_sig(&module, lib->names[0]))
+	if (!pa_loaded_function_sig(&module, lib->names[0])) {
+		/* a wrapper, or a program with parts of it inside: what is not bound yet may be bound to those */
+		for (uint32_t i = 1; i < lib->nr_names && !*beyond; i++)
+			*beyond = pa_loaded_function_sig(&module, lib->names[i]) != 0;
 		return false;
+	}
 	for (uint32_t i = 0; i < PA_LIB_COPIES; i++) {
 		if (of[i].end && of[i].start == module.range.start && of[i].end == module.range.end)
 			return false;
@@ -85,7 +88,7 @@ static bool note_copy(const struct pa_lib *lib, struct copy *of, bool *beyond)
 			room = &of[i];
 	}
 	if (room && find_functions(lib, (uint32_t)(room - of))) {
-		*room = (struct copy){module.range.start, module.range.end, module.soname};
+		*room = (struct copy){module.range.start, module.range.end};
 		return true;
 	}
 	*beyond = true;
@@ -122,8 +125,8 @@ static bool in_relro(uint64_t at)
 	return at >= module.range.relro_start && at < module.range.relro_end;
 }
 
-/* Which copy a slot that is not bound yet will lead to: the only one, or the one that the module asks for by name. -1:
- * that is not certain. */
+/* Which copy a slot that is not bound yet will lead to, if there is only one that it can be: the loader takes the first
+ * in its order, whatever the module asks for by name. -1: that is not certain. */
 static int bound_to(uint32_t l)
 {
 	int found = -1;
@@ -133,12 +136,9 @@ static int bound_to(uint32_t l)
 		if (!is_there(&copies[l][i]))
 			continue;
 		nr++;
-		if (found < 0 || pa_loaded_needs_sig(&module, copies[l][i].soname))
-			found = i;
+		found = i;
 	}
-	if (found >= 0 && (nr > 1 || too_many[l]) && !pa_loaded_needs_sig(&module, copies[l][found].soname))
-		return -1;
-	return found;
+	return nr == 1 && !too_many[l] ? found : -1;
 }
 
 /* The function of ours for a slot; NULL: none. */
@@ -165,7 +165,7 @@ static void add_slot(uint32_t l, uint32_t name, const ElfW(Sym) * sym, uint64_t 
 	const void *own = own_for(l, name, sym, value);
 
 	/* an offset, not an address: the loader has not been there */
-	if (!own && value < module.range.end - module.range.start && !in_module(value))
+	if (!own && value && value < module.range.end - module.range.start && !in_module(value))
 		unfinished = true;
 	/* while it can be written the loader is not done with the module, and would find it closed by us */
 	if (own && in_relro(at) && pa_loaded_writable_sig(at)) {

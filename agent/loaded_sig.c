@@ -99,10 +99,6 @@ static void read_dynamic(struct pa_loaded *m)
 		if (m->dynamic[i].d_tag == DT_RELACOUNT)
 			relative = m->dynamic[i].d_un.d_val;
 	}
-	for (unsigned i = 0; i < DYNAMIC_MAX && m->strings && m->dynamic[i].d_tag != DT_NULL; i++) {
-		if (m->dynamic[i].d_tag == DT_SONAME)
-			m->soname = m->strings + m->dynamic[i].d_un.d_val;
-	}
 	/* those without a symbol come first, and are most of a large table */
 	if (m->tables[1] && relative < m->nr[1]) {
 		m->tables[1] += relative;
@@ -157,8 +153,7 @@ bool pa_loaded_read_sig(const struct link_map *map, struct pa_loaded *m)
 	m->bias = map->l_addr;
 	m->dynamic = map->l_ld;
 	if (!m->dynamic || !pa_walk_module_at_sig((uint64_t)(uintptr_t)m->dynamic, &m->range.start, &m->range.end) ||
-	    m->range.start == own_start ||
-	    !pa_probe_range_sig(&pages, m->range.start, sizeof(ElfW(Ehdr))) ||
+	    m->range.start == own_start || !pa_probe_range_sig(&pages, m->range.start, sizeof(ElfW(Ehdr))) ||
 	    !pa_probe_range_sig(&pages, (uint64_t)(uintptr_t)m->dynamic, sizeof(*m->dynamic)) ||
 	    (map->l_name && is_libcs_own(map->l_name)) || !read_headers(m))
 		return false;
@@ -217,16 +212,6 @@ uint32_t pa_loaded_undefined_sig(const struct pa_loaded *m)
 	if (m->gnu)
 		return m->gnu[1] > 1 ? m->gnu[1] : 0;
 	return m->sysv[1];
-}
-
-bool pa_loaded_needs_sig(const struct pa_loaded *m, const char *soname)
-{
-	for (unsigned i = 0; soname && i < DYNAMIC_MAX && m->dynamic[i].d_tag != DT_NULL; i++) {
-		if (m->dynamic[i].d_tag == DT_NEEDED &&
-		    pa_loaded_same_sig(m->strings + m->dynamic[i].d_un.d_val, soname))
-			return true;
-	}
-	return false;
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------------------- */

@@ -19,7 +19,6 @@ struct pa_loaded {
 	const ElfW(Dyn) * dynamic;
 	const ElfW(Sym) * symbols;
 	const char *strings;
-	const char *soname;           /* NULL: none */
 	const uint32_t *gnu, *sysv;   /* hash tables; NULL: none */
 	const ElfW(Rela) * tables[2]; /* of calls, and of everything */
 	size_t nr[2];
@@ -40,9 +39,6 @@ uint64_t pa_loaded_function_sig(const struct pa_loaded *m, const char *name);
 
 /* How many symbols of the table, from 0, may be undefined; 0: not known. */
 uint32_t pa_loaded_undefined_sig(const struct pa_loaded *m);
-
-/* Whether the module names that library among those it needs. */
-bool pa_loaded_needs_sig(const struct pa_loaded *m, const char *soname);
 
 /* Whether a word can be written now. Units: address, a multiple of 4. */
 bool pa_loaded_writable_sig(uint64_t at);

@@ -3,6 +3,7 @@
 
 #include "agent/announce_sig.h"
 #include "agent/caller_hook.h"
+#include "agent/real.h"
 #include "agent/ring_sig.h"
 #include "agent/session.h"
 #include "agent/slots_sig.h"
@@ -13,19 +14,49 @@
 
 _Atomic uint32_t pa_lock_mode PA_HOT = PA_LOCK_EARLY;
 
+/* All that is jumped to without a look. Before glibc 2.34 most of it is in libpthread, which may not be there (yet):
+ * then each call looks for its function. */
+static bool all_found(void)
+{
+	static const uint8_t needed[] = {
+	    PA_REAL_pthread_mutex_lock,
+	    PA_REAL_pthread_mutex_trylock,
+	    PA_REAL_pthread_mutex_timedlock,
+	    PA_REAL_pthread_mutex_unlock,
+	    PA_REAL_pthread_rwlock_rdlock,
+	    PA_REAL_pthread_rwlock_wrlock,
+	    PA_REAL_pthread_rwlock_timedrdlock,
+	    PA_REAL_pthread_rwlock_timedwrlock,
+	    PA_REAL_pthread_rwlock_unlock,
+	    PA_REAL_pthread_cond_wait,
+	    PA_REAL_pthread_cond_timedwait,
+	    PA_REAL_sem_wait,
+	    PA_REAL_sem_timedwait,
+	    PA_REAL_pthread_join,
+	};
+
+	for (size_t i = 0; i < sizeof(needed); i++) {
+		if (!pa_load_relaxed(&pa_real_table[needed[i]]))
+			return false;
+	}
+	return true;
+}
+
 void pa_locks_settle(void)
 {
-	pa_store_relaxed(&pa_lock_mode, 0);
+	if (all_found())
+		pa_store_relaxed(&pa_lock_mode, 0);
 }
 
 void pa_locks_start_sig(void)
 {
-	pa_store_release(&pa_lock_mode, pa_mapping.control->modes & PA_MODE_LOCK ? PA_LOCK_ON : 0);
+	if (all_found())
+		pa_store_release(&pa_lock_mode, pa_mapping.control->modes & PA_MODE_LOCK ? PA_LOCK_ON : 0);
 }
 
 void pa_locks_quiet_sig(void)
 {
-	if (pa_load_relaxed(&pa_lock_mode))
+	if (pa_load_relaxed(&pa_lock_mode) == PA_LOCK_ON)
 		pa_store_release(&pa_lock_mode, 0);
 }
 
@@ -140,7 +171,8 @@ void pa_lock_end_hook(struct pa_lock_call *call, const struct pa_caller *caller,
 	struct pa_lock_noted oldest;
 	struct pa_locks *locks;
 
-	if (!block || block != pa_tls.block || pa_tls.in_hook)
+	/* a filter for system calls may have come meanwhile */
+	if (pa_load_relaxed(&pa_lock_mode) != PA_LOCK_ON || !block || block != pa_tls.block || pa_tls.in_hook)
 		return;
 	noted.got_ns = pa_now_sig();
 	noted.generation = block->session;
@@ -181,11 +213,12 @@ uint32_t pa_lock_take_hook(uint64_t held, struct pa_lock_noted *out)
 void pa_lock_write_hook(const struct pa_lock_noted *noted, uint32_t nr, const struct pa_caller *caller)
 {
 	struct pa_block *block = pa_wait_block_hook((const void *)(uintptr_t)(caller->sp - 16));
-	uint64_t now_ns = pa_now_sig();
+	uint64_t now_ns;
 	uint32_t before;
 
 	if (!block || !pa_session_enter_sig(block, &before))
 		return;
+	now_ns = pa_now_sig();
 	pa_hook_begin(1);
 	for (uint32_t i = 0; i < nr; i++)
 		put_done(block, &noted[i], noted[i].held ? now_ns : 0, now_ns);

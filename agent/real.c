@@ -38,17 +38,17 @@ static bool is_ours(const void *fn)
 }
 
 /* The only names of ours that libc has twice: of conditions of another size, too. A look-up by name alone finds those
- * in some releases. */
+ * in some releases; what others put in front of libc has no versions, and must not be passed by. */
 static void *by_version(void *handle, const char *name)
 {
 	__typeof__(&dlsym) next = PA_REAL(dlsym);
-	void *fn = NULL;
+	void *fn = next ? next(handle, name) : NULL, *newer;
 
-	if (!next)
-		return NULL;
-	if (strcmp(name, "pthread_cond_wait") == 0 || strcmp(name, "pthread_cond_timedwait") == 0)
-		fn = dlvsym(handle, name, COND_VERSION);
-	return fn ? fn : next(handle, name);
+	if (!fn || (strcmp(name, "pthread_cond_wait") != 0 && strcmp(name, "pthread_cond_timedwait") != 0) ||
+	    fn != dlvsym(handle, name, FIRST_VERSION))
+		return fn;
+	newer = dlvsym(handle, name, COND_VERSION);
+	return newer ? newer : fn;
 }
 
 /* Loaded late we are the last in the order of look-up: what comes first is what the program's calls lead to, be it

@@ -54,7 +54,7 @@ $(O)/flags-agent $(O)/flags-plain $(O)/flags-link: FORCE
 	@$(shell mkdir -p $(@D))$(file >$@.new,$($(@F)))if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # their callers' frames are found by jumping on from the hook: there is no DEBUG build of these
-$(patsubst %,$(O)/obj/agent/agent/hooks_%.o,malloc memalign mmap wait sleep dlsym sqlite tls): OPTIMIZED := -O2
+$(patsubst %,$(O)/obj/agent/agent/hooks_%.o,malloc memalign mmap wait sleep lock dlsym sqlite tls): OPTIMIZED := -O2
 
 $(O)/obj/agent/%.o: %.c $(O)/flags-agent | packages
 	$(call quiet,CC)mkdir -p $(@D) && $(CC) $(AGENT_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(OPTIMIZED) -c -o $@ $<

@@ -41,9 +41,20 @@ TARGET_NOINLINE void sanitized_burn(unsigned ms)
 			rounds = rounds + (uint64_t)i;
 }
 
+static pthread_mutex_t baton_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t baton_moved = PTHREAD_COND_INITIALIZER;
+static long baton;
+
+/* One after the other, by a condition: a runtime that does not see the wait has the lock taken twice. */
 static void *thread(void *arg)
 {
 	sanitized_burn(100);
+	pthread_mutex_lock(&baton_lock);
+	while (baton != (long)(uintptr_t)arg)
+		pthread_cond_wait(&baton_moved, &baton_lock);
+	baton++;
+	pthread_cond_broadcast(&baton_moved);
+	pthread_mutex_unlock(&baton_lock);
 	return arg;
 }
 
@@ -55,8 +66,8 @@ static int mode_work(int argc, char **argv)
 	pid_t pid;
 
 	signal(SIGUSR1, on_signal);
-	for (int i = 0; i < 3; i++)
-		target_need(pthread_create(&threads[i], NULL, thread, NULL) == 0, "pthread_create");
+	for (uintptr_t i = 0; i < 3; i++)
+		target_need(pthread_create(&threads[i], NULL, thread, (void *)(2 - i)) == 0, "pthread_create");
 	raise(SIGUSR1);
 	for (int i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
@@ -68,7 +79,7 @@ static int mode_work(int argc, char **argv)
 	target_need(target_wait(pid, &status) == pid, "fork");
 	target_print_status("child", status);
 	sanitized_burn(100);
-	printf("handled %d\n", (int)handled);
+	printf("handled %d, baton %ld\n", (int)handled, baton);
 	print_runtime();
 	return 7;
 }
