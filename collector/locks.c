@@ -106,8 +106,10 @@ static struct site *site_of(struct pa_process *p, uint32_t kind, uint32_t stack)
 		free(s);
 		s = NULL;
 	}
-	if (!s)
+	if (!s) {
+		pa_records_loss(p, "waits for locks at sites beyond the limit", 1);
 		return NULL;
+	}
 	p->locks->nr_sites++;
 	s->row = (struct pa_store_lock){.id = ++p->recorder->next_lock, .process = p->id, .kind = kind, .stack = stack};
 	s->row_changed = true;

@@ -62,6 +62,14 @@ static void play_one(const struct pa_talk *talk)
 	}
 }
 
+/* What a record costs to play is in its messages, of which a repetition takes no bytes. */
+static size_t weight_of(const struct pa_record *record)
+{
+	const struct pa_conn_messages *m = (const struct pa_conn_messages *)record;
+
+	return record->size + (record->type == PA_REC_MESSAGES ? m->nr * (size_t)PA_TALK_WEIGHT : 0);
+}
+
 /* Of a session, or (p) of a process: what is no younger than until_ns, or has waited for a look already. */
 static void play(struct pa_talks *t, const struct pa_recording_session *rs, const struct pa_process *p,
 		 uint64_t until_ns)
@@ -80,7 +88,7 @@ static void play(struct pa_talks *t, const struct pa_recording_session *rs, cons
 			t->list[kept++] = talk;
 		} else {
 			play_one(&talk);
-			t->bytes -= talk.record->size;
+			t->bytes -= weight_of(talk.record);
 			free(talk.record);
 		}
 	}
@@ -131,7 +139,7 @@ void pa_talks_on_record(void *arg, const struct pa_drain_origin *from, const str
 		return;
 	}
 	memcpy(copy, record, record->size);
-	r->talks->bytes += record->size;
+	r->talks->bytes += weight_of(copy);
 	r->talks->list[r->talks->nr++] = (struct pa_talk){.p = p, .seq = r->talks->seq++, .record = copy};
 }
 

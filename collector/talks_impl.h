@@ -114,6 +114,8 @@ struct pa_process_talks {
 	uint64_t nr_ended;
 };
 
+#define PA_TALK_WEIGHT 64 /* bytes that a message counts as, beside those of its record */
+
 /* A record that waits for its turn. */
 struct pa_talk {
 	struct pa_process *p;

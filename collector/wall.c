@@ -256,8 +256,10 @@ static struct wall_thread *thread_of(struct pa_process *p, uint32_t tid)
 		if (t->tid == tid)
 			return t;
 	t = l->nr_threads < PA_WALL_THREADS ? calloc(1, sizeof(*t)) : NULL;
-	if (!t)
+	if (!t) {
+		pa_records_loss(p, "looks at waiting threads beyond the limit", 1);
 		return NULL;
+	}
 	l->nr_threads++;
 	t->tid = tid;
 	t->fd = -1;
@@ -276,8 +278,10 @@ static struct wall_row *row_of(struct pa_process *p, uint32_t thread, uint32_t s
 		if (row->row.stack == stack && row->row.thread == thread)
 			return row;
 	row = l->nr_rows < PA_WALL_ROWS_MAX ? calloc(1, sizeof(*row)) : NULL;
-	if (!row)
+	if (!row) {
+		pa_records_loss(p, "waits at stacks beyond the limit", 1);
 		return NULL;
+	}
 	l->nr_rows++;
 	row->row = (struct pa_store_wall){
 	    .id = ++p->recorder->wall->next_row, .process = p->id, .thread = thread, .stack = stack};
