@@ -495,7 +495,7 @@ static void on_commit(struct pa_timer *timer)
 		pa_talks_flush(rs);
 	}
 	pa_wall_flush(r);
-	pa_recorder_store(r, pa_store_commit_begin(r->store));
+	pa_recorder_commit(r);
 	pa_loop_arm(r->loop, &r->commit_timer, COMMIT_NS);
 }
 

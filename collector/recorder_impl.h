@@ -85,6 +85,7 @@ struct pa_recorder {
 	uint32_t nr_sessions;
 	struct pa_session *spare;          /* for the next agent, which waits for its answer; NULL: to be made then */
 	struct pa_recording_session *open; /* whose pass has begun and is not done; NULL: none */
+	bool commit_due;                   /* a batch waits for heaps */
 	uint32_t round, round_fill;        /* of passes over all sessions: number, and fullest ring so far */
 	struct pa_recording_session *draining; /* whose records the handlers see */
 	struct pa_process *recent;             /* of the last record */
@@ -172,6 +173,8 @@ void pa_recorder_gone(struct pa_process *p);                /* it is no more: en
 void pa_recorder_end_gone(struct pa_recording_session *rs); /* now */
 /* Writes the heaps of a session, after a pass. */
 void pa_recorder_flush_heaps(struct pa_recording_session *rs);
+/* Ends the batch and has it written; once heaps that wait for the end of their pass are in it, or a period later. */
+void pa_recorder_commit(struct pa_recorder *r);
 
 /* titles.c */
 void pa_titles_look(struct pa_process *p);    /* at every poll: its command line again, when it is time */

@@ -139,6 +139,33 @@ void pa_recorder_end_gone(struct pa_recording_session *rs)
 
 /* ---- turns ----------------------------------------------------------------------------------------------------- */
 
+static bool any_flush_due(const struct pa_recorder *r)
+{
+	for (const struct pa_recording_session *rs = r->sessions; rs; rs = rs->next)
+		if (rs->flush_due)
+			return true;
+	return false;
+}
+
+static void commit_waiting(struct pa_recorder *r)
+{
+	if (!r->commit_due || any_flush_due(r))
+		return;
+	r->commit_due = false;
+	pa_recorder_store(r, pa_store_commit_begin(r->store));
+}
+
+void pa_recorder_commit(struct pa_recorder *r)
+{
+	bool late = r->commit_due;
+
+	r->commit_due = true;
+	if (late || !any_flush_due(r)) {
+		r->commit_due = false;
+		pa_recorder_store(r, pa_store_commit_begin(r->store));
+	}
+}
+
 static bool pass_and_ends(struct pa_recording_session *rs, uint64_t until_ns)
 {
 	struct pa_recorder *r = rs->recorder;
@@ -147,9 +174,11 @@ static bool pass_and_ends(struct pa_recording_session *rs, uint64_t until_ns)
 		return false;
 	if (rs->pass.fill_permille > r->round_fill)
 		r->round_fill = rs->pass.fill_permille;
-	if (rs->flush_due)
+	if (rs->flush_due) {
 		pa_heaps_flush(rs);
-	rs->flush_due = false;
+		rs->flush_due = false;
+		commit_waiting(r);
+	}
 	if (!end_some(rs, until_ns))
 		return false;
 	rs->round = r->round + 1;
