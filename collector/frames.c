@@ -114,7 +114,7 @@ uint32_t pa_frames_pseudo_stack(struct pa_recorder *r, uint32_t root_frame, uint
 }
 
 /* What stands at the root of a stack whose walk did not reach it. */
-static uint64_t root_of_stop(const struct pa_sample *sample)
+static uint64_t root_of_stop(const struct pa_walked *w)
 {
 	static const uint16_t pseudo[PA_STOP_REASONS] = {
 	    [PA_STOP_NO_CFI] = PA_FRAME_NO_UNWIND_INFO, [PA_STOP_JIT] = PA_FRAME_JIT,
@@ -122,11 +122,11 @@ static uint64_t root_of_stop(const struct pa_sample *sample)
 	    [PA_STOP_FOREIGN] = PA_FRAME_FOREIGN,       [PA_STOP_QUIET] = PA_FRAME_TRUNCATED,
 	};
 
-	if (sample->stop >= PA_STOP_REASONS)
+	if (w->stop >= PA_STOP_REASONS)
 		return PA_FRAME_TRUNCATED;
-	if (sample->nr_frames && sample->frames[sample->nr_frames - 1] < PA_FRAME_PSEUDO_MAX)
+	if (w->nr && w->frames[w->nr - 1] < PA_FRAME_PSEUDO_MAX)
 		return 0; /* the agent has said so itself */
-	return pseudo[sample->stop];
+	return pseudo[w->stop];
 }
 
 static bool is_agent(const struct pa_process *p, uint64_t value)
@@ -145,38 +145,38 @@ uint32_t pa_frames_on(struct pa_process *p, uint32_t parent, uint64_t value, uin
 	return push(p->recorder, parent, pa_frames_of(p, value, time_ns));
 }
 
-static uint32_t build_stack(struct pa_process *p, const struct pa_sample *sample)
+static uint32_t build_stack(struct pa_process *p, const struct pa_walked *w)
 {
 	struct pa_recorder *r = p->recorder;
-	uint64_t root = root_of_stop(sample);
+	uint64_t root = root_of_stop(w);
 	uint32_t stack = 0;
 
 	if (root)
-		stack = push(r, 0, pa_frames_of(p, root, sample->head.time_ns));
-	for (int i = sample->nr_frames - 1; i >= 0; i--)
-		stack = pa_frames_on(p, stack, sample->frames[i], sample->head.time_ns);
+		stack = push(r, 0, pa_frames_of(p, root, w->time_ns));
+	for (int i = w->nr - 1; i >= 0; i--)
+		stack = pa_frames_on(p, stack, w->frames[i], w->time_ns);
 	/* but time in a hook is time, and not the time of whoever called malloc */
-	if (sample->nr_frames && is_agent(p, sample->frames[0]))
-		stack = push(r, stack, pa_frames_of(p, PA_FRAME_AGENT, sample->head.time_ns));
+	if (w->nr && is_agent(p, w->frames[0]))
+		stack = push(r, stack, pa_frames_of(p, PA_FRAME_AGENT, w->time_ns));
 	return stack ? stack : pa_frames_pseudo_stack(r, 0, PA_FRAME_TRUNCATED);
 }
 
-uint32_t pa_frames_stack(struct pa_process *p, const struct pa_sample *sample)
+uint32_t pa_frames_stack(struct pa_process *p, const struct pa_walked *w)
 {
 	struct pa_recorder *r = p->recorder;
 	/* whatever else the meaning of the addresses depends on */
 	uint64_t context = (uint64_t)p->id << 32 | p->maps.generation;
-	bool usable = sample->head.time_ns >= p->maps.changed_ns && sample->nr_frames > 0;
+	bool usable = w->time_ns >= p->maps.changed_ns && w->nr > 0;
 	uint32_t id;
 
-	context ^= (uint64_t)sample->stop << 56;
-	id = usable ? pa_stackmemo_find(r->memo, context, sample->frames, sample->nr_frames) : 0;
+	context ^= (uint64_t)w->stop << 56;
+	id = usable ? pa_stackmemo_find(r->memo, context, w->frames, w->nr) : 0;
 	if (id)
 		return id;
-	id = build_stack(p, sample);
+	id = build_stack(p, w);
 	/* a frame of it may have made us read the maps again */
 	if (usable && (uint32_t)context == p->maps.generation)
-		pa_stackmemo_put(r->memo, context, sample->frames, sample->nr_frames, id);
+		pa_stackmemo_put(r->memo, context, w->frames, w->nr, id);
 	return id;
 }
 

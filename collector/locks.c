@@ -38,10 +38,8 @@ struct open_wait {
 	uint64_t address;
 };
 
-struct lock_thread {
-	uint32_t id; /* in the store */
+struct pa_thread_locks {
 	struct open_wait open[OPEN];
-	struct lock_thread *chain;
 };
 
 /* A thread that had waited for a lock held it then. */
@@ -57,7 +55,6 @@ struct unsure {
 
 struct pa_process_locks {
 	struct site *sites[BUCKETS];
-	struct lock_thread *threads[BUCKETS];
 	uint32_t nr_sites, nr_unsure, nr_addresses;
 	uint64_t nr_holds;
 	struct hold holds[HOLDS];
@@ -72,26 +69,14 @@ bool pa_locks_wanted(const struct pa_recorder *r)
 
 /* ---- look-ups: NULL: limit or memory ---------------------------------------------------------------------------- */
 
-static struct lock_thread *thread_of(struct pa_process *p, uint32_t id)
+/* The place of a thread's wait. */
+static struct open_wait *open_of(struct pa_process *p, struct pa_thread *t, uint32_t order)
 {
-	struct lock_thread **at, *t;
-
 	if (!p->locks)
 		p->locks = calloc(1, sizeof(*p->locks));
-	if (!p->locks)
-		return NULL;
-	at = &p->locks->threads[id % BUCKETS];
-	for (t = *at; t && t->id != id; t = t->chain)
-		;
-	if (t)
-		return t;
-	t = calloc(1, sizeof(*t));
-	if (!t)
-		return NULL;
-	t->id = id;
-	t->chain = *at;
-	*at = t;
-	return t;
+	if (p->locks && !t->locks)
+		t->locks = calloc(1, sizeof(*t->locks));
+	return p->locks && t->locks ? &t->locks->open[order % OPEN] : NULL;
 }
 
 static struct site *site_of(struct pa_process *p, uint32_t kind, uint32_t stack)
@@ -116,19 +101,6 @@ static struct site *site_of(struct pa_process *p, uint32_t kind, uint32_t stack)
 	s->chain = *at;
 	*at = s;
 	return s;
-}
-
-static struct lock_thread *whose(void *arg, const struct pa_drain_origin *from, const struct pa_record *record,
-				 uint32_t tid, struct pa_process **p)
-{
-	struct pa_recorder *r = arg;
-	struct pa_thread *t;
-
-	if (!pa_locks_wanted(r))
-		return NULL;
-	*p = pa_records_process(r, from, record);
-	t = *p && !(*p)->ended ? pa_recorder_thread(*p, tid, record->time_ns) : NULL;
-	return t ? thread_of(*p, t->id) : NULL;
 }
 
 /* Counts the address if the site has not met it. Two that mix to the same number count once. */
@@ -255,25 +227,19 @@ static void left(struct open_wait *w)
 
 static uint32_t stack_of(struct pa_process *p, const struct pa_lock_wait *wait)
 {
-	struct pa_sample *stack = p->recorder->completed;
-
-	*stack = (struct pa_sample){
-	    .head = {.time_ns = wait->head.time_ns}, .nr_frames = wait->nr_frames, .stop = wait->stop};
-	memcpy(stack->frames, wait->frames, wait->nr_frames * sizeof(stack->frames[0]));
-	return pa_frames_stack(p, stack);
+	return pa_frames_stack(p, &(struct pa_walked){wait->head.time_ns, wait->frames, wait->nr_frames, wait->stop});
 }
 
 void pa_locks_on_wait(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
 {
 	const struct pa_lock_wait *wait = (const struct pa_lock_wait *)record;
 	struct pa_process *p;
-	struct lock_thread *t = whose(arg, from, record, wait->tid, &p);
+	struct pa_thread *t = pa_locks_wanted(arg) ? pa_records_thread(arg, from, record, wait->tid, &p) : NULL;
 	const struct pa_thread *holder;
-	struct open_wait *w;
+	struct open_wait *w = t ? open_of(p, t, wait->order) : NULL;
 
-	if (!t)
+	if (!w)
 		return;
-	w = &t->open[wait->order % OPEN];
 	left(w);
 	holder = wait->holder ? pa_process_thread(p, wait->holder) : NULL;
 	*w = (struct open_wait){
@@ -312,16 +278,14 @@ void pa_locks_on_done(void *arg, const struct pa_drain_origin *from, const struc
 {
 	const struct pa_lock_done *done = (const struct pa_lock_done *)record;
 	struct pa_process *p;
-	struct lock_thread *t = whose(arg, from, record, done->tid, &p);
+	struct pa_thread *t = pa_locks_wanted(arg) ? pa_records_thread(arg, from, record, done->tid, &p) : NULL;
+	struct open_wait *open = t ? open_of(p, t, done->order) : NULL, w;
 	uint64_t ns = done->got_ns - done->start_ns;
-	struct open_wait w;
 
-	if (!t)
+	if (!open || !open->site || open->order != done->order)
 		return;
-	w = t->open[done->order % OPEN];
-	if (!w.site || w.order != done->order)
-		return;
-	t->open[done->order % OPEN].site = NULL;
+	w = *open;
+	open->site = NULL;
 	if (done->outcome == PA_LOCK_REFUSED || ns >= NS_MAX || done->got_ns >= PA_SUM_MAX ||
 	    (w.kind == PA_LOCK_JOIN && ns < PA_LOCK_JOIN_NS))
 		return;
@@ -378,35 +342,23 @@ void pa_locks_flush(struct pa_recording_session *rs)
 		flush_process(p);
 }
 
-void pa_locks_thread_ended(struct pa_process *p, const struct pa_thread *t)
+void pa_locks_thread_ended(struct pa_thread *t)
 {
-	struct lock_thread **at = p->locks ? &p->locks->threads[t->id % BUCKETS] : NULL, *gone;
-
-	while (at && *at && (*at)->id != t->id)
-		at = &(*at)->chain;
-	if (!at || !*at)
-		return;
-	gone = *at;
-	*at = gone->chain;
-	for (unsigned k = 0; k < OPEN; k++)
-		left(&gone->open[k]);
-	free(gone);
+	for (unsigned k = 0; t->locks && k < OPEN; k++)
+		left(&t->locks->open[k]);
+	free(t->locks);
+	t->locks = NULL;
 }
 
 void pa_locks_end(struct pa_process *p)
 {
 	if (!p->locks)
 		return;
-	for (unsigned i = 0; i < BUCKETS; i++)
-		for (struct lock_thread *t = p->locks->threads[i]; t; t = t->chain)
-			for (unsigned k = 0; k < OPEN; k++)
-				left(&t->open[k]);
+	for (unsigned i = 0; i < PA_THREAD_BUCKETS; i++)
+		for (struct pa_thread *t = p->threads[i]; t; t = t->chain)
+			pa_locks_thread_ended(t);
 	flush_process(p);
 	for (unsigned i = 0; i < BUCKETS; i++) {
-		for (struct lock_thread *t = p->locks->threads[i], *next; t; t = next) {
-			next = t->chain;
-			free(t);
-		}
 		for (struct site *s = p->locks->sites[i], *next; s; s = next) {
 			next = s->chain;
 			free(s->counts);

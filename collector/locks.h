@@ -25,7 +25,7 @@ bool pa_locks_wanted(const struct pa_recorder *r);
 void pa_locks_flush(struct pa_recording_session *rs);
 void pa_locks_end(struct pa_process *p);
 /* What it waited for then stays unfinished. */
-void pa_locks_thread_ended(struct pa_process *p, const struct pa_thread *t);
+void pa_locks_thread_ended(struct pa_thread *t);
 /* Handlers of records. */
 void pa_locks_on_wait(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 void pa_locks_on_done(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);

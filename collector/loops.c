@@ -131,17 +131,12 @@ static bool is_sane(uint64_t from_ns, uint64_t to_ns)
 	return from_ns <= to_ns && to_ns - from_ns < NS_MAX && to_ns < PA_SUM_MAX;
 }
 
-/* The process and the thread a record is about. Errors: NULL. */
+/* Of the thread a record is about. Errors: NULL. */
 static struct loop_thread *whose(void *arg, const struct pa_drain_origin *from, const struct pa_record *record,
 				 uint32_t tid, struct pa_process **p)
 {
-	struct pa_recorder *r = arg;
-	struct pa_thread *t;
+	struct pa_thread *t = pa_loops_wanted(arg) ? pa_records_thread(arg, from, record, tid, p) : NULL;
 
-	if (!pa_loops_wanted(r))
-		return NULL;
-	*p = pa_records_process(r, from, record);
-	t = *p && !(*p)->ended ? pa_recorder_thread(*p, tid, record->time_ns) : NULL;
 	return t ? thread_of(*p, t->id) : NULL;
 }
 
@@ -250,12 +245,7 @@ void pa_loops_on_iteration(void *arg, const struct pa_drain_origin *from, const 
 
 static uint32_t stack_of(struct pa_process *p, const struct pa_wait *wait)
 {
-	struct pa_sample *stack = p->recorder->completed;
-
-	*stack = (struct pa_sample){
-	    .head = {.time_ns = wait->head.time_ns}, .nr_frames = wait->nr_frames, .stop = wait->stop};
-	memcpy(stack->frames, wait->frames, wait->nr_frames * sizeof(stack->frames[0]));
-	return pa_frames_stack(p, stack);
+	return pa_frames_stack(p, &(struct pa_walked){wait->head.time_ns, wait->frames, wait->nr_frames, wait->stop});
 }
 
 void pa_loops_on_wait(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)

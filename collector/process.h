@@ -35,6 +35,7 @@ struct pa_thread {
 	bool asked;  /* on the arm list once */
 	bool wanted; /* it ran when its process was attached to: it is to be armed */
 	char name[17];
+	struct pa_thread_locks *locks; /* locks.c's; NULL: waited for none */
 	struct pa_thread *chain;
 };
 

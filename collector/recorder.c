@@ -589,6 +589,7 @@ static void free_recorder(struct pa_recorder *r)
 	pa_wall_free(r);
 	free(r->unnamed);
 	free(r->completed);
+	free(r->ended);
 	free(r->path);
 	free(r);
 }

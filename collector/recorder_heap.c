@@ -16,42 +16,13 @@ bool pa_heaps_wanted(const struct pa_recorder *r)
 
 /* ---- what the drain asks ---------------------------------------------------------------------------------------- */
 
-void pa_heaps_thread_ended(struct pa_process *p, const struct pa_thread *t)
-{
-	struct pa_recorder *r = p->recorder;
-
-	if (r->ended)
-		r->ended[r->nr_ended++ % PA_ENDED_THREADS] =
-		    (struct pa_ended_thread){p->id, t->tid, t->id, t->start_ns};
-}
-
-/* A thread's events are often read after the record of its end; its number may have a new bearer already. */
-static uint32_t thread_at(struct pa_process *p, uint32_t tid, uint64_t time_ns)
-{
-	struct pa_recorder *r = p->recorder;
-	struct pa_thread *t = pa_process_thread(p, tid);
-	uint64_t nr = r->ended ? r->nr_ended : 0;
-
-	if (t && t->start_ns <= time_ns)
-		return t->id;
-	for (uint64_t i = 0; i < nr && i < PA_ENDED_THREADS; i++) {
-		const struct pa_ended_thread *e = &r->ended[(nr - 1 - i) % PA_ENDED_THREADS];
-
-		if (e->process == p->id && e->tid == tid && (e->start_ns <= time_ns || !t))
-			return e->id;
-	}
-	if (!t && !p->ended)
-		t = pa_recorder_thread(p, tid, time_ns);
-	return t ? t->id : 0;
-}
-
 static struct pa_heap_writer on_writer(void *arg, uint32_t pid, uint32_t tid, uint64_t time_ns)
 {
 	struct pa_process *p = pa_recorder_process(arg, pid);
 
 	if (!p || !p->heap)
 		return (struct pa_heap_writer){0};
-	return (struct pa_heap_writer){p->heap, p, thread_at(p, tid, time_ns)};
+	return (struct pa_heap_writer){p->heap, p, pa_recorder_thread_at(p, tid, time_ns)};
 }
 
 static uint32_t on_stack(void *arg, void *process, uint32_t parent, uint64_t frame, uint64_t time_ns)
@@ -104,16 +75,15 @@ void pa_heaps_on_sample(void *arg, const struct pa_drain_origin *from, const str
 	const struct pa_heap_sample *sample = (const struct pa_heap_sample *)record;
 	struct pa_recorder *r = arg;
 	struct pa_process *p = pa_records_process(r, from, record);
-	struct pa_sample *stack = r->completed;
+	uint32_t stack;
 
 	if (!p || !p->heap || p->heap->mode != PA_HEAP_SAMPLED)
 		return;
-	*stack = (struct pa_sample){
-	    .head = {.time_ns = record->time_ns}, .nr_frames = sample->nr_frames, .stop = sample->stop};
-	memcpy(stack->frames, sample->frames, sample->nr_frames * sizeof(stack->frames[0]));
+	stack =
+	    pa_frames_stack(p, &(struct pa_walked){record->time_ns, sample->frames, sample->nr_frames, sample->stop});
 	p->heap->mean = sample->mean;
-	pa_heap_sampled_alloc(r->sampled, p->heap, sample, pa_frames_stack(p, stack),
-			      thread_at(p, sample->tid, record->time_ns));
+	pa_heap_sampled_alloc(r->sampled, p->heap, sample, stack,
+			      pa_recorder_thread_at(p, sample->tid, record->time_ns));
 }
 
 void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
@@ -123,7 +93,7 @@ void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struc
 
 	if (p && p->heap && p->heap->mode == PA_HEAP_SAMPLED)
 		pa_heap_sampled_freed(r->sampled, p->heap, (const struct pa_heap_free *)record,
-				      from->tid ? thread_at(p, from->tid, record->time_ns) : 0);
+				      from->tid ? pa_recorder_thread_at(p, from->tid, record->time_ns) : 0);
 }
 
 void pa_heaps_on_figures(void *arg, const struct pa_drain_origin *from, const struct pa_record *record)
@@ -165,14 +135,12 @@ int pa_heaps_init(struct pa_recorder *r)
 					     .counters = on_counters,
 					     .bad = on_bad};
 	r->sampled = pa_heap_sampled_new();
-	r->ended = calloc(PA_ENDED_THREADS, sizeof(*r->ended));
-	return r->sampled && r->ended ? 0 : -ENOMEM;
+	return r->sampled ? 0 : -ENOMEM;
 }
 
 void pa_heaps_fini(struct pa_recorder *r)
 {
 	pa_heap_sampled_free(r->sampled);
-	free(r->ended);
 }
 
 int pa_heaps_open(struct pa_recording_session *rs)

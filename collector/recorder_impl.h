@@ -150,6 +150,9 @@ void pa_recorder_bury(struct pa_recording_session *rs);
 void pa_recorder_end_process(struct pa_process *p, const char *how);
 struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_t time_ns);
 void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t);
+/* The id of the thread that had this number then: its events are often read after the record of its end, and the number
+ * may have a new bearer already. Makes one where none is known. 0: none can be made. */
+uint32_t pa_recorder_thread_at(struct pa_process *p, uint32_t tid, uint64_t time_ns);
 
 /* recorder_find.c */
 /* During a drain: the process of a slot's owner. NULL: none, or one too many that nobody has seen. */
@@ -195,6 +198,9 @@ void pa_streams_rows(struct pa_recorder *r);
 /* The process a record speaks of, NULL: none. */
 struct pa_process *pa_records_process(struct pa_recorder *r, const struct pa_drain_origin *from,
 				      const struct pa_record *record);
+/* The thread that a record says it is about, and its process. Errors: NULL: that one has ended, or no memory. */
+struct pa_thread *pa_records_thread(struct pa_recorder *r, const struct pa_drain_origin *from,
+				    const struct pa_record *record, uint32_t tid, struct pa_process **p);
 void pa_records_loss(struct pa_process *p, const char *reason, uint64_t count);
 void pa_records_init(struct pa_drain_sink *sink, struct pa_recorder *r);
 void pa_records_put_thread(struct pa_process *p, const struct pa_thread *t);
@@ -202,7 +208,12 @@ void pa_records_put_thread(struct pa_process *p, const struct pa_thread *t);
 void pa_records_charge(struct pa_process *p, struct pa_thread *t, uint64_t time_ns, uint32_t pseudo, uint64_t weight);
 
 /* frames.c */
-uint32_t pa_frames_stack(struct pa_process *p, const struct pa_sample *sample);
+struct pa_walked {
+	uint64_t time_ns;
+	const uint64_t *frames; /* innermost first, as on the wire */
+	uint16_t nr, stop;      /* enum pa_stop */
+};
+uint32_t pa_frames_stack(struct pa_process *p, const struct pa_walked *w);
 uint32_t pa_frames_pseudo_stack(struct pa_recorder *r, uint32_t root_frame, uint32_t pseudo);
 uint32_t pa_frames_of(struct pa_process *p, uint64_t value, uint64_t time_ns);
 /* The stack of a frame (as in struct pa_sample) on a parent; the agent's own frames are none. */
@@ -226,7 +237,6 @@ bool pa_heaps_play(struct pa_recording_session *rs, uint64_t until_ns, struct pa
 void pa_heaps_flush(struct pa_recording_session *rs);            /* once a second */
 void pa_heaps_losses(struct pa_recording_session *rs);           /* reads the control page */
 void pa_heaps_hook_lost(struct pa_process *p, uint64_t records); /* of a hook ring */
-void pa_heaps_thread_ended(struct pa_process *p, const struct pa_thread *t);
 void pa_heaps_on_sample(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 void pa_heaps_on_free(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 void pa_heaps_on_figures(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);

@@ -173,8 +173,38 @@ struct pa_thread *pa_recorder_thread(struct pa_process *p, uint32_t tid, uint64_
 	return t;
 }
 
+/* Only where something is read behind the record of a thread's end. */
+static void remember(struct pa_recorder *r, const struct pa_process *p, const struct pa_thread *t)
+{
+	if (!r->ended && (pa_heaps_wanted(r) || pa_talks_wanted(r)))
+		r->ended = calloc(PA_ENDED_THREADS, sizeof(*r->ended));
+	if (r->ended)
+		r->ended[r->nr_ended++ % PA_ENDED_THREADS] =
+		    (struct pa_ended_thread){p->id, t->tid, t->id, t->start_ns};
+}
+
+uint32_t pa_recorder_thread_at(struct pa_process *p, uint32_t tid, uint64_t time_ns)
+{
+	struct pa_recorder *r = p->recorder;
+	struct pa_thread *t = pa_process_thread(p, tid);
+
+	if (t && t->start_ns <= time_ns)
+		return t->id;
+	for (uint64_t i = 0; i < r->nr_ended && i < PA_ENDED_THREADS; i++) {
+		const struct pa_ended_thread *e = &r->ended[(r->nr_ended - 1 - i) % PA_ENDED_THREADS];
+
+		if (e->process == p->id && e->tid == tid && (e->start_ns <= time_ns || !t))
+			return e->id;
+	}
+	if (!t && !p->ended)
+		t = pa_recorder_thread(p, tid, time_ns);
+	return t ? t->id : 0;
+}
+
 void pa_recorder_forget_thread(struct pa_process *p, struct pa_thread *t)
 {
+	remember(p->recorder, p, t);
+	pa_locks_thread_ended(t);
 	pa_process_remove_thread(p, t);
 	free(t);
 }

@@ -15,6 +15,13 @@ struct pa_process *pa_records_process(struct pa_recorder *r, const struct pa_dra
 	return p;
 }
 
+struct pa_thread *pa_records_thread(struct pa_recorder *r, const struct pa_drain_origin *from,
+				    const struct pa_record *record, uint32_t tid, struct pa_process **p)
+{
+	*p = pa_records_process(r, from, record);
+	return *p && !(*p)->ended ? pa_recorder_thread(*p, tid, record->time_ns) : NULL;
+}
+
 static void put_sample(struct pa_process *p, struct pa_thread *t, uint64_t time_ns, uint32_t stack, uint64_t weight)
 {
 	struct pa_recorder *r = p->recorder;
@@ -86,7 +93,8 @@ static void on_sample(void *arg, const struct pa_drain_origin *from, const struc
 		return;
 	if (record->flags & PA_SAMPLE_SLICE)
 		sample = pa_slices_complete(r->slices, p, r->modules, sample, r->completed);
-	stack = pa_frames_stack(p, sample);
+	stack = pa_frames_stack(
+	    p, &(struct pa_walked){sample->head.time_ns, sample->frames, sample->nr_frames, sample->stop});
 	if (sample->head.flags & PA_SAMPLE_REFERENCE) {
 		r->compared++;
 		r->identical += stack == r->last_stack;
@@ -179,9 +187,6 @@ static void on_thread_end(void *arg, const struct pa_drain_origin *from, const s
 	t->cpu_ns = believable(end->cpu_ns);
 	t->end_ns = record->time_ns;
 	pa_records_put_thread(p, t);
-	pa_heaps_thread_ended(p, t);
-	pa_talks_thread_ended(p, t);
-	pa_locks_thread_ended(p, t);
 	pa_recorder_forget_thread(p, t);
 }
 

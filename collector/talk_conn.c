@@ -149,7 +149,7 @@ static void put_slow(struct pa_process *p, const struct pa_form *f, const struct
 	struct pa_recorder *r = p->recorder;
 	struct pa_store_exchange_slow row = {
 	    .exchange = f->row.id,
-	    .thread = tid ? pa_talk_thread_id(p, tid, x->end_ns - ns) : 0,
+	    .thread = tid ? pa_recorder_thread_at(p, tid, x->end_ns - ns) : 0,
 	    .stack = stack,
 	    .failed = !!(x->flags & PA_EXCHANGE_FAILED),
 	    .start_ns = x->end_ns - ns,

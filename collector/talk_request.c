@@ -26,42 +26,12 @@ static bool make_room(struct pa_recorder *r)
 	return t->requests;
 }
 
-void pa_talks_thread_ended(struct pa_process *p, const struct pa_thread *t)
-{
-	struct pa_process_talks *talks = pa_talks_wanted(p->recorder) ? pa_talks_of(p) : NULL;
-
-	if (talks && !talks->ended)
-		talks->ended = calloc(PA_TALK_ENDED, sizeof(*talks->ended));
-	if (talks && talks->ended)
-		talks->ended[talks->nr_ended++ % PA_TALK_ENDED] =
-		    (struct pa_talk_ended){.tid = t->tid, .id = t->id, .end_ns = t->end_ns};
-}
-
-uint32_t pa_talk_thread_id(struct pa_process *p, uint32_t tid, uint64_t time_ns)
-{
-	const struct pa_process_talks *talks = p->talks;
-	const struct pa_thread *t = pa_process_thread(p, tid);
-	uint64_t oldest = talks->nr_ended > PA_TALK_ENDED ? talks->nr_ended - PA_TALK_ENDED : 0;
-
-	if (t && t->start_ns <= time_ns)
-		return t->id;
-	for (uint64_t i = oldest; i < talks->nr_ended; i++) {
-		const struct pa_talk_ended *e = &talks->ended[i % PA_TALK_ENDED];
-
-		if (e->tid == tid && e->end_ns >= time_ns)
-			return e->id;
-	}
-	/* none is known that had it then: the one there is, or a new one */
-	t = p->ended ? t : pa_recorder_thread(p, tid, time_ns);
-	return t ? t->id : 0;
-}
-
 void pa_talk_request(struct pa_process *p, const struct pa_form *form, const struct pa_exchange *x, uint32_t tid)
 {
 	bool sure = x->end_ns && !(x->flags & PA_EXCHANGE_LOST);
 	/* how long it was under way is not known: until now at most */
 	uint64_t end_ns = sure ? x->end_ns : x->end_ns > p->talks->last_ns ? x->end_ns : p->talks->last_ns;
-	uint32_t thread = pa_talk_thread_id(p, tid, x->start_ns);
+	uint32_t thread = pa_recorder_thread_at(p, tid, x->start_ns);
 	struct pa_talks *talks = p->recorder->talks;
 
 	if (!thread || !make_room(p->recorder)) {

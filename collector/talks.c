@@ -22,13 +22,7 @@ struct pa_process_talks *pa_talks_of(struct pa_process *p)
 
 uint32_t pa_talk_stack(struct pa_process *p, uint64_t time_ns, const uint64_t *frames, uint16_t nr, uint16_t stop)
 {
-	struct pa_sample *stack = p->recorder->completed;
-
-	if (!nr)
-		return 0;
-	*stack = (struct pa_sample){.head = {.time_ns = time_ns}, .nr_frames = nr, .stop = stop};
-	memcpy(stack->frames, frames, nr * sizeof(stack->frames[0]));
-	return pa_frames_stack(p, stack);
+	return nr ? pa_frames_stack(p, &(struct pa_walked){time_ns, frames, nr, stop}) : 0;
 }
 
 /* ---- in the order of time ---------------------------------------------------------------------------------------- */
@@ -235,7 +229,6 @@ void pa_talks_end(struct pa_process *p)
 	free(p->talks->endpoints);
 	pa_talk_within_free(p->talks);
 	free(p->talks->scopes);
-	free(p->talks->ended);
 	pa_talk_statements_free(p->talks->statements);
 	free(p->talks);
 	p->talks = NULL;

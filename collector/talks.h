@@ -18,7 +18,6 @@ struct pa_process;
 struct pa_recorder;
 struct pa_recording_session;
 struct pa_talks;
-struct pa_thread;
 
 bool pa_talks_wanted(const struct pa_recorder *r);
 /* After the rings of a session were looked at: what is no younger than that look began is in order now. */
@@ -27,8 +26,6 @@ void pa_talks_pass(struct pa_recording_session *rs, uint64_t began_ns);
 void pa_talks_flush(struct pa_recording_session *rs);
 void pa_talks_end(struct pa_process *p);
 void pa_talks_free(struct pa_talks *t); /* the recording's; NULL allowed */
-/* A thread of the process has ended: messages of its may still wait for their turn. */
-void pa_talks_thread_ended(struct pa_process *p, const struct pa_thread *t);
 /* Handler of both records. */
 void pa_talks_on_record(void *arg, const struct pa_drain_origin *from, const struct pa_record *record);
 

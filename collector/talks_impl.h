@@ -60,13 +60,6 @@ struct pa_talk_scope {
 	} asked[PA_TALK_SCOPE_FORMS];
 };
 
-#define PA_TALK_ENDED 1024 /* threads of a process that ended last */
-
-struct pa_talk_ended {
-	uint32_t tid, id;
-	uint64_t end_ns;
-};
-
 #define PA_TALK_THREADS 16384 /* of a process, whose stacks are known by number */
 
 /* Stacks that a thread's records refer to. */
@@ -110,8 +103,6 @@ struct pa_process_talks {
 	struct pa_talk_thread *threads[PA_TALK_BUCKETS];
 	uint32_t nr_threads;
 	struct pa_statements *statements; /* NULL: none yet */
-	struct pa_talk_ended *ended;      /* the same; a ring */
-	uint64_t nr_ended;
 };
 
 #define PA_TALK_WEIGHT 64 /* bytes that a message counts as, beside those of its record */
@@ -153,10 +144,6 @@ void pa_talk_exchange(struct pa_process *p, const struct pa_exchange *x, const s
 /* A request was answered, or will not be: its thread was at it. And those that wait go to the store. */
 void pa_talk_request(struct pa_process *p, const struct pa_form *form, const struct pa_exchange *x, uint32_t tid);
 void pa_talk_requests_flush(struct pa_recorder *r);
-
-/* The id of the thread that had this number then; it may have ended before its messages had their turn. 0: not known.
- */
-uint32_t pa_talk_thread_id(struct pa_process *p, uint32_t tid, uint64_t time_ns);
 /* All connections of a process end. */
 void pa_talk_conns_free(struct pa_process *p);
 

@@ -229,12 +229,7 @@ static size_t walk(struct pa_recorder *r, struct pa_process *p, struct memory *m
 
 static uint32_t stack_of(struct pa_process *p, const uint64_t *frames, size_t nr, enum pa_stop stop)
 {
-	struct pa_sample *sample = p->recorder->completed;
-
-	*sample =
-	    (struct pa_sample){.head = {.time_ns = pa_now_ns()}, .nr_frames = (uint16_t)nr, .stop = (uint16_t)stop};
-	memcpy(sample->frames, frames, nr * sizeof(*frames));
-	return pa_frames_stack(p, sample);
+	return pa_frames_stack(p, &(struct pa_walked){pa_now_ns(), frames, (uint16_t)nr, (uint16_t)stop});
 }
 
 /* ---- look-ups: NULL: limit or memory ----------------------------------------------------------------------------- */
